@@ -1,0 +1,88 @@
+"""From a conditioned record and its R peaks to what a network sees: scaled windows and RR inputs."""
+
+import numpy as np
+
+from bofl_jax.core.errors import BoflError
+
+FEATURE_NAMES = ("pre", "post", "local", "pre/local", "post/local", "pre/mean", "post/mean")
+CAUSAL_FEATURE_NAMES = ("pre", "local", "pre/local", "pre/mean")
+
+LOCAL_BEATS = 10
+CENTRE_S, SPREAD_S = 0.8, 0.25
+CENTRE_RATIO, SPREAD_RATIO = 1.0, 0.25
+CLIP = 4.0
+
+
+def cut_windows(
+    signal: np.ndarray, peaks: np.ndarray, half_window: int, decimate: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut ``[R - half_window, R + half_window)`` around every R peak and keep every ``decimate``-th sample.
+
+    Args:
+        signal: float[n].
+        peaks: int[N], sample index of each R peak.
+        half_window: samples on each side.
+        decimate: 1 keeps all.
+
+    Returns:
+        ``float[M, T]``, the windows that lie inside the record, and ``bool[N]``, which peaks those are.
+    """
+    fits = (peaks >= half_window) & (peaks + half_window <= len(signal))
+    offsets = np.arange(-half_window, half_window, decimate)
+    return signal[peaks[fits][:, None] + offsets], fits
+
+
+def scale_windows(windows: np.ndarray) -> np.ndarray:
+    """Divide a record's windows by their common standard deviation: float[M, T] -> float32[M, T].
+
+    Raises:
+        BoflError: if the windows are constant.
+    """
+    spread = windows.std()
+    if not spread > 0:
+        raise BoflError("the signal is flat in every beat window: choose another lead")
+    return (windows / spread).astype(np.float32)
+
+
+def rr_features(times: np.ndarray, causal: bool = False) -> np.ndarray:
+    """The RR inputs of every beat of one record.
+
+    With ``pre_i = t_i - t_(i-1)`` and ``post_i = t_(i+1) - t_i`` (the first ``pre`` and the last ``post`` repeat their
+    neighbour), ``local`` the mean of the last 10 ``pre`` up to the current one, and ``mean`` that of the whole record:
+    ``pre, post, local`` as ``(s - .8) / .25`` and ``pre/local, post/local, pre/mean, post/mean`` as
+    ``(ratio - 1) / .25``, all clipped to +-4.
+
+    Args:
+        times: float[N], R peaks in seconds, increasing.
+        causal: leave out every ``post``, which looks one beat ahead, and let ``mean`` run over the beats so far.
+
+    Returns:
+        float32[N, 7], or float32[N, 4] if causal; columns as in ``FEATURE_NAMES``, ``CAUSAL_FEATURE_NAMES``.
+
+    Raises:
+        BoflError: with fewer than two beats there is no RR interval.
+    """
+    if len(times) < 2:
+        raise BoflError(f"RR intervals need at least 2 beats, and the record has {len(times)}: leave the record out")
+    rr = np.diff(times)
+    pre, post = np.concatenate([rr[:1], rr]), np.concatenate([rr, rr[-1:]])
+    local = trailing_mean(pre, LOCAL_BEATS)
+    if causal:
+        seconds, ratios = (pre, local), (pre / local, pre / trailing_mean(pre, len(pre)))
+    else:
+        mean = rr.mean()
+        seconds, ratios = (pre, post, local), (pre / local, post / local, pre / mean, post / mean)
+    columns = [(s - CENTRE_S) / SPREAD_S for s in seconds] + [(r - CENTRE_RATIO) / SPREAD_RATIO for r in ratios]
+    return np.clip(np.stack(columns, axis=1), -CLIP, CLIP).astype(np.float32)
+
+
+def trailing_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """Mean of the last ``width`` values up to each one, of fewer at the start: float[N] -> float64[N].
+
+    >>> trailing_mean(np.array([1.0, 3.0, 5.0]), 2)
+    array([1., 2., 4.])
+    """
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    end = np.arange(1, len(values) + 1)
+    start = np.maximum(end - width, 0)
+    return (total[end] - total[start]) / (end - start)

@@ -1,0 +1,130 @@
+"""MIT-BIH Arrhythmia Database: 48 half-hour records of 47 people, two leads at 360 Hz.
+
+Median-filter baseline removal, low-pass, R-centred windows divided by the record's standard deviation over all beat
+windows, and RR inputs. The scale of a record (and, unless ``causal``, its mean RR) comes from the whole record; labels
+are never used for it.
+
+References:
+    Moody, Mark: The impact of the MIT-BIH Arrhythmia Database. IEEE Engineering in Medicine and Biology, 2001.
+    Goldberger et al.: PhysioBank, PhysioToolkit, and PhysioNet. Circulation, 2000.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bofl_jax.core.errors import BoflError
+from bofl_jax.core.types import Samples
+from bofl_jax.data.cache import cached, content_key
+from bofl_jax.data.features import cut_windows, rr_features, scale_windows
+from bofl_jax.data.filters import FS, condition
+from bofl_jax.data.location import existing_root
+from bofl_jax.data.options import EcgOptions, MitbihOptions
+from bofl_jax.data.records import AAMI
+from bofl_jax.data.wfdb_records import read_beats, read_lead, record_files
+
+
+class RecordBeats(NamedTuple):
+    """The beats of one record, of the chosen classes."""
+
+    x: np.ndarray  # float32[M, T], in units of the record's standard deviation
+    features: np.ndarray  # float32[M, F]
+    y: np.ndarray  # int32[M]
+    time: np.ndarray  # float64[M], R peak in s
+
+
+def load_mitbih(options: MitbihOptions) -> Samples:
+    """All chosen records as samples; subjects are record names (see ``person_of`` for 201 and 202).
+
+    Beats whose window would reach over an end of the record are dropped: 43 of the 109 494 with the default window.
+    They still count as neighbours in the RR intervals, as do beats of classes that are left out.
+
+    Raises:
+        BoflError: if the folder, a file or a lead is missing, or a file is damaged; the message names it.
+    """
+    root = existing_root(options.root, "mitbih")
+    if not options.cache:
+        return _build(root, options)
+    files = [path for record in options.record_names() for path in record_files(root, record)]
+    key = content_key(files, options.model_dump(mode="json", exclude={"root", "cache"}))
+    return cached(key, lambda: _build(root, options))
+
+
+def class_counts(
+    root: Path | str, records: Iterable[str], aami: Mapping[str, tuple[str, ...]] = AAMI
+) -> dict[str, int]:
+    """Annotated beats in each class, all of them: those at the ends of a record too, which have no window.
+
+    Args:
+        root: folder of the records.
+        records: record names.
+        aami: class -> annotation symbols.
+    """
+    counts = dict.fromkeys(aami, 0)
+    for record in records:
+        _, symbols = read_beats(Path(root), record)
+        for name, group in aami.items():
+            counts[name] += int(np.isin(symbols, group).sum())
+    return counts
+
+
+def record_beats(signal: np.ndarray, peaks: np.ndarray, labels: np.ndarray, options: EcgOptions) -> RecordBeats:
+    """From one conditioned lead to labelled windows; the simulator comes through here too.
+
+    Args:
+        signal: float[n] at 360 Hz, after ``filters.condition``.
+        peaks: int[N], R peaks of all beats, as samples.
+        labels: int[N], index into ``options.classes``, -1 for a beat that is not wanted.
+        options: window, decimation, RR inputs.
+    """
+    windows, fits = cut_windows(signal, peaks, options.half_window, options.decimate)
+    if not len(windows):
+        raise BoflError("no beat window fits into the record: use a smaller data.half_window")
+    times = peaks / FS
+    wanted = labels >= 0
+    return RecordBeats(
+        x=scale_windows(windows)[wanted[fits]],
+        features=rr_features(times, options.causal)[fits & wanted],
+        y=labels[fits & wanted].astype(np.int32),
+        time=times[fits & wanted],
+    )
+
+
+def join_records(records: list[RecordBeats], subjects: tuple[str, ...], options: EcgOptions) -> Samples:
+    """One pool of samples from the records of all subjects, in their order."""
+    return Samples(
+        x=np.concatenate([record.x for record in records])[:, :, None],
+        features=np.concatenate([record.features for record in records]),
+        y=np.concatenate([record.y for record in records]),
+        subject=np.repeat(np.arange(len(records), dtype=np.int32), [len(record.y) for record in records]),
+        time=np.concatenate([record.time for record in records]),
+        classes=options.classes,
+        subjects=subjects,
+        fs=FS / options.decimate,
+    )
+
+
+def _build(root: Path, options: MitbihOptions) -> Samples:
+    names = options.record_names()
+    records = [_read_record(root, record, options) for record in names]
+    return join_records(records, names, options)
+
+
+def _read_record(root: Path, record: str, options: MitbihOptions) -> RecordBeats:
+    signal, fs = read_lead(root, record, (options.lead, *options.fallback_leads))
+    if fs != FS:
+        raise BoflError(f"{root / record}.hea says {fs:g} Hz, and MIT-BIH is sampled at {FS:g} Hz: check data.root")
+    peaks, symbols = read_beats(root, record)
+    try:
+        return record_beats(condition(signal, options.lowpass_hz), peaks, _labels(symbols, options), options)
+    except BoflError as error:
+        raise BoflError(f"record {record} in {root}: {error}") from error
+
+
+def _labels(symbols: np.ndarray, options: MitbihOptions) -> np.ndarray:
+    labels = np.full(len(symbols), -1)
+    for index, name in enumerate(options.classes):
+        labels[np.isin(symbols, options.aami[name])] = index
+    return labels
