@@ -1,0 +1,6 @@
+"""Networks for one batch of one client."""
+
+from bofl_jax.models.base import MODELS, Model, Params, build, parameters
+from bofl_jax.models.options import Cnn1dOptions, LstmOptions, ModelOptions
+
+__all__ = ["MODELS", "Cnn1dOptions", "LstmOptions", "Model", "ModelOptions", "Params", "build", "parameters"]

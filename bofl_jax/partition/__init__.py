@@ -1,0 +1,20 @@
+"""Samples to clients."""
+
+from bofl_jax.partition.base import Population, Rows, pack
+from bofl_jax.partition.heterogeneity import class_counts, label_divergence
+from bofl_jax.partition.options import DirichletOptions, IidOptions, PartitionOptions, PatientOptions
+from bofl_jax.partition.schemes import SCHEMES, partition
+
+__all__ = [
+    "SCHEMES",
+    "DirichletOptions",
+    "IidOptions",
+    "PartitionOptions",
+    "PatientOptions",
+    "Population",
+    "Rows",
+    "class_counts",
+    "label_divergence",
+    "pack",
+    "partition",
+]

@@ -1,0 +1,75 @@
+"""Samples -> clients: rows of indices into the one shared sample pool."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from bofl_jax.core.errors import BoflError
+
+
+class Rows(NamedTuple):
+    """Ragged rows of sample indices, packed. Padding is 0 and never read."""
+
+    index: np.ndarray  # int32[C, Nmax]
+    size: np.ndarray  # int32[C]
+
+    def of(self, client: int) -> np.ndarray:
+        """int32[size[client]]: the samples of one client."""
+        return self.index[client, : self.size[client]]
+
+    def flat(self) -> tuple[np.ndarray, np.ndarray]:
+        """All samples, client after client, and the client of each: two int32 arrays of length sum(size)."""
+        inside = np.arange(self.index.shape[1]) < self.size[:, None]
+        client, _ = np.nonzero(inside)
+        return self.index[inside], client.astype(np.int32)
+
+
+def pack(rows: Sequence[np.ndarray]) -> Rows:
+    """Pack one array of sample indices per client.
+
+    >>> pack([np.array([4, 2]), np.array([7])]).index.tolist()
+    [[4, 2], [7, 0]]
+    """
+    size = np.array([len(row) for row in rows], np.int32)
+    index = np.zeros((len(rows), max(1, int(size.max(initial=0)))), np.int32)
+    for target, row in zip(index, rows, strict=True):
+        target[: len(row)] = row
+    return Rows(index, size)
+
+
+@dataclass(frozen=True)
+class Population:
+    """C clients and their samples.
+
+    A client without training samples is a held-out patient: it takes no part in training and is tested with the
+    global model.
+    """
+
+    names: tuple[str, ...]
+    train: Rows
+    test: Rows
+
+    def __post_init__(self) -> None:
+        if not self.train.size.any():
+            raise BoflError("no client has a training sample: lengthen partition.train_minutes or check the split")
+        if not self.test.size.any():
+            raise BoflError("no client has a test sample: shorten partition.train_minutes or check the split")
+        _assert_disjoint(self.train, self.test)
+
+    @property
+    def clients(self) -> int:
+        """C."""
+        return len(self.names)
+
+    @property
+    def participants(self) -> np.ndarray:
+        """int64[<=C]: the clients that can train."""
+        return np.flatnonzero(self.train.size)
+
+
+def _assert_disjoint(train: Rows, test: Rows) -> None:
+    used = np.concatenate([train.flat()[0], test.flat()[0]])
+    if len(np.unique(used)) != len(used):
+        raise AssertionError("a sample stands in two clients, or in both the training and the test part")
