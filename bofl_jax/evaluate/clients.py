@@ -1,0 +1,69 @@
+"""Metrics of every client from one pooled set of predictions."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from bofl_jax.core.errors import BoflError
+from bofl_jax.evaluate import discrimination
+from bofl_jax.evaluate.arithmetic import check_predictions
+
+
+class ClientMetrics(NamedTuple):
+    """Per-client results; NaN for a client without test samples (``support`` 0)."""
+
+    accuracy: jax.Array  # float32[C]
+    macro_f1: jax.Array  # float32[C], mean over the classes that the client has
+    support: jax.Array  # int32[C], the client's test samples
+
+
+@partial(jax.jit, static_argnames="clients")
+def client_metrics(
+    probability: jax.Array, label: jax.Array, client: jax.Array, clients: int, mask: jax.Array | None = None
+) -> ClientMetrics:
+    """Measure every client on its own samples.
+
+    One pass counts a confusion matrix per client; the metrics of one matrix are then vmapped over the clients. Clients
+    may have any number of samples, in any order.
+
+    Args:
+        probability: float32[N, K].
+        label: int32[N].
+        client: int32[N], whose sample it is, ``0 <= client < clients``.
+        clients: C, static.
+        mask: bool[N], False for padding; all samples count when it is left out.
+
+    Returns:
+        ClientMetrics of C clients. ``support > 0`` is the mask to give to ``fairness``.
+
+    Raises:
+        BoflError: when the shapes do not belong together.
+
+    >>> p = jnp.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    >>> measured = client_metrics(p, jnp.array([0, 1, 1]), jnp.array([0, 0, 2]), clients=3)
+    >>> measured.accuracy.tolist(), measured.support.tolist()
+    ([0.5, nan, 1.0], [2, 0, 1])
+    """
+    if clients < 1:
+        raise BoflError(f"client_metrics needs at least one client, not {clients}")
+    mask = jnp.ones(label.shape, bool) if mask is None else mask
+    check_predictions(probability, label=label, client=client, mask=mask)
+    matrices = _confusions(probability, label, client, clients, mask)
+    return ClientMetrics(
+        accuracy=jax.vmap(discrimination.accuracy)(matrices),
+        macro_f1=jax.vmap(discrimination.macro_f1)(matrices),
+        support=jnp.sum(matrices, axis=(1, 2)),
+    )
+
+
+def _confusions(
+    probability: jax.Array, label: jax.Array, client: jax.Array, clients: int, mask: jax.Array
+) -> jax.Array:
+    """int32[C, K, K]: every client's confusion matrix, in one scatter over the samples."""
+    classes = probability.shape[1]
+    valid = mask & (client >= 0) & (client < clients) & (label >= 0) & (label < classes)
+    row = jnp.where(valid, client, clients)
+    counts = jnp.zeros((clients, classes, classes), jnp.int32)
+    return counts.at[row, label, jnp.argmax(probability, axis=1)].add(1, mode="drop")

@@ -1,0 +1,79 @@
+"""Fairness against the formulas in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bofl_jax.core.errors import BoflError
+from bofl_jax.evaluate import fairness
+
+
+def oracle(values):
+    lowest = -(-len(values) // 10)
+    return {
+        "mean": values.mean(),
+        "sd": values.std(),
+        "worst_10_percent": np.sort(values)[:lowest].mean(),
+        "jain": values.sum() ** 2 / (len(values) * (values**2).sum()),
+    }
+
+
+@pytest.mark.parametrize("clients", [1, 2, 9, 10, 11, 44, 100, 1_000])
+def test_equals_the_formulas(clients):
+    rng = np.random.default_rng(clients)
+    values = rng.random(clients + 7).astype(np.float32)
+    mask = np.zeros(clients + 7, bool)
+    mask[rng.permutation(clients + 7)[:clients]] = True
+    measured = fairness(jnp.asarray(values), jnp.asarray(mask)).as_dict()
+    expected = oracle(values[mask].astype(np.float64))
+    # sd of one client is exactly zero on both sides, so a tiny absolute tolerance for it alone
+    assert measured == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("junk", [np.nan, np.inf, -5.0])
+def test_clients_outside_the_mask_do_not_count(junk):
+    values, mask = jnp.asarray([0.9, 0.5, 0.7, 0.1]), jnp.asarray([True, True, False, True])
+    left, right = fairness(values, mask), fairness(values.at[2].set(junk), mask)
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def test_one_client_with_everything_and_all_clients_equal():
+    everyone = jnp.ones(20, bool)
+    assert fairness(jnp.eye(20)[0], everyone).jain == pytest.approx(1 / 20)
+    assert fairness(jnp.full(20, 0.5), everyone).as_dict() == {
+        "mean": 0.5,
+        "sd": 0.0,
+        "worst_10_percent": 0.5,
+        "jain": 1.0,
+    }
+
+
+def test_undefined_numbers_are_written_as_none():
+    assert set(fairness(jnp.ones(3), jnp.zeros(3, bool)).as_dict().values()) == {None}
+    assert fairness(jnp.zeros(3), jnp.ones(3, bool)).as_dict()["jain"] is None
+
+
+def test_vmap_over_rounds_is_a_loop():
+    rng = np.random.default_rng(0)
+    values, mask = jnp.asarray(rng.random((4, 30)), jnp.float32), jnp.asarray(rng.random((4, 30)) < 0.8)
+    stacked = jax.vmap(fairness)(values, mask)
+    for index in range(4):
+        one = fairness(values[index], mask[index])
+        jax.tree.map(lambda a, b, i=index: np.testing.assert_allclose(a, b[i], rtol=1e-6), one, stacked)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 100).map(lambda percent: percent / 100), min_size=25, max_size=25))
+def test_bounds(values):
+    measured = fairness(jnp.asarray(values, jnp.float32), jnp.ones(25, bool)).as_dict()
+    assert 1 / 25 <= measured["jain"] <= 1 + 1e-6
+    assert min(values) * (1 - 1e-6) <= measured["worst_10_percent"] <= measured["mean"] * (1 + 1e-6)
+    assert 0 <= measured["sd"] <= 0.5
+
+
+def test_shapes_that_do_not_belong_together_are_refused():
+    with pytest.raises(BoflError, match=r"values\[C\] and mask\[C\]"):
+        fairness(jnp.ones(3), jnp.ones(4, bool))
