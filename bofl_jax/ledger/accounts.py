@@ -1,0 +1,37 @@
+"""Accounts of a simulated network: keys that follow from the run's seed, so that a run can be repeated to the bit."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from eth_hash.auto import keccak
+
+if TYPE_CHECKING:
+    from eth_keys.datatypes import PrivateKey
+
+
+class Account(NamedTuple):
+    """A key pair: the 32-byte private key and the 20-byte address."""
+
+    key: bytes
+    address: bytes
+
+
+def account(seed: int, role: str, index: int) -> Account:
+    """Account number ``index`` of a role (``authority``, ``operator``, ``client``) in the run with this seed.
+
+    Its key is keccak("bofl-key-SEED-ROLE-INDEX"), known to everyone who knows the seed: good for a simulation, never
+    for a network that anything depends on.
+
+    >>> account(0, "client", 1).address.hex()
+    'bf394831e49edf48347069bfe77ca12062ee1165'
+    """
+    key = keccak(f"bofl-key-{seed}-{role}-{index}".encode())
+    return Account(key, private_key(key).public_key.to_canonical_address())
+
+
+@lru_cache(maxsize=64)
+def private_key(key: bytes) -> "PrivateKey":
+    """A private key ready to sign; making one derives the public key, so those in use are kept."""
+    from eth_keys import keys
+
+    return keys.PrivateKey(key)

@@ -1,0 +1,242 @@
+"""The py-evm engine: an in-process chain under Prague rules with proof-of-authority seals and deterministic headers.
+
+py-evm is archived upstream; this module and `authority` are all that knows it.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import rlp
+from eth.abc import BlockAPI, BlockHeaderAPI, ComputationAPI, ReceiptAPI, SignedTransactionAPI, StateAPI
+from eth.chains.base import Chain
+from eth.consensus.context import ConsensusContext
+from eth.consensus.noproof import NoProofConsensus
+from eth.constants import CREATE_CONTRACT_ADDRESS, POST_MERGE_NONCE, ZERO_ADDRESS, ZERO_HASH32
+from eth.db.atomic import AtomicDB
+from eth.db.header import HeaderDB
+from eth.vm.forks import PragueVM
+from eth.vm.forks.prague.computation import PragueComputation
+from eth.vm.forks.prague.state import PragueState
+from eth_typing import Address, BlockNumber
+from eth_utils import ValidationError
+
+from bofl_jax.core.errors import VerificationError
+from bofl_jax.ledger.accounts import Account, private_key
+from bofl_jax.ledger.authority import BLOCK_SECONDS, check_body, check_header, check_seal, in_turn, seal
+from bofl_jax.ledger.base import Applied, Call, Outcome
+from bofl_jax.ledger.genesis import CHAIN_ID, GAS_LIMIT, SEAL, TIMESTAMP, Genesis, parse_extra_data
+
+VIEW_GAS = 10**8
+
+
+class TransactionRevertedError(Exception):
+    """A transaction that had to succeed was reverted, and its block dropped; says which and the encoded error."""
+
+    def __init__(self, index: int, output: bytes) -> None:
+        super().__init__(index, output)
+        self.index, self.output = index, output
+
+
+class PyEvmEngine:
+    """A chain in memory. Without the authorities' keys it checks blocks, with them it seals them.
+
+    Args:
+        genesis: block 0.
+        authorities: key pairs of the genesis block's authorities, in any order; none for an audit.
+    """
+
+    def __init__(self, genesis: Genesis, authorities: Iterable[Account] = ()) -> None:
+        self._genesis = genesis
+        self._authorities = {account.address: account for account in authorities}
+        self._chain = _GovernedChain.from_genesis(AtomicDB(), _genesis_params(genesis), {})
+        self._head: BlockHeaderAPI = self._chain.get_canonical_head()
+
+    @property
+    def head_hash(self) -> bytes:
+        return self._head.hash
+
+    @property
+    def height(self) -> int:
+        return self._head.block_number
+
+    def seal_block(self, calls: Sequence[Call], *, strict: bool = True) -> Applied:
+        """Sign the calls with the next nonces of their senders, execute them and seal the block.
+
+        Raises:
+            TransactionRevertedError: if ``strict`` and one was reverted; the chain is as before.
+        """
+        authority = self._authorities[in_turn(self._genesis, self.height + 1)]
+        extra_data = self._genesis.config_hash + bytes(SEAL)
+        header = self._chain.create_header_from_parent(self._head, coinbase=authority.address, extra_data=extra_data)
+        vm = self._chain.get_vm(header)
+        transactions = self._sign(calls, vm.state)
+        executed, receipts, computations = vm.apply_all_transactions(transactions, header)
+        if strict:
+            _refuse_reverts(computations)
+        block = vm.set_block_transactions_and_withdrawals(vm.get_block(), executed, transactions, receipts)
+        block = vm.finalize_block(vm.pack_block(block)).block
+        block = block.copy(header=seal(block.header, authority))
+        vm.validate_block(block)
+        return self._append(block, receipts, [computation.output for computation in computations])
+
+    def import_block(self, raw: bytes) -> Applied:
+        """Check seal, header and transactions, execute them again, compare every root, and append the block."""
+        number = self.height + 1
+        try:
+            block = _decode(raw)
+            check_header(block.header, self._head, self._genesis)
+            check_body(block)
+            self._chain.import_block(block)
+        except Exception as error:  # whatever the EVM trips over in foreign bytes is a refusal, never a crash
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise VerificationError(f"block {number} does not hold: {reason}") from error
+        self._head = block.header
+        receipts = block.get_receipts(self._chain.chaindb)
+        return _applied(block, receipts, [b""] * len(receipts))
+
+    def view(self, to: bytes, data: bytes) -> tuple[bool, bytes]:
+        vm = self._chain.get_vm(self._chain.create_header_from_parent(self._head))
+        address = Address(to)
+        code = vm.state.get_code(address)
+        computation = vm.execute_bytecode(ZERO_ADDRESS, 0, VIEW_GAS, address, ZERO_ADDRESS, 0, data, code, address)
+        return computation.is_success, computation.output
+
+    def code(self, address: bytes) -> bytes:
+        return self._chain.get_vm(self._head).state.get_code(Address(address))
+
+    def _sign(self, calls: Sequence[Call], state: StateAPI) -> list[SignedTransactionAPI]:
+        nonces: dict[bytes, int] = {}
+        signed = []
+        for call in calls:
+            key = private_key(call.key)
+            sender = key.public_key.to_canonical_address()
+            nonce = nonces[sender] if sender in nonces else state.get_nonce(Address(sender))
+            nonces[sender] = nonce + 1
+            unsigned = _GovernedVM.create_unsigned_transaction(
+                nonce=nonce,
+                gas_price=0,
+                gas=call.gas,
+                to=Address(call.to) or CREATE_CONTRACT_ADDRESS,
+                value=0,
+                data=call.data,
+            )
+            signed.append(_trusted(unsigned.as_signed_transaction(key, chain_id=CHAIN_ID), sender))
+        return signed
+
+    def _append(self, block: BlockAPI, receipts: Sequence[ReceiptAPI], outputs: Sequence[bytes]) -> Applied:
+        """Straight into the database: `Chain.persist_block` would check the fresh seal and decode the block again."""
+        self._chain.chaindb.persist_block(block)
+        self._head = block.header
+        return _applied(block, receipts, outputs)
+
+
+class _Context(ConsensusContext):
+    """What a seal is checked against: the genesis block."""
+
+    def genesis(self) -> Genesis:
+        return parse_extra_data(HeaderDB(self.db).get_canonical_block_header_by_number(BlockNumber(0)).extra_data)
+
+
+class _Authority(NoProofConsensus):
+    def __init__(self, context: _Context) -> None:
+        self._context = context
+
+    def validate_seal(self, header: BlockHeaderAPI) -> None:
+        check_seal(header, self._context.genesis())
+
+
+@lru_cache(maxsize=64)
+def _jump_targets(_code: bytes) -> tuple[set[int], set[int]]:
+    """The sets in which py-evm notes valid and invalid jump targets, shared by all executions of one code."""
+    return set(), set()
+
+
+class _Computation(PragueComputation):
+    def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
+        super().__init__(state, message, transaction_context)
+        if not message.is_create:
+            code: Any = self.code
+            code.valid_positions, code.invalid_positions = _jump_targets(message.code)
+
+
+class _State(PragueState):
+    computation_class = _Computation
+
+
+def _next_header(parent: BlockHeaderAPI | None, **fields: Any) -> BlockHeaderAPI:
+    """py-evm's header, but 12 seconds after the parent and with its gas limit: no wall clock, no drift."""
+    if parent is not None:
+        fields.setdefault("timestamp", parent.timestamp + BLOCK_SECONDS)
+        fields.setdefault("gas_limit", parent.gas_limit)
+    return PragueVM.create_header_from_parent(parent, **fields)
+
+
+_GovernedVM = PragueVM.configure(
+    __name__="GovernedVM",
+    consensus_class=_Authority,
+    extra_data_max_bytes=65535,
+    create_header_from_parent=staticmethod(_next_header),
+    _state_class=_State,
+)
+_GovernedChain = Chain.configure(
+    __name__="GovernedChain",
+    vm_configuration=((0, _GovernedVM),),
+    chain_id=CHAIN_ID,
+    consensus_context_class=_Context,
+)
+
+
+def _genesis_params(genesis: Genesis) -> dict[str, Any]:
+    return {
+        "difficulty": 0,
+        "gas_limit": GAS_LIMIT,
+        "timestamp": TIMESTAMP,
+        "coinbase": ZERO_ADDRESS,
+        "mix_hash": ZERO_HASH32,
+        "nonce": POST_MERGE_NONCE,
+        "base_fee_per_gas": 0,
+        "extra_data": genesis.extra_data,
+    }
+
+
+def _decode(raw: bytes) -> BlockAPI:
+    block = rlp.decode(raw, sedes=_GovernedVM.get_block_class())
+    if rlp.encode(block) != raw:
+        raise ValidationError("the block is not in its one canonical encoding")
+    return block
+
+
+def _trusted(transaction: SignedTransactionAPI, sender: bytes) -> SignedTransactionAPI:
+    """A transaction signed a moment ago needs no check of its signature. Imported ones are always checked."""
+    vars(transaction).update(sender=sender, check_signature_validity=lambda: None)
+    return transaction
+
+
+def _refuse_reverts(computations: Sequence[ComputationAPI]) -> None:
+    for index, computation in enumerate(computations):
+        if not computation.is_success:
+            raise TransactionRevertedError(index, computation.output)
+
+
+def _applied(block: BlockAPI, receipts: Sequence[ReceiptAPI], outputs: Sequence[bytes]) -> Applied:
+    outcomes, before = [], 0
+    for transaction, receipt, output in zip(block.transactions, receipts, outputs, strict=True):
+        outcomes.append(
+            Outcome(
+                sender=transaction.sender,
+                to=transaction.to,
+                data=transaction.data,
+                success=receipt.state_root == b"\x01",
+                output=output,
+                gas=receipt.gas_used - before,
+                size=len(transaction.encode()),
+                logs=tuple(_log(log) for log in receipt.logs),
+            )
+        )
+        before = receipt.gas_used
+    return Applied(block.number, rlp.encode(block), tuple(outcomes))
+
+
+def _log(log: Any) -> tuple[bytes, tuple[bytes, ...], bytes]:
+    return log.address, tuple(topic.to_bytes(32, "big") for topic in log.topics), log.data

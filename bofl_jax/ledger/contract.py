@@ -1,0 +1,113 @@
+"""The governance contract as Python sees it: calls to bytes, bytes to results, events and readable errors."""
+
+import json
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from typing import Any
+
+from eth_abi import decode, encode
+from eth_hash.auto import keccak
+
+from bofl_jax.ledger.base import LogEvent
+
+NAME = "FederationGovernance"
+ROUND_STATES = ("None", "Open", "Committed", "Finalised")
+_BUILTIN_ERRORS = {"Error": ["string"], "Panic": ["uint256"]}
+
+
+class Contract:
+    """A compiled contract: its artefact (see ``contracts/``) and the encodings that follow from its ABI."""
+
+    def __init__(self, artefact: dict[str, Any]) -> None:
+        self.artefact = artefact
+
+    @cached_property
+    def bytecode(self) -> bytes:
+        """What a deployment sends."""
+        return bytes.fromhex(self.artefact["bytecode"][2:])
+
+    @cached_property
+    def deployed_bytecode(self) -> bytes:
+        """What then stands at the contract's address."""
+        return bytes.fromhex(self.artefact["deployedBytecode"][2:])
+
+    def encode(self, function: str, *args: Any) -> bytes:
+        """Calldata of a call.
+
+        >>> load_contract().encode("finaliseRound", 1, bytes(32)).hex()[:8]
+        'd6edbff8'
+        """
+        entry = self._by_name[function]
+        return _hash(entry)[:4] + encode(_types(entry["inputs"]), args)
+
+    def decode_output(self, function: str, output: bytes) -> tuple[Any, ...]:
+        """What a call returned."""
+        return decode(_types(self._by_name[function]["outputs"]), output)
+
+    def decode_log(self, topics: tuple[bytes, ...], data: bytes) -> LogEvent:
+        """An event. Raises KeyError if it is none of this contract's."""
+        entry = self._events[topics[0]]
+        indexed = [item for item in entry["inputs"] if item["indexed"]]
+        plain = [item for item in entry["inputs"] if not item["indexed"]]
+        args = {item["name"]: decode([item["type"]], topic)[0] for item, topic in zip(indexed, topics[1:], strict=True)}
+        values = decode(_types(plain), data)
+        return LogEvent(entry["name"], args | dict(zip((item["name"] for item in plain), values, strict=True)))
+
+    def describe_error(self, output: bytes) -> str:
+        """A revert's reason in words: the error's name and arguments.
+
+        >>> load_contract().describe_error(keccak(b"UnknownRole(uint8)")[:4] + (9).to_bytes(32, "big"))
+        'UnknownRole(role=9)'
+        """
+        entry = self._errors.get(output[:4])
+        if entry is None:
+            return f"reverted with 0x{output.hex()}" if output else "out of gas or no reason given"
+        values = decode(_types(entry["inputs"]), output[4:])
+        names = (item["name"] for item in entry["inputs"])
+        kinds = (item.get("internalType", "") for item in entry["inputs"])
+        shown = (f"{n}={_show(v, k)}" for n, v, k in zip(names, values, kinds, strict=True))
+        return f"{entry['name']}({', '.join(shown)})"
+
+    @cached_property
+    def _by_name(self) -> dict[str, dict[str, Any]]:
+        return {entry["name"]: entry for entry in self.artefact["abi"] if entry["type"] == "function"}
+
+    @cached_property
+    def _events(self) -> dict[bytes, dict[str, Any]]:
+        return {_hash(entry): entry for entry in self.artefact["abi"] if entry["type"] == "event"}
+
+    @cached_property
+    def _errors(self) -> dict[bytes, dict[str, Any]]:
+        own = [entry for entry in self.artefact["abi"] if entry["type"] == "error"]
+        builtin = [
+            {"name": name, "inputs": [{"name": "reason", "type": kind} for kind in kinds]}
+            for name, kinds in _BUILTIN_ERRORS.items()
+        ]
+        return {_hash(entry)[:4]: entry for entry in own + builtin}
+
+
+@lru_cache(maxsize=1)
+def load_contract() -> Contract:
+    """The contract that ships with the package."""
+    return Contract(json.loads(files("bofl_jax.ledger").joinpath(f"{NAME}.json").read_text()))
+
+
+def deployed_address(sender: bytes, nonce: int) -> bytes:
+    """20 bytes: where a contract deployed by ``sender`` with that nonce comes to stand."""
+    import rlp
+
+    return keccak(rlp.encode([sender, nonce]))[12:]
+
+
+def _hash(entry: dict[str, Any]) -> bytes:
+    return keccak(f"{entry['name']}({','.join(_types(entry['inputs']))})".encode())
+
+
+def _types(items: list[dict[str, Any]]) -> list[str]:
+    return [item["type"] for item in items]
+
+
+def _show(value: Any, kind: str) -> str:
+    if kind.startswith("enum"):
+        return ROUND_STATES[value]
+    return "0x" + value.hex() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,75 @@
+"""Where a run keeps its ledger: the files under ``RUN_DIR/ledger/``, and who is who on a simulated network."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from bofl_jax.core.errors import VerificationError
+from bofl_jax.ledger.accounts import Account, account
+from bofl_jax.ledger.contract import Contract, load_contract
+from bofl_jax.ledger.genesis import Genesis
+
+
+class Files(NamedTuple):
+    """The four files of a ledger."""
+
+    genesis: Path
+    contract: Path
+    blocks: Path
+    leaves: Path
+
+
+def files_of(directory: Path) -> Files:
+    """The ledger's files in a run directory."""
+    folder = directory / "ledger"
+    return Files(folder / "genesis.json", folder / "contract.json", folder / "blocks.rlp", folder / "leaves.jsonl")
+
+
+class Network(NamedTuple):
+    """The accounts of a run.
+
+    Attributes:
+        authorities: who seals blocks, in ascending order of their addresses.
+        operator: who deploys the contract and is its admin and aggregator.
+        clients: 20-byte addresses, one a client.
+    """
+
+    authorities: tuple[Account, ...]
+    operator: Account
+    clients: tuple[bytes, ...]
+
+    def genesis(self, config_hash: bytes) -> Genesis:
+        """Block 0 of this network for one configuration."""
+        return Genesis(config_hash, tuple(authority.address for authority in self.authorities))
+
+
+def network(seed: int, authorities: int, clients: int) -> Network:
+    """The accounts that follow from a run's seed."""
+    sealing = sorted((account(seed, "authority", i) for i in range(authorities)), key=lambda a: a.address)
+    addresses = tuple(account(seed, "client", i).address for i in range(clients))
+    return Network(tuple(sealing), account(seed, "operator", 0), addresses)
+
+
+def write_contract(path: Path, address: bytes) -> None:
+    """Write ``contract.json``: where the contract stands, and its ABI, bytecode and origin for other tools."""
+    path.write_bytes(_contract_text(load_contract(), address).encode())
+
+
+def read_contract(path: Path) -> bytes:
+    """The contract's 20-byte address.
+
+    Raises:
+        VerificationError: if the file is missing, was changed, or describes another contract than the package's.
+    """
+    try:
+        text = path.read_bytes().decode()
+        address = bytes.fromhex(json.loads(text)["address"][2:])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VerificationError(f"{path.name} cannot be read ({error}): restore it from a copy") from error
+    if text != _contract_text(load_contract(), address):
+        raise VerificationError(f"{path.name} is not about the contract that this version of bofl_jax ships")
+    return address
+
+
+def _contract_text(contract: Contract, address: bytes) -> str:
+    return json.dumps({"address": "0x" + address.hex(), **contract.artefact}, indent=1) + "\n"
