@@ -14,18 +14,9 @@ import numpy as np
 from bofl_jax.core.errors import BoflError
 from bofl_jax.data.records import BEAT_SYMBOLS
 
-BYTES_PER_SAMPLE = {
-    "212": 1.5,
-    "310": 4 / 3,
-    "311": 4 / 3,
-    "16": 2,
-    "61": 2,
-    "160": 2,
-    "80": 1,
-    "8": 1,
-    "24": 3,
-    "32": 4,
-}
+BYTES_PER_SAMPLE = {"212": 1.5, "16": 2, "61": 2, "80": 1, "24": 3, "32": 4}
+"""Width of a sample in the common WFDB signal formats."""
+
 EXTENSIONS = ("hea", "dat", "atr")
 MEND = "copy it again from the data set, or run `bofl data fetch mitbih`"
 
