@@ -1,0 +1,13 @@
+"""Blockchain-orchestrated, personalised federated learning on non-IID clinical data, in JAX.
+
+    import bofl_jax as bofl
+    config = bofl.load_config("quickstart", {"federation.rounds": 10})
+    run = bofl.run(config, out="runs/mine")     # run.summary, run.params, run.personal_params
+"""
+
+from bofl_jax.config import Config, load_config, presets
+from bofl_jax.core.errors import BoflError, VerificationError
+from bofl_jax.core.types import Samples
+from bofl_jax.federate import Run, audit, run
+
+__all__ = ["BoflError", "Config", "Run", "Samples", "VerificationError", "audit", "load_config", "presets", "run"]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bofl_jax.local.base import Batch, LocalAlgorithm, Params
+from bofl_jax.local.base import Batch, LocalAlgorithm, Params, State
 from bofl_jax.local.batches import Sampler, take
 
 
@@ -30,20 +30,20 @@ def train(
     sampler: Sampler,
     pool: Batch,
     anchor: Params,
-    start: Params,
+    start: State,
     work: Work,
     lr: jax.Array,
-) -> tuple[Params, WorkInfo]:
+) -> tuple[State, WorkInfo]:
     """Run one client's local steps.
 
     Args:
         pool: all samples, ``[N, ...]``.
         anchor: the server's parameters of this round.
-        start: parameters that the client starts from (the anchor, or its own).
+        start: state that the client starts from (fresh from the anchor, or kept from its last round).
         lr: learning rate of this round.
 
     Returns:
-        The client's parameters and what explains them.
+        The client's state after its steps, and what explains it.
     """
     order = None
     if sampler.sampling == "shuffle":
@@ -56,6 +56,6 @@ def train(
         state, loss = algorithm.step(state, anchor, sampler.augment(change, take(pool, rows)), lr)
         return state, total + loss
 
-    state, total = jax.lax.fori_loop(0, work.steps, body, (algorithm.init(start), jnp.float32(0)))
+    state, total = jax.lax.fori_loop(0, work.steps, body, (start, jnp.float32(0)))
     info = WorkInfo(total / jnp.maximum(work.steps, 1), work.steps * sampler.batch_size)
-    return algorithm.params(state), info
+    return state, info

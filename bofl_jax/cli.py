@@ -1,0 +1,213 @@
+"""The command line: ``bofl``."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bofl_jax.core.errors import BoflError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Governed, personalised federated learning in JAX.")
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: list, check, fetch.")
+app.add_typer(data_app, name="data")
+
+out = Console()
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+@app.callback()
+def settings(
+    context: typer.Context, debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False
+) -> None:
+    """Options that stand before the command."""
+    context.obj = debug
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(help="A preset's name or a TOML file.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key.")] = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the last completed round.")] = False,
+) -> None:
+    """Train, personalise, evaluate; every round on the ledger."""
+    from bofl_jax import figures
+    from bofl_jax.config import load_config, parse_assignment
+    from bofl_jax.federate import run as conduct
+
+    loaded = load_config(config, dict(parse_assignment(text) for text in set_ or []))
+    with _progress(loaded.federation.rounds) as on_round:
+        result = conduct(loaded, out=out_dir, resume=resume, on_round=on_round)
+    figures.draw(result.directory)
+    for table in summary_tables(result.summary):
+        out.print(table)
+    out.print(f"Written to {result.directory}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def audit(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Replay a run's chain in a fresh EVM and check every block, seal, root and digest."""
+    from bofl_jax.federate import audit as check
+
+    found = check(directory)
+    proofs = sum(r.count for r in found.rounds)
+    out.print(
+        f"Holds: {found.blocks} blocks with their seals and roots, {len(found.rounds)} rounds in order, "
+        f"{proofs} inclusion proofs of {found.clients} clients, the final model's digest.\n"
+        f"Head {found.head_hash}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def figures(
+    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Where to write [default: DIR/figures].")] = None,
+) -> None:
+    """Draw the figures of a run from its result files."""
+    from bofl_jax.figures import draw
+
+    for path in draw(directory, out_dir):
+        out.print(str(path), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def presets() -> None:
+    """List the configurations that come with the package."""
+    from bofl_jax.config import presets as names
+
+    for name in names():
+        out.print(name, highlight=False)
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List the sources that ``data.source`` can name."""
+    from bofl_jax.data import SOURCES
+
+    table = Table("source", "what it is", box=None)
+    for name, source in SOURCES.items():
+        table.add_row(name, source.description)
+    out.print(table)
+
+
+Root = Annotated[Path | None, typer.Option("--root", help="Folder of the data set [default: under BOFL_DATA].")]
+
+
+@data_app.command("check")
+def data_check(name: str, root: Root = None) -> None:
+    """Verify a data set's checksums and class counts."""
+    from bofl_jax.data import check
+
+    report = check(name, root)
+    table = Table("records", *report.classes, "total", title=f"{report.files} files match their checksums")
+    for row, counts in report.counts.items():
+        table.add_row(row, *(str(count) for count in counts), str(sum(counts)))
+    out.print(table)
+
+
+@data_app.command("fetch")
+def data_fetch(name: str, root: Root = None) -> None:
+    """Download a data set; files that are there already are kept."""
+    from bofl_jax.data import fetch
+
+    out.print(f"Complete: {fetch(name, root)}", highlight=False, soft_wrap=True)
+
+
+class _progress:  # noqa: N801 - a context manager, used like a function
+    """A bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+        self.every = max(1, rounds // 10)
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> Callable[[dict[str, Any]], None]:
+        if not out.is_terminal:
+            return self._line
+        columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+        self.bar = Progress(*columns, TextColumn("{task.fields[text]}"), console=out)
+        self.bar.start()
+        self.task = self.bar.add_task("", total=self.rounds, text="loading data, compiling ...")
+        return self._advance
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def _advance(self, record: dict[str, Any]) -> None:
+        assert self.bar
+        self.bar.update(self.task, completed=record["round"], text=describe(record))
+
+    def _line(self, record: dict[str, Any]) -> None:
+        if record["round"] % self.every == 0 or record["round"] == self.rounds:
+            print(f"round {record['round']}/{self.rounds}  {describe(record)}", flush=True)
+
+
+def describe(record: dict[str, Any]) -> str:
+    """One line on a round."""
+    speed = record["examples"] / record["seconds"]
+    text = f"loss {record['loss']:.4f}  {speed:,.0f} samples/s  ledger {record['ledger']['cpu_ms']:.1f} ms"
+    if "metrics" in record:
+        text += f"  accuracy {record['metrics']['accuracy']:.3f}  macro-F1 {record['metrics']['macro_f1']:.3f}"
+    return text
+
+
+def summary_tables(summary: dict[str, Any]) -> list[Table]:
+    """What a run prints at its end: metrics per class, overall and fairness, ledger cost."""
+    models = {name: measured for name, measured in summary["test"].items() if measured}
+    overall = Table("test", *models, title="Overall")
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "macro_f1_nsv", "auroc_macro", "auprc_macro", "ece", "brier")
+    for name in names:
+        overall.add_row(name, *(_number(measured[name]) for measured in models.values()))
+    for name in ("mean", "sd", "worst_10_percent", "jain"):
+        row = [_number(summary["fairness"][model][name]) for model in models]
+        overall.add_row(f"client accuracy, {name.replace('_', ' ')}", *row)
+    columns = [f"{model} {name}" for model in models for name in ("recall", "precision", "F1")]
+    classes = Table("class", "beats", *columns, title="Per class")
+    for name in next(iter(models.values()))["per_class"]:
+        rows = [measured["per_class"][name] for measured in models.values()]
+        cells = [_number(row[field]) for row in rows for field in ("recall", "precision", "f1")]
+        classes.add_row(name, str(rows[0]["support"]), *cells)
+    ledger, timing = summary["ledger"], summary["timing"]
+    costs = Table("ledger", "rounds", "gas a round", "bytes", "CPU ms a round", "accepted", "rejected", title="Cost")
+    costs.add_row(
+        ledger["mode"],
+        str(ledger["rounds"]),
+        f"{ledger['gas_per_round']:,.0f}",
+        f"{ledger['bytes_total']:,}",
+        f"{ledger['cpu_ms_per_round']:.1f}",
+        str(ledger["accepted"]),
+        str(ledger["rejected"]),
+    )
+    costs.caption = (
+        f"training {timing['rounds_s']:.1f} s, compiling {timing['compile_s']:.1f} s, "
+        f"{timing['samples_per_s']:,.0f} samples/s"
+    )
+    return [overall, classes, costs]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def main() -> None:
+    """Run the command line; every foreseen error is one line and an exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        app()
+    except BoflError as error:
+        if "--debug" in sys.argv:
+            raise
+        err.print(f"bofl: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("bofl: stopped before the first round was completed; nothing was lost")
+        sys.exit(130)

@@ -1,0 +1,215 @@
+"""The configuration of a run: read, override, check, resolve, write."""
+
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import tomli_w
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from bofl_jax.core.errors import BoflError
+from bofl_jax.core.options import Options
+from bofl_jax.data import DataOptions
+from bofl_jax.federate.options import (
+    EngineOptions,
+    EvaluateOptions,
+    FederationOptions,
+    NoPersonaliseOptions,
+    OptimizerOptions,
+    PersonaliseOptions,
+)
+from bofl_jax.ledger import LedgerOptions
+from bofl_jax.models import Cnn1dOptions, ModelOptions
+from bofl_jax.partition import PartitionOptions
+
+DISCRIMINATORS = {
+    "data": "source",
+    "partition": "scheme",
+    "model": "name",
+    "federation": "algorithm",
+    "personalise": "method",
+}
+
+
+class Config(Options):
+    """A complete configuration; see DESIGN for the sections."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$", description="names the default run directory")
+    seed: int = Field(0, ge=0, lt=2**31, description="the root of every random number of the run")
+    data: DataOptions
+    partition: PartitionOptions
+    model: ModelOptions = Cnn1dOptions()
+    federation: FederationOptions
+    optimizer: OptimizerOptions = OptimizerOptions()
+    personalise: PersonaliseOptions = NoPersonaliseOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
+    ledger: LedgerOptions = LedgerOptions()
+    engine: EngineOptions = EngineOptions()
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Config":
+        algorithm, personalised = self.federation.algorithm, self.personalise.method != "none"
+        if algorithm in ("local", "centralised"):
+            if self.ledger.mode != "off":
+                raise ValueError(f"federation.algorithm = '{algorithm}' shares no update: set ledger.mode = 'off'")
+            if self.optimizer.server_lr != 1.0:
+                raise ValueError(f"federation.algorithm = '{algorithm}' has no server: leave optimizer.server_lr out")
+        if algorithm == "local" and personalised:
+            raise ValueError("federation.algorithm = 'local' is personal already: set personalise.method = 'none'")
+        if algorithm == "perfedavg" and not personalised:
+            raise ValueError(
+                "federation.algorithm = 'perfedavg' trains a starting point that is no classifier by itself: "
+                "set personalise.method = 'finetune'"
+            )
+        return self
+
+    def to_toml(self) -> str:
+        """The complete configuration as TOML; entries that are None are left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def sha256(self) -> bytes:
+        """32 bytes that name this configuration: SHA-256 of its TOML text."""
+        return hashlib.sha256(self.to_toml().encode()).digest()
+
+
+def presets() -> list[str]:
+    """Names of the configurations that come with the package."""
+    folder = resources.files("bofl_jax.presets")
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a configuration and override single keys.
+
+    Args:
+        source: a preset's name, a TOML file, or the nested table itself.
+        overrides: dotted key -> value, for example ``{"federation.rounds": 50}``.
+
+    Raises:
+        BoflError: for an unknown preset, key or value, in one line that says how to mend it.
+
+    >>> load_config("quickstart", {"federation.rounds": 3}).federation.rounds
+    3
+    >>> load_config("quickstart", {"federation.round": 3})
+    Traceback (most recent call last):
+    ...
+    bofl_jax.core.errors.BoflError: unknown key federation.round: did you mean federation.rounds?
+    """
+    table = dict(source) if isinstance(source, Mapping) else _read(source)
+    for key, value in (overrides or {}).items():
+        _override(table, key, value, set(overrides or {}))
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        raise BoflError(_explain(error)) from None
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Parse one ``KEY=VALUE`` of the command line; the value is TOML, or a bare string.
+
+    >>> parse_assignment("federation.rounds=50"), parse_assignment("data.source=npz")
+    (('federation.rounds', 50), ('data.source', 'npz'))
+    """
+    key, sign, value = text.partition("=")
+    if not sign or not re.fullmatch(r"[A-Za-z0-9_.]+", key):
+        raise BoflError(f"--set {text}: write it as KEY=VALUE, for example federation.rounds=50")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def _read(source: str | Path) -> dict[str, Any]:
+    path = Path(source)
+    shipped = resources.files("bofl_jax.presets") / f"{source}.toml"
+    if str(source) in presets():
+        text = shipped.read_text()
+    elif path.is_file():
+        text = path.read_text()
+    else:
+        near = difflib.get_close_matches(str(source), presets(), 1)
+        hint = f"did you mean {near[0]}?" if near else f"presets are {', '.join(presets())}; or name a TOML file"
+        raise BoflError(f"there is no preset and no file called {source}: {hint}")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BoflError(f"{source} is not valid TOML: {error}") from None
+
+
+def _override(table: dict[str, Any], key: str, value: Any, given: set[str]) -> None:
+    """Set one dotted key; a section that changes its kind drops the keys that the new kind does not have."""
+    *path, last = key.split(".")
+    section = table
+    for part in path:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise BoflError(f"unknown key {key}: {part} is a value, not a section")
+    section[last] = value
+    if len(path) == 1 and DISCRIMINATORS.get(path[0]) == last:
+        kind = next((k for k in _kinds(path[0]) if _kind_of(k, last) == value), None)
+        for name in [n for n in section if kind and n not in kind.model_fields and f"{path[0]}.{n}" not in given]:
+            del section[name]
+
+
+def _kinds(section: str) -> list[type[BaseModel]]:
+    annotation = Config.model_fields[section].annotation
+    return [kind for kind in get_args(annotation) or (annotation,) if isinstance(kind, type)]
+
+
+def _kind_of(kind: type[BaseModel], discriminator: str) -> str:
+    return get_args(kind.model_fields[discriminator].annotation)[0]
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem of a configuration, in one line."""
+    problem = error.errors()[0]
+    tags = {_kind_of(kind, tag) for section, tag in DISCRIMINATORS.items() for kind in _kinds(section)}
+    location = list(problem["loc"])
+    if len(location) > 1 and location[0] in DISCRIMINATORS and location[1] in tags:
+        del location[1]
+    key = ".".join(str(part) for part in location)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}: {_nearest(key)}"
+    if problem["type"] == "missing":
+        return f"{key} is missing: set it in the configuration or with --set {key}=..."
+    if problem["type"] == "union_tag_invalid":
+        section = str(problem["loc"][0])
+        tag = DISCRIMINATORS[section]
+        known = sorted(_kind_of(kind, tag) for kind in _kinds(section))
+        return f"{section}.{tag} = {problem['ctx']['tag']!r} is unknown: choose one of {', '.join(known)}"
+    if problem["type"] == "union_tag_not_found":
+        section = str(problem["loc"][0])
+        return f"{section}.{DISCRIMINATORS[section]} is missing: set it in the configuration"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key} = {problem['input']!r} is not possible: {message[0].lower()}{message[1:]}"
+
+
+def _nearest(key: str) -> str:
+    known = known_keys()
+    near = difflib.get_close_matches(key, known, 1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    section = key.split(".")[0]
+    inside = [name for name in known if name.startswith(f"{section}.")] or sorted({k.split(".")[0] for k in known})
+    return f"known are {', '.join(inside)}"
+
+
+def known_keys() -> list[str]:
+    """Every dotted key of every kind of every section."""
+    keys = []
+    for section, field in Config.model_fields.items():
+        kinds = [k for k in _kinds(section) if issubclass(k, BaseModel)] if _is_section(field.annotation) else []
+        keys += [f"{section}.{name}" for kind in kinds for name in kind.model_fields] or [section]
+    return list(dict.fromkeys(keys))
+
+
+def _is_section(annotation: Any) -> bool:
+    kinds = get_args(annotation) or (annotation,)
+    return all(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)

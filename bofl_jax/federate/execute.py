@@ -1,0 +1,154 @@
+"""How clients run: the one place that knows a client axis.
+
+A task is written for one client. Clients are laid out as ``[blocks, groups, width]`` in the order of their index:
+``width`` of them are vmapped, groups follow one another in a scan that keeps a running sum, and the blocks' sums are
+added in order. Blocks are what devices share out, so that on one backend the same bits come out for any number of
+devices.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from bofl_jax.core.errors import BoflError
+from bofl_jax.federate.options import EngineOptions
+
+Tree = Any
+
+
+class Plan(NamedTuple):
+    """A resolved way to run clients."""
+
+    execution: str  # vmap | map | shard | loop
+    width: int  # clients vmapped at a time; 0: all
+    devices: int
+    blocks: int
+
+    def sequential(self) -> "Plan":
+        """The same devices, one client at a time: for work whose memory grows with the client (predictions)."""
+        return self if self.execution == "loop" else self._replace(execution="shard", width=1)
+
+    def mesh(self) -> Mesh:
+        """The devices that share out the blocks."""
+        return Mesh(np.array(jax.devices()[: self.devices]), ("clients",))
+
+    def replicate(self, tree: Tree) -> Tree:
+        """Put a pytree on every device of the plan."""
+        if self.execution == "loop":
+            return jax.tree.map(jnp.asarray, tree)
+        return jax.device_put(tree, NamedSharding(self.mesh(), PartitionSpec()))
+
+
+class Outcome(NamedTuple):
+    """What came out of all clients."""
+
+    total: Tree  # weighted sum of the contributions
+    weight: jax.Array  # float32, sum of the weights
+    each: Tree  # [M, ...], what every client reports
+
+
+Task = Callable[[Tree, Tree, jax.Array], tuple[Tree, jax.Array, Tree]]
+"""shared, one client's arguments, live -> (contribution times weight, weight, report)."""
+
+
+def resolve(options: EngineOptions) -> Plan:
+    """Settle what "auto" means on this machine.
+
+    On CPU one client at a time on each device wins; on an accelerator all of them together.
+
+    Raises:
+        BoflError: if more devices are asked for than there are, or the blocks cannot be shared out evenly.
+    """
+    here = jax.device_count()
+    on_cpu = jax.default_backend() == "cpu"
+    if options.devices > here:
+        raise BoflError(f"engine.devices = {options.devices}, but JAX sees {here}: lower it, or set it to 0 for all")
+    if options.devices and options.blocks % options.devices:
+        raise BoflError(f"engine.devices = {options.devices} must divide engine.blocks = {options.blocks}")
+    most = max(count for count in range(1, here + 1) if options.blocks % count == 0)
+    execution = options.execution
+    if execution == "auto":
+        execution = "shard" if on_cpu or most > 1 else "vmap"
+    if execution in ("vmap", "loop"):
+        return Plan(execution, 0 if execution == "vmap" else 1, 1, 1)
+    devices = (options.devices or most) if execution == "shard" else 1
+    return Plan(execution, options.width or (1 if on_cpu else 64), devices, options.blocks)
+
+
+def run_clients(plan: Plan, task: Task, shared: Tree, each: Tree, stack: bool = True) -> Outcome:
+    """Run ``task`` for M clients.
+
+    Args:
+        plan: how.
+        task: written for one client; with ``live`` false it must do no work and report anything.
+        shared: what all clients see.
+        each: pytree of arrays ``[M, ...]``, a row a client.
+        stack: whether reports are kept; without them nothing of size M x P is ever held.
+    """
+    clients = len(jax.tree.leaves(each)[0])
+    if plan.execution == "loop":
+        return _loop(task, shared, each, clients, stack)
+    width = plan.width or clients
+    groups = -(-clients // (plan.blocks * width))
+    slots = plan.blocks * groups * width
+    rows = jnp.minimum(jnp.arange(slots), clients - 1)
+    live = jnp.arange(slots) < clients
+    laid = jax.tree.map(lambda a: a.reshape(plan.blocks, groups, width, *a.shape[1:]), (_take(each, rows), live))
+
+    def blocks(shared: Tree, laid: Tree) -> Outcome:
+        return jax.lax.map(functools.partial(_block, task, stack, shared), laid)
+
+    if plan.execution == "shard":
+        split, whole = PartitionSpec("clients"), PartitionSpec()
+        blocks = jax.shard_map(
+            blocks, mesh=plan.mesh(), in_specs=(whole, split), out_specs=split, check_vma=False
+        )
+    total, weight, reports = blocks(shared, laid)
+    total, weight = jax.tree.map(lambda sums: functools.reduce(jnp.add, list(sums)), (total, weight))
+    return Outcome(total, weight, jax.tree.map(lambda a: a.reshape(slots, *a.shape[3:])[:clients], reports))
+
+
+def _take(tree: Tree, rows: jax.Array) -> Tree:
+    return jax.tree.map(lambda a: a[rows], tree)
+
+
+def _block(task: Task, stack: bool, shared: Tree, laid: Tree) -> Outcome:
+    """One block: its groups one after another, keeping the running sum."""
+
+    def group(members: Tree) -> Outcome:
+        each, live = members
+        if live.shape[0] == 1:
+            one = task(shared, _take(each, 0), live[0])
+            return Outcome(one[0], one[1], jax.tree.map(lambda a: a[None], one[2]))
+        part, weight, report = jax.vmap(task, in_axes=(None, 0, 0))(shared, each, live)
+        return Outcome(*jax.tree.map(lambda a: a.sum(axis=0), (part, weight)), report)
+
+    def step(carry: Tree, members: Tree) -> tuple[Tree, Tree]:
+        out = group(members)
+        return jax.tree.map(jnp.add, carry, (out.total, out.weight)), out.each if stack else ()
+
+    shapes = jax.eval_shape(group, jax.tree.map(lambda a: a[0], laid))
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shapes.total, shapes.weight))
+    (total, weight), reports = jax.lax.scan(step, zeros, laid)
+    return Outcome(total, weight, reports)
+
+
+def _loop(task: Task, shared: Tree, each: Tree, clients: int, stack: bool) -> Outcome:
+    """Plain Python, for debugging: the client that fails is named."""
+    outcome = None
+    reports = []
+    for client in range(clients):
+        try:
+            part, weight, report = task(shared, _take(each, client), jnp.bool_(True))
+        except Exception as error:
+            raise RuntimeError(f"client {client} of {clients} failed") from error
+        sums = (part, weight)
+        outcome = sums if outcome is None else jax.tree.map(jnp.add, outcome, sums)
+        reports.append(report)
+    total, weight = outcome
+    return Outcome(total, weight, jax.tree.map(lambda *rows: jnp.stack(rows), *reports) if stack else ())

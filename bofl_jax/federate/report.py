@@ -1,0 +1,129 @@
+"""Results of a run as plain tables: predictions, clients, summary."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics
+from bofl_jax.evaluate.report import plain
+from bofl_jax.federate.setting import Setting
+from bofl_jax.partition import class_counts, label_divergence
+
+
+class Predictions:
+    """The test probabilities of a run, client after client.
+
+    Attributes:
+        probability: model name ("global", "personalised") -> float32[N, K]; a model that does not exist is left out.
+    """
+
+    def __init__(self, setting: Setting, probability: dict[str, np.ndarray]) -> None:
+        self.setting = setting
+        self.probability = probability
+        self.sample, self.client = setting.population.test.flat()
+        self.label = setting.samples.y[self.sample]
+
+    def measure(self, model: str) -> dict[str, Any] | None:
+        """M of one model; None if there is no such model."""
+        if model not in self.probability:
+            return None
+        everything = np.ones(len(self.label), bool)
+        return as_dict(metrics(self.probability[model], self.label, everything), self.setting.samples.classes)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What ``predictions.npz`` holds."""
+        samples, population = self.setting.samples, self.setting.population
+        return {
+            "label": self.label.astype(np.int32),
+            "client": self.client,
+            "subject": samples.subject[self.sample].astype(np.int32),
+            "sample": self.sample,
+            **{f"{model}_probability": probability for model, probability in self.probability.items()},
+            "classes": np.array(samples.classes),
+            "client_names": np.array(population.names),
+            "subject_names": np.array(samples.subjects),
+        }
+
+    def spread(self) -> dict[str, Any]:
+        """Fairness of the clients' accuracies, per model."""
+        result = {}
+        for model in ("global", "personalised"):
+            per_client = self.of_clients(model)
+            if per_client is not None:
+                result[model] = fairness(per_client.accuracy, per_client.support > 0).as_dict()
+        return result
+
+    def of_clients(self, model: str) -> Any:
+        """Per-client metrics of one model, or None."""
+        if model not in self.probability:
+            return None
+        clients = self.setting.population.clients
+        return jax.device_get(client_metrics(self.probability[model], self.label, self.client, clients=clients))
+
+
+def client_rows(predictions: Predictions) -> list[dict[str, Any]]:
+    """The rows of ``clients.csv``; an undefined number is an empty field."""
+    setting = predictions.setting
+    samples, population = setting.samples, setting.population
+    counts = {
+        part: class_counts(rows, samples.y, len(samples.classes))
+        for part, rows in (("train", population.train), ("test", population.test))
+    }
+    divergence = label_divergence(counts["train"])
+    measured = {model: predictions.of_clients(model) for model in ("global", "personalised")}
+    rows = []
+    for client, name in enumerate(population.names):
+        own = np.concatenate([population.train.of(client), population.test.of(client)])
+        subjects = np.unique(samples.subject[own])
+        row: dict[str, Any] = {
+            "client": name,
+            "subject": samples.subjects[subjects[0]] if len(subjects) == 1 else f"{len(subjects)} subjects",
+        }
+        for part in counts:
+            row[f"n_{part}"] = int(counts[part][client].sum())
+        for part in counts:
+            row |= {f"{part}_{c}": int(n) for c, n in zip(samples.classes, counts[part][client], strict=True)}
+        row["label_divergence"] = plain(divergence[client])
+        for model, result in measured.items():
+            for field in ("accuracy", "macro_f1"):
+                row[f"{model}_{field}"] = None if result is None else plain(getattr(result, field)[client])
+        rows.append(row)
+    return rows
+
+
+def summarise(
+    predictions: Predictions, records: list[dict[str, Any]], mode: str, head_hash: str, compile_s: float
+) -> dict[str, Any]:
+    """``summary.json`` of a completed run.
+
+    Args:
+        records: the lines of ``rounds.jsonl``.
+        mode: ledger mode.
+        head_hash: hash of the chain's last block, or "".
+        compile_s: seconds spent compiling.
+    """
+    costs = [record["ledger"] for record in records]
+    total = {name: sum(cost[name] for cost in costs) for name in ("gas", "bytes", "cpu_ms", "accepted", "rejected")}
+    seconds = sum(record["seconds"] for record in records)
+    return {
+        "test": {model: predictions.measure(model) for model in ("global", "personalised")},
+        "fairness": predictions.spread(),
+        "ledger": {
+            "mode": mode,
+            "rounds": len(records) if mode != "off" else 0,
+            "gas_total": total["gas"],
+            "gas_per_round": total["gas"] / len(records),
+            "bytes_total": total["bytes"],
+            "cpu_ms_per_round": total["cpu_ms"] / len(records),
+            "accepted": total["accepted"],
+            "rejected": total["rejected"],
+            "head_hash": head_hash,
+        },
+        "timing": {
+            "compile_s": compile_s,
+            "rounds_s": seconds,
+            "samples_per_s": sum(record["examples"] for record in records) / seconds,
+        },
+        "config_sha256": predictions.setting.config.sha256().hex(),
+    }

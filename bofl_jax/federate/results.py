@@ -1,0 +1,141 @@
+"""The run directory: what is written, when, and in which form."""
+
+import csv
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from bofl_jax.core.errors import BoflError
+
+if TYPE_CHECKING:
+    from bofl_jax.config import Config
+
+PACKAGES = ("bofl_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "wfdb", "orbax-checkpoint", "py-evm")
+
+
+class RunDirectory:
+    """One run's files. ``summary.json`` is written last: where it stands, the run is complete."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.rounds = path / "rounds.jsonl"
+
+    def refuse_if_used(self) -> None:
+        """Raises BoflError if the directory holds anything."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise BoflError(f"{self.path} is not empty: name another --out, or go on with it by --resume")
+
+    def begin(self, config: "Config") -> None:
+        """Create the directory and write what is known before the first round."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / "config.toml", config.to_toml())
+        write_text(self.path / "environment.json", json.dumps(environment(), indent=1) + "\n")
+
+    def check_same(self, config: "Config") -> None:
+        """Compare with the configuration that the directory was begun with.
+
+        Raises:
+            BoflError: naming the first key that differs.
+        """
+        stored = read_toml(self.path / "config.toml")
+        differing = sorted(set(_flat(stored).items()) ^ set(_flat(tomllib.loads(config.to_toml())).items()))
+        if differing:
+            key = differing[0][0]
+            theirs, ours = _flat(stored).get(key), _flat(tomllib.loads(config.to_toml())).get(key)
+            raise BoflError(
+                f"{self.path} was begun with {key} = {theirs}, not {ours}: resume it with the same configuration "
+                f"({self.path / 'config.toml'}), or name another --out"
+            )
+
+    def discard_ledger(self) -> None:
+        """Remove the chain of a run that was cut off before its first checkpoint; its rounds are done again."""
+        if (self.path / "ledger").exists():
+            shutil.rmtree(self.path / "ledger")
+
+    def append_round(self, record: dict[str, Any]) -> None:
+        """Add a line to ``rounds.jsonl``."""
+        with self.rounds.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def keep_rounds(self, count: int) -> list[dict[str, Any]]:
+        """Cut ``rounds.jsonl`` down to the first ``count`` rounds and return them.
+
+        Raises:
+            BoflError: if it holds fewer, or a line of them is damaged.
+        """
+        lines = self.rounds.read_text().splitlines()[:count] if self.rounds.exists() else []
+        try:
+            records = [json.loads(line) for line in lines]
+        except json.JSONDecodeError:
+            records = []
+        if [record["round"] for record in records] != list(range(1, count + 1)):
+            raise BoflError(f"{self.rounds} does not hold the first {count} rounds: start again with another --out")
+        write_text(self.rounds, "".join(line + "\n" for line in lines))
+        return records
+
+    def finish(self, clients: list[dict[str, Any]], predictions: dict[str, np.ndarray], summary: dict) -> None:
+        """Write the results of a completed run."""
+        partial = self.path / "clients.csv.partial"
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(clients[0]))
+            writer.writeheader()
+            writer.writerows(clients)
+        os.replace(partial, self.path / "clients.csv")
+        partial = self.path / "predictions.partial.npz"
+        np.savez_compressed(partial, **predictions)
+        os.replace(partial, self.path / "predictions.npz")
+        write_text(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, device and platform."""
+    device = jax.devices()[0]
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "backend": jax.default_backend(),
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of a run directory; BoflError if it is missing or damaged."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BoflError(f"{path} is missing or damaged ({error}): name a run directory, or another --out") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run directory; BoflError if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BoflError(f"{path} is missing or damaged ({error}): name the directory of a completed run") from None
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat = {}
+    for name, value in table.items():
+        key = f"{prefix}{name}"
+        flat |= _flat(value, f"{key}.") if isinstance(value, dict) else {key: json.dumps(value)}
+    return flat

@@ -1,0 +1,178 @@
+"""One round as one compiled program."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bofl_jax import local
+from bofl_jax.core.keys import Purpose, derive
+from bofl_jax.federate.cohort import Cohort
+from bofl_jax.federate.execute import Outcome, Plan, run_clients
+from bofl_jax.federate.setting import Setting
+from bofl_jax.partition import Rows
+
+Tree = Any
+
+
+class TrainState(NamedTuple):
+    """What persists from round to round, and all that a checkpoint holds.
+
+    Attributes:
+        params: the server's parameters; () when nothing is shared.
+        server: the aggregator's state.
+        kept: the clients' own states ``[C, ...]`` (local-only and centralised training); () otherwise.
+    """
+
+    params: Tree
+    server: Tree
+    kept: Tree
+
+
+class RoundInfo(NamedTuple):
+    """What explains a round, a row for each of its M clients."""
+
+    loss: jax.Array  # float32[M], mean training loss over the client's steps
+    examples: jax.Array  # int32[M], samples seen
+    finite: jax.Array  # bool[M], whether the update holds no NaN and no infinity
+    updates: Tree  # [M, ...] the updates, or () when they were not asked for
+
+
+Round = Callable[[TrainState, Cohort, int, float], tuple[TrainState, RoundInfo]]
+
+
+def start(setting: Setting, params: Tree) -> TrainState:
+    """The state before the first round."""
+    if setting.shares:
+        return TrainState(params, setting.aggregator.init(params), ())
+    state = setting.algorithm.init(params)
+    clients = len(setting.training.size)
+    return TrainState((), (), jax.tree.map(lambda a: jnp.repeat(a[None], clients, axis=0), state))
+
+
+def compile_round(setting: Setting, state: TrainState, cohort: Cohort, stack: bool) -> Round:
+    """Compile the program of every round of a run, once.
+
+    Args:
+        state: the state before the first round, for its shapes.
+        cohort: a cohort, for its size.
+        stack: whether the updates themselves are returned (for their digests).
+    """
+    body = _shared_round if setting.shares else _kept_round
+    rows = jax.tree.map(jnp.asarray, setting.training)
+
+    def program(
+        state: TrainState, pool: local.Batch, rows: Rows, cohort: Cohort, number: jax.Array, lr: jax.Array
+    ) -> tuple[TrainState, RoundInfo]:
+        return body(setting, stack, state, pool, rows, cohort, number, lr)
+
+    def arguments(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple:
+        return state, setting.pool, rows, jax.tree.map(jnp.asarray, cohort), jnp.int32(number), jnp.float32(lr)
+
+    runner = compile_for(setting.plan, program, *arguments(state, cohort, 1, 0.0))
+    return lambda state, cohort, number, lr: runner(*arguments(state, cohort, number, lr))
+
+
+def compile_for(plan: Plan, program: Callable, *arguments: Tree) -> Callable:
+    """Compile ``program`` for these shapes ahead of time; a later call of another shape is an error, not a recompile.
+
+    The ``loop`` executor stays plain Python.
+    """
+    if plan.execution == "loop":
+
+        def interpret(*arguments: Tree) -> Tree:
+            with jax.disable_jit():
+                return program(*arguments)
+
+        return interpret
+    return jax.jit(program).lower(*arguments).compile()
+
+
+def works(setting: Setting, rows: Rows, cohort: Cohort, purpose: Purpose, number: jax.Array) -> local.Work:
+    """The work of the cohort's M clients in round ``number``, stacked."""
+    keys = jax.vmap(lambda client: derive(setting.root, purpose, number, client))(cohort.client)
+    return local.Work(rows.index[cohort.client], rows.size[cohort.client], cohort.steps, keys)
+
+
+def _shared_round(
+    setting: Setting,
+    stack: bool,
+    state: TrainState,
+    pool: local.Batch,
+    rows: Rows,
+    cohort: Cohort,
+    number: jax.Array,
+    lr: jax.Array,
+) -> tuple[TrainState, RoundInfo]:
+    def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
+        pool, anchor, lr = shared
+        work, weight = each
+        work = work._replace(steps=jnp.where(live, work.steps, 0))
+        trained, info = local.train(
+            setting.algorithm, setting.sampler, pool, anchor, setting.algorithm.init(anchor), work, lr
+        )
+        update = jax.tree.map(jnp.subtract, setting.algorithm.params(trained), anchor)
+        finite = all_finite(update)
+        weight = jnp.where(live & finite, weight, 0.0)
+        # The barrier keeps the compiler from computing the summed update otherwise than the digested one.
+        update = jax.lax.optimization_barrier(update)
+        part = jax.tree.map(lambda u: jnp.where(finite, weight * u, 0.0), update)
+        return part, weight, (info, finite, update if stack else ())
+
+    out = run_clients(
+        setting.plan,
+        client,
+        (pool, state.params, lr),
+        (works(setting, rows, cohort, Purpose.TRAIN, number), cohort.weight),
+    )
+    mean = jax.tree.map(lambda total: total / jnp.maximum(out.weight, 1.0), out.total)
+    server, params = setting.aggregator.step(state.server, state.params, mean)
+    info, finite, updates = out.each
+    return TrainState(params, server, ()), RoundInfo(info.loss, info.examples, finite, updates)
+
+
+def _kept_round(
+    setting: Setting,
+    stack: bool,
+    state: TrainState,
+    pool: local.Batch,
+    rows: Rows,
+    cohort: Cohort,
+    number: jax.Array,
+    lr: jax.Array,
+) -> tuple[TrainState, RoundInfo]:
+    del stack
+    mine = jax.tree.map(lambda a: a[cohort.client], state.kept)
+    work = works(setting, rows, cohort, Purpose.TRAIN, number)
+    out = continue_training(setting, setting.algorithm, pool, mine, work, lr)
+    kept = jax.tree.map(lambda all_, new: all_.at[cohort.client].set(new), state.kept, out.each[0])
+    info = out.each[1]
+    return state._replace(kept=kept), RoundInfo(info.loss, info.examples, jnp.isfinite(info.loss), ())
+
+
+def continue_training(
+    setting: Setting, algorithm: local.LocalAlgorithm, pool: local.Batch, states: Tree, work: local.Work, lr: jax.Array
+) -> Outcome:
+    """Let each of M clients go on from its own state ``[M, ...]``; ``each`` of the outcome is (states, info)."""
+
+    def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
+        pool, lr = shared
+        mine, work = each
+        work = work._replace(steps=jnp.where(live, work.steps, 0))
+        anchor = algorithm.params(mine)
+        return (), jnp.float32(0), local.train(algorithm, setting.sampler, pool, anchor, mine, work, lr)
+
+    return run_clients(setting.plan, client, (pool, lr), (states, work))
+
+
+def all_finite(tree: Tree) -> jax.Array:
+    """Whether a pytree holds neither NaN nor infinity."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def mean_loss(info: RoundInfo, cohort: Cohort) -> float:
+    """The round's training loss: over the clients that count, weighted by their training samples."""
+    counts = np.asarray(info.finite) * cohort.weight
+    return float(np.sum(np.where(counts > 0, info.loss, 0) * counts) / max(counts.sum(), 1))

@@ -1,0 +1,135 @@
+"""Everything that a run holds still: samples, clients, network, local algorithm, plan."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+import optax
+
+from bofl_jax import aggregate, data, local, models
+from bofl_jax.core.errors import BoflError
+from bofl_jax.core.keys import Purpose, derive, root_key
+from bofl_jax.core.types import Samples
+from bofl_jax.federate.execute import Plan
+from bofl_jax.federate.options import FederationOptions, OptimizerOptions
+from bofl_jax.partition import Population, Rows, class_counts, pack, partition
+
+if TYPE_CHECKING:
+    from bofl_jax.config import Config
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What does not change from round to round."""
+
+    config: "Config"
+    plan: Plan
+    samples: Samples
+    population: Population
+    training: Rows  # rows that train: the clients' own, or one pooled row (centralised)
+    pool: local.Batch  # all N samples, on every device
+    model: models.Model
+    algorithm: local.LocalAlgorithm  # of the rounds
+    tuner: local.LocalAlgorithm  # of personalisation: the same optimiser and loss, plain descent
+    sampler: local.Sampler
+    aggregator: aggregate.Aggregator
+    root: jax.Array
+    lr: np.ndarray  # float32[R]
+
+    @property
+    def shares(self) -> bool:
+        """Whether clients send updates to a server."""
+        return self.config.federation.algorithm not in ("local", "centralised")
+
+    @property
+    def has_global(self) -> bool:
+        """Whether training ends in one model that can be tested as it is.
+
+        Not with local-only training, and not with Per-FedAvg, whose shared parameters are a starting point and no
+        classifier until they are adapted.
+        """
+        return self.config.federation.algorithm not in ("local", "perfedavg")
+
+
+def settle(config: "Config", plan: Plan) -> Setting:
+    """Load the data, deal them out, build the network.
+
+    Raises:
+        BoflError: for data, clients or options that cannot work together.
+    """
+    samples = data.load(config.data, config.seed)
+    population = partition(samples, config.partition, config.seed)
+    federation = config.federation
+    cohort = getattr(federation, "cohort", None)
+    if cohort and cohort > len(population.participants):
+        raise BoflError(
+            f"federation.cohort = {cohort}, but only {len(population.participants)} clients can train: lower it"
+        )
+    model = models.build(
+        config.model, samples.x.shape[1], samples.x.shape[2], samples.features.shape[1], len(samples.classes)
+    )
+    counts = class_counts(population.train, samples.y, len(samples.classes)).sum(axis=0)
+    loss = local.cross_entropy(model.apply, local.class_weights(counts, federation.class_weights))
+    optimizer = build_optimizer(config.optimizer)
+    return Setting(
+        config=config,
+        plan=plan,
+        samples=samples,
+        population=population,
+        training=_pooled(population) if federation.algorithm == "centralised" else population.train,
+        pool=plan.replicate(local.Batch(samples.x, samples.features, samples.y)),
+        model=model,
+        algorithm=build_algorithm(federation, loss, optimizer),
+        tuner=local.sgd(loss, optimizer),
+        sampler=local.Sampler(
+            federation.batch_size, federation.sampling, federation.augment_scale, federation.augment_noise
+        ),
+        aggregator=aggregate.mean(config.optimizer.server_lr),
+        root=root_key(config.seed),
+        lr=learning_rates(config.optimizer, federation.rounds),
+    )
+
+
+def initial_params(setting: Setting) -> models.Params:
+    """The network's first parameters, from the run's root key."""
+    return setting.plan.replicate(setting.model.init(derive(setting.root, Purpose.MODEL)))
+
+
+def _pooled(population: Population) -> Rows:
+    return pack([population.train.flat()[0]])
+
+
+def build_optimizer(options: OptimizerOptions) -> optax.GradientTransformation:
+    """The clients' optimiser, for a learning rate of 1."""
+    if options.client == "adamw":
+        return optax.adamw(1.0, weight_decay=options.weight_decay)
+    return optax.sgd(1.0, momentum=options.momentum or None)
+
+
+def build_algorithm(
+    options: FederationOptions, loss: local.Loss, optimizer: optax.GradientTransformation
+) -> local.LocalAlgorithm:
+    """The local algorithm that ``federation.algorithm`` names."""
+    match options.algorithm:
+        case "fedprox":
+            return local.prox(loss, optimizer, options.mu)
+        case "perfedavg":
+            return local.perfedavg(loss, optimizer, options.inner_lr, options.meta_gradient)
+        case _:
+            return local.sgd(loss, optimizer)
+
+
+def learning_rates(options: OptimizerOptions, rounds: int) -> np.ndarray:
+    """float32[R]: the learning rate of each round.
+
+    >>> learning_rates(OptimizerOptions(lr=0.4, schedule="halving"), 10).round(2).tolist()
+    [0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.1, 0.1]
+    """
+    done = np.arange(rounds) / rounds
+    factor = {
+        "constant": np.ones(rounds),
+        "halving": np.where(done < 0.5, 1.0, np.where(done < 0.8, 0.5, 0.25)),
+        "cosine": (1 + np.cos(np.pi * done)) / 2,
+    }[options.schedule]
+    return (options.lr * factor).astype(np.float32)
