@@ -3,6 +3,7 @@
 A dishonest authority has its own key and may execute what it likes, so most blocks here are consistent in themselves
 and correctly signed. Each is offered to a chain that knows the blocks before it; the good block must still pass after.
 """
+# ruff: noqa: ARG005
 
 import pytest
 import rlp
@@ -41,7 +42,11 @@ CLOSE = (call("commitRound", 1, b"\3" * 32, 4), call("finaliseRound", 1, b"\4" *
 def blocks():
     """Four good blocks: deployment, registration, a round opened, a round closed."""
     engine = PyEvmEngine(GENESIS, NETWORK.authorities)
-    calls = ([Call(OPERATOR.key, b"", CONTRACT.bytecode, 5_000_000)], [call("registerClients", NETWORK.clients)], [OPEN])
+    calls = (
+        [Call(OPERATOR.key, b"", CONTRACT.bytecode, 5_000_000)],
+        [call("registerClients", NETWORK.clients)],
+        [OPEN],
+    )
     return [engine.seal_block(group).raw for group in (*calls, CLOSE)]
 
 
@@ -177,7 +182,9 @@ def test_a_changed_header_is_refused_though_signed_by_the_authority(engine, bloc
 @pytest.mark.parametrize(("field", "difference"), DISHONEST_CHOICES)
 def test_an_authority_has_no_choice_of_time_and_gas_limit(engine, blocks, field, difference):
     block = decode(blocks[3])
-    refuse(engine, resealed(block, **{field: getattr(block.header, field) + difference}), f"{field} is not what follows")
+    refuse(
+        engine, resealed(block, **{field: getattr(block.header, field) + difference}), f"{field} is not what follows"
+    )
     engine.import_block(blocks[3])
 
 

@@ -1,0 +1,51 @@
+"""Short runs of a ledger, without any training."""
+
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from bofl_jax.ledger import Ledger, LedgerOptions, RoundCost, Submission, create_ledger
+
+CLIENTS, SEED, CONFIG = 5, 7, sha256(b"config").digest()
+
+
+def play(ledger: Ledger, first: int, last: int) -> list[RoundCost]:
+    """Rounds in which client 4 stays away and client 1's update is rejected."""
+    costs = []
+    for number in range(first, last + 1):
+        ledger.open_round(number, [3, 0, 1, 2])
+        updates = [
+            Submission(client, sha256(b"%d-%d" % (number, client)).digest(), 10 + client, 10**6, accepted=client != 1)
+            for client in (2, 0, 3, 1)
+        ]
+        costs.append(ledger.close_round(number, updates, sha256(b"model %d" % number).digest()))
+    return costs
+
+
+@pytest.fixture(scope="session")
+def rounds() -> Callable[[Ledger, int, int], list[RoundCost]]:
+    """Plays rounds ``first`` to ``last`` on a ledger."""
+    return play
+
+
+@pytest.fixture(scope="session")
+def new_ledger() -> Callable[[Path], Ledger]:
+    """Starts a ledger of five clients in a directory."""
+    return lambda directory: create_ledger(LedgerOptions(), directory, CLIENTS, SEED, CONFIG)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run of three rounds, not to be touched."""
+    directory = tmp_path_factory.mktemp("template")
+    play(create_ledger(LedgerOptions(), directory, CLIENTS, SEED, CONFIG), 1, 3)
+    return directory
+
+
+@pytest.fixture
+def finished(template: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(template, tmp_path / "finished"))

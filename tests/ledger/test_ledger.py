@@ -1,0 +1,246 @@
+"""A run's ledger: costs, determinism, what it refuses, and taking it up again after a crash."""
+
+import json
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from bofl_jax.core.errors import BoflError, VerificationError
+from bofl_jax.ledger import LedgerOptions, Submission, audit_chain, create_ledger, resume_ledger
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "ledger.json"
+CLIENTS, SEED, CONFIG = 5, 7, sha256(b"config").digest()
+MODEL = sha256(b"model").digest()
+
+
+def resume(directory, rounds, **changes):
+    arguments = {"options": LedgerOptions(), "clients": CLIENTS, "seed": SEED, "config_hash": CONFIG} | changes
+    return resume_ledger(directory=directory, rounds=rounds, **arguments)
+
+
+def submission(client, **changes):
+    return Submission(client, bytes([client + 1]) * 32, 10, 10**6)._replace(**changes)
+
+
+def test_the_ledger_is_as_in_the_golden_file(tmp_path, new_ledger, rounds):
+    """The same head hash and costs on every Python, in every process: nothing depends on clocks or hash seeds."""
+    ledger = new_ledger(tmp_path)
+    costs = rounds(ledger, 1, 3)
+    found = {"head_hash": ledger.head_hash, "gas": [c.gas for c in costs], "bytes": [c.bytes for c in costs]}
+    if os.environ.get("BOFL_WRITE_GOLDEN"):
+        GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
+    assert found == json.loads(GOLDEN.read_text())
+    assert ledger.blocks == 2 + 2 * 3
+
+
+def test_costs_count_verdicts_and_time(tmp_path, new_ledger, rounds):
+    costs = rounds(new_ledger(tmp_path), 1, 2)
+    assert [(cost.accepted, cost.rejected) for cost in costs] == [(3, 1), (3, 1)]
+    assert all(0 < cost.cpu_ms < 1000 for cost in costs)
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "4711"])
+def test_the_head_hash_does_not_depend_on_the_hash_seed(tmp_path, hash_seed):
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import conftest; from pathlib import Path\n"
+        "from bofl_jax.ledger import LedgerOptions, create_ledger\n"
+        "ledger = create_ledger(LedgerOptions(), Path(sys.argv[2]), conftest.CLIENTS, conftest.SEED, conftest.CONFIG)\n"
+        "conftest.play(ledger, 1, 3); print(ledger.head_hash)"
+    )
+    command = [sys.executable, "-W", "error", "-c", script, str(Path(__file__).parent), str(tmp_path)]
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == json.loads(GOLDEN.read_text())["head_hash"]
+
+
+def test_importing_the_ledger_does_not_import_the_evm():
+    script = "import sys, bofl_jax.ledger; sys.exit('eth' in sys.modules or 'eth_keys' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("change", ["seed", "config", "clients", "authorities"])
+def test_everything_that_defines_a_run_is_in_the_head_hash(tmp_path, change):
+    options = LedgerOptions(authorities=4 if change == "authorities" else 3)
+    clients, seed = CLIENTS + (change == "clients"), SEED + (change == "seed")
+    config = MODEL if change == "config" else CONFIG
+    heads = {
+        create_ledger(options, tmp_path / "a", clients, seed, config).head_hash,
+        create_ledger(LedgerOptions(), tmp_path / "b", CLIENTS, SEED, CONFIG).head_hash,
+    }
+    assert len(heads) == 2
+
+
+def test_the_order_of_submissions_does_not_matter(tmp_path, new_ledger):
+    heads = set()
+    for name, order in (("a", (0, 1, 2)), ("b", (2, 0, 1))):
+        ledger = new_ledger(tmp_path / name)
+        ledger.open_round(1, [0, 1, 2])
+        ledger.close_round(1, [submission(client) for client in order], MODEL)
+        heads.add(ledger.head_hash)
+    assert len(heads) == 1
+
+
+def test_a_round_may_end_without_an_accepted_update(tmp_path, new_ledger):
+    ledger = new_ledger(tmp_path)
+    ledger.open_round(1, [0, 1])
+    cost = ledger.close_round(1, [submission(0, accepted=False)], MODEL)
+    assert (cost.accepted, cost.rejected) == (0, 1)
+    assert audit_chain(tmp_path).rounds[0].count == 0
+
+
+def test_many_clients_are_registered_in_batches(tmp_path):
+    ledger = create_ledger(LedgerOptions(authorities=1), tmp_path, 450, 0, CONFIG)
+    ledger.open_round(1, range(450))
+    ledger.close_round(1, [Submission(i, bytes([1]) * 32, 1, 0) for i in range(450)], MODEL)
+    assert audit_chain(tmp_path).clients == 450
+
+
+def test_mode_off_does_nothing(tmp_path):
+    for ledger in (
+        create_ledger(LedgerOptions(mode="off"), tmp_path, CLIENTS, SEED, CONFIG),
+        resume(tmp_path, 4, options=LedgerOptions(mode="off")),
+    ):
+        ledger.open_round(1, [0, 1])
+        cost = ledger.close_round(1, [submission(0), submission(1, accepted=False)], MODEL)
+        ledger.close()
+        assert (ledger.mode, ledger.head_hash, ledger.blocks) == ("off", "", 0)
+        assert cost == (0, 0, 0.0, 1, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [{"mode": "on"}, {"authorities": 0}, {"authorities": 17}, {"sealers": 3}])
+def test_bad_options_are_refused(options):
+    with pytest.raises(ValidationError):
+        LedgerOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("number", "cohort", "message"),
+    [
+        (2, [0], r"opening round 2: NotNextRound\(given=2, expected=1\)"),
+        (1, [], r"opening round 1: EmptyCohort\(\)"),
+        (1, [5], "names client 5, but clients are 0..4"),
+        (1, [-1], "names client -1"),
+        (1, [1, 1], "names a client twice"),
+    ],
+)
+def test_a_bad_opening_is_refused(tmp_path, new_ledger, number, cohort, message):
+    ledger = new_ledger(tmp_path)
+    before = ledger.head_hash
+    with pytest.raises(BoflError, match=message):
+        ledger.open_round(number, cohort)
+    assert ledger.head_hash == before
+    ledger.open_round(1, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("number", "submissions", "model", "message"),
+    [
+        (2, [submission(0)], MODEL, "round 2 was not opened"),
+        (1, [submission(0), submission(0)], MODEL, "two updates"),
+        (1, [submission(0), submission(0, accepted=False)], MODEL, "two updates"),
+        (1, [submission(3)], MODEL, "client 3 handed in an update for round 1 without being in its cohort"),
+        (1, [submission(0, digest=bytes(31))], MODEL, "not 31 bytes, 10 and 1000000"),
+        (1, [submission(0, samples=-1)], MODEL, "32 bytes, -1 and"),
+        (1, [submission(0, samples=2**32)], MODEL, "samples in"),
+        (1, [submission(0, metric=-1)], MODEL, "10 and -1"),
+        (1, [submission(0)], bytes(32), r"refused finaliseRound while closing round 1: EmptyDigest\(\)"),
+    ],
+)
+def test_a_bad_closing_is_refused_and_changes_nothing(  # noqa: PLR0917
+    tmp_path, new_ledger, number, submissions, model, message
+):
+    ledger = new_ledger(tmp_path)
+    ledger.open_round(1, [0, 1])
+    before = ledger.head_hash
+    with pytest.raises(BoflError, match=message):
+        ledger.close_round(number, submissions, model)
+    assert ledger.head_hash == before
+    ledger.close_round(1, [submission(0)], MODEL)
+    assert audit_chain(tmp_path).rounds[0].count == 1
+
+
+def test_an_existing_ledger_is_not_overwritten(finished, new_ledger):
+    with pytest.raises(BoflError, match="exists already"):
+        new_ledger(finished)
+
+
+@pytest.mark.parametrize("config", [b"", bytes(32), bytes(31)])
+def test_a_ledger_needs_a_configuration_hash(tmp_path, config):
+    with pytest.raises(BoflError, match="SHA-256 of the configuration"):
+        create_ledger(LedgerOptions(), tmp_path, CLIENTS, SEED, config)
+
+
+@pytest.mark.parametrize("known", [0, 1, 2, 3])
+def test_resuming_equals_not_having_stopped(finished, tmp_path, new_ledger, rounds, known):
+    uninterrupted = new_ledger(tmp_path / "whole")
+    rounds(uninterrupted, 1, 4)
+    resumed = resume(finished, known)
+    assert resumed.blocks == 2 + 2 * known
+    rounds(resumed, known + 1, 4)
+    assert resumed.head_hash == uninterrupted.head_hash
+    for path in (tmp_path / "whole" / "ledger").iterdir():
+        assert path.read_bytes() == (finished / "ledger" / path.name).read_bytes()
+
+
+def test_what_a_crash_left_half_written_is_cut_off(finished):
+    head = audit_chain(finished).head_hash
+    for name, rest in (("blocks.rlp", b"\xf9\x03\x00half a block"), ("leaves.jsonl", b'{"round":4,"ro')):
+        with (finished / "ledger" / name).open("ab") as file:
+            file.write(rest)
+    assert resume(finished, 3).head_hash == head
+    assert audit_chain(finished).head_hash == head
+
+
+def test_a_round_left_open_is_cut_off(tmp_path, new_ledger, rounds):
+    ledger = new_ledger(tmp_path)
+    rounds(ledger, 1, 2)
+    head = ledger.head_hash
+    ledger.open_round(3, [0, 1])
+    assert resume(tmp_path, 2).head_hash == head
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rounds": 4}, "blocks.rlp ends after block 8 of 10"),
+        ({"seed": 8}, "belongs to another configuration"),
+        ({"config_hash": MODEL}, "belongs to another configuration"),
+        ({"options": LedgerOptions(authorities=4)}, "belongs to another configuration"),
+        ({"clients": 6}, "activeClients is 5, the run says 6"),
+    ],
+)
+def test_resuming_something_else_is_refused(finished, changes, message):
+    before = {path.name: path.read_bytes() for path in (finished / "ledger").iterdir()}
+    with pytest.raises(BoflError, match=message) as caught:
+        resume(finished, **{"rounds": 3} | changes)
+    assert not isinstance(caught.value, VerificationError)  # exit code 2: the request cannot be carried out
+    assert "\n" not in str(caught.value)
+    assert before == {path.name: path.read_bytes() for path in (finished / "ledger").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (name, damage)
+        for name in ("genesis.json", "contract.json", "blocks.rlp", "leaves.jsonl")
+        for damage in ("missing", "empty", "flipped", "cut")
+        if (name, damage) != ("leaves.jsonl", "flipped")  # resuming does not prove every leaf; the audit does
+    ],
+)
+def test_resuming_a_damaged_ledger_is_refused(finished, name, damage):
+    path = finished / "ledger" / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes({"empty": b"", "flipped": flipped, "cut": content[:-1]}[damage])
+    with pytest.raises(BoflError, match="the ledger cannot be resumed") as caught:
+        resume(finished, 3)
+    assert "\n" not in str(caught.value)
