@@ -37,18 +37,17 @@ def test_padding_never_influences_a_result(junk):
     assert_same(metrics(probability, label, mask), metrics(spoiled_probability, spoiled_label, mask))
 
 
-def test_masking_is_leaving_out():
-    probability, label, mask = random_predictions(1, (700,), 3)
-    kept = metrics(probability[mask], label[mask], jnp.ones(int(mask.sum()), bool))
-    # The pairwise tree has another shape, so the last bits of the sums may differ.
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), metrics(probability, label, mask), kept
-    )
+def test_place_of_the_padding_does_not_matter():
+    probability, label, mask = random_predictions(1, (500,), 4)
+    packed = jnp.argsort(~mask, stable=True)
+    left, right = metrics(probability, label, mask), metrics(probability[packed], label[packed], mask[packed])
+    # The same numbers are added in another order, so the last bits of the sums may differ.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), left, right)
 
 
-@pytest.mark.parametrize("classes", range(2, 7))
+@pytest.mark.parametrize("classes", [2, 4])
 def test_vmap_over_a_leading_axis_is_a_loop(classes):
-    probability, label, mask = random_predictions(2, (5, 97), classes)
+    probability, label, mask = random_predictions(2, (5, 500), classes)
     stacked = jax.vmap(metrics)(probability, label, mask)
     for index in range(5):
         one = metrics(probability[index], label[index], mask[index])
@@ -70,8 +69,8 @@ def test_traced_once_for_a_shape():
 
 
 def test_perfect_predictor():
-    label = jnp.asarray(np.random.default_rng(3).integers(0, 4, 10_001), jnp.int32)
-    measured = as_dict(metrics(jax.nn.one_hot(label, 4), label, jnp.ones(10_001, bool)), "NSVF")
+    label = jnp.asarray(np.random.default_rng(3).integers(0, 4, 500), jnp.int32)
+    measured = as_dict(metrics(jax.nn.one_hot(label, 4), label, jnp.ones(500, bool)), "NSVF")
     assert [measured[key] for key in KEYS] == [1.0] * 6 + [0.0] * 2
     for row in measured["per_class"].values():
         assert [row[key] for key in ("recall", "precision", "f1", "specificity")] == [1.0] * 4
@@ -92,8 +91,8 @@ def test_constant_predictor():
 
 
 def test_reversed_ranking_has_area_zero():
-    label = jnp.asarray([0, 0, 1, 1], jnp.int32)
-    assert auroc(jax.nn.one_hot(1 - label, 2), label, jnp.ones(4, bool)).tolist() == [0.0, 0.0]
+    label = jnp.arange(30, dtype=jnp.int32) % 2
+    assert JITTED_AUROC(jax.nn.one_hot(1 - label, 2), label, jnp.ones(30, bool)).tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("samples", [0, 5])
@@ -113,9 +112,9 @@ def test_a_diverged_model_never_writes_nan():
 
 
 def test_dictionary_has_exactly_the_contracted_keys_and_plain_values():
-    written = as_dict(metrics(*random_predictions(4, (200,), 5)), ("N", "S", "V", "F", "Q"))
+    written = as_dict(metrics(*random_predictions(4, (500,), 4)), ("N", "S", "V", "F"))
     assert list(written) == [*KEYS, "per_class"]
-    assert list(written["per_class"]) == ["N", "S", "V", "F", "Q"]
+    assert list(written["per_class"]) == ["N", "S", "V", "F"]
     for row in written["per_class"].values():
         assert {key: type(value) for key, value in row.items()} == {
             **dict.fromkeys(("recall", "precision", "f1", "specificity"), float),
@@ -192,10 +191,10 @@ def test_pairwise_sum_stays_accurate_where_a_running_sum_does_not():
     np.testing.assert_allclose(pairwise_sum(values), exact, rtol=1e-6)
 
 
-@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("classes", [2, 4])
 def test_client_metrics_are_the_metrics_of_each_client_alone(classes):
-    probability, label, mask = random_predictions(6, (900,), classes)
-    client = jnp.asarray(np.random.default_rng(7).integers(0, 8, 900), jnp.int32)
+    probability, label, mask = random_predictions(6, (500,), classes)
+    client = jnp.asarray(np.random.default_rng(7).integers(0, 8, 500), jnp.int32)
     client = jnp.where(client == 3, 4, client)  # client 3 has no samples
     measured = client_metrics(probability, label, client, 8, mask)
     for index in range(8):
