@@ -13,7 +13,7 @@ def ledger(run: Run) -> Figure | Skip:
     """Gas above, CPU milliseconds below, both from zero, with their medians."""
     if run.summary.ledger_mode == "off":
         return Skip("ledger off")
-    if not np.isfinite([run.rounds.gas, run.rounds.cpu_ms]).any():
+    if not np.isfinite([run.rounds.gas, run.rounds.cpu_ms]).any(axis=1).all():
         return Skip("no round has ledger costs")
     figure, axes = style.panels(2, 3.2, sharex=True)
     number = run.rounds.number

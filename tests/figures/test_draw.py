@@ -153,6 +153,13 @@ def test_a_run_with_nothing_to_show_skips_every_figure_and_says_why(copy):
     assert len(said) == len(FIGURES)
 
 
+@pytest.mark.parametrize("name", ["gas", "cpu_ms"])
+def test_rounds_without_one_of_the_ledger_costs_have_no_ledger_figure(copy, name):
+    text = (copy / "rounds.jsonl").read_text()
+    (copy / "rounds.jsonl").write_text(text.replace(f'"{name}"', '"other"'))
+    assert FIGURES["ledger"](read_run(copy)) == Skip("no round has ledger costs")
+
+
 def test_an_unwritable_folder_is_refused(copy, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BoflError, match="give a writable folder"):
