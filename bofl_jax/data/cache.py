@@ -58,7 +58,7 @@ def cached(key: str, build: Callable[[], Samples]) -> Samples:
 
 def _read(path: Path) -> Samples | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             values: dict[str, Any] = {field.name: arrays[field.name] for field in fields(Samples)}
         for name in ("classes", "subjects"):
             values[name] = tuple(values[name].tolist())

@@ -28,7 +28,7 @@ SECOND_LEAD = np.array([0.06, 0.00, 0.35, -0.90, 0.15])
 CENTRE_S = np.array([-0.17, -0.028, 0.0, 0.030, 0.27])
 WIDTH_S = np.array([0.025, 0.009, 0.012, 0.011, 0.055])
 
-ECTOPIC_CENTRE_S = np.array([0.0, 0.075, 0.33])
+ECTOPIC_CENTRE_S = np.array([0.0, 0.075, 0.27])
 ECTOPIC_WIDTH_S = np.array([0.030, 0.035, 0.075])
 PACED_CENTRE_S = np.array([-0.055, 0.0, 0.070, 0.32, 0.0])
 PACED_WIDTH_S = np.array([0.00085, 0.027, 0.030, 0.070, 0.05])
@@ -102,7 +102,7 @@ def draw_morphology(key: jax.Array, diversity: jax.Array, lead_mix: jax.Array, m
 def beat_waves(draws: BeatDraws, morphology: Morphology, code: jax.Array, has_p: jax.Array) -> Waves:
     """The eight waves of one beat.
 
-    A fusion beat is ``l N + (1 - l) V`` of the same patient with ``l ~ U(.35, .65)``.
+    A fusion beat is ``l N + (1 - l) V`` of the same patient with ``l ~ U(.45, .75)``.
 
     Args:
         draws: the beat's own randomness.
@@ -110,7 +110,7 @@ def beat_waves(draws: BeatDraws, morphology: Morphology, code: jax.Array, has_p:
         code: int[], class code.
         has_p: bool[], false in atrial fibrillation.
     """
-    from_atria = jnp.select([code == V, code == F], [0.0, 0.35 + 0.3 * draws.share], 1.0)
+    from_atria = jnp.select([code == V, code == F], [0.0, 0.45 + 0.3 * draws.share], 1.0)
     p_factor = jnp.where(code == S, morphology.early_p, 1.0) * has_p
     wider = jnp.where((code == S) & (draws.aberrant < ABERRANT), 1.5, 1.0)
     usual = morphology.conducted

@@ -40,9 +40,13 @@ def _read(path: Path) -> Arrays:
     if not path.is_file():
         raise BoflError(f"no file {path}: set data.root to an .npz file with the arrays {', '.join(REQUIRED)}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it holds a single array without a name")
+            with archive:
+                return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         detail = " ".join(str(error).split())
         raise BoflError(f"{path} is not a readable .npz file ({detail}): write it with numpy.savez") from error
 
