@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.ledger.base import Call, Ledger
+from bofl_jax.ledger.base import Call, Engine, Ledger
 from bofl_jax.ledger.off import OffLedger
 from bofl_jax.ledger.options import LedgerOptions
 
 if TYPE_CHECKING:
-    from bofl_jax.ledger.chain import PyEvmEngine
     from bofl_jax.ledger.folder import Files, Network
 
 SETUP_BLOCKS = 2
@@ -41,6 +40,8 @@ def create_ledger(options: LedgerOptions, directory: Path, clients: int, seed: i
     from bofl_jax.ledger.governed import GovernedLedger
 
     _check_config_hash(config_hash)
+    if clients < 1:
+        raise BoflError("a ledger needs at least one client to register")
     files = folder.files_of(directory)
     _make_room(files)
     network = folder.network(seed, options.authorities, clients)
@@ -94,14 +95,12 @@ def _make_room(files: "Files") -> None:
     files.leaves.touch()
 
 
-def _set_up(engine: "PyEvmEngine", network: "Network", files: "Files") -> bytes:
+def _set_up(engine: Engine, network: "Network", files: "Files") -> bytes:
     """Deploy and register; returns the contract's address."""
     from bofl_jax.ledger.blocklog import append_block
     from bofl_jax.ledger.contract import deployed_address, load_contract
     from bofl_jax.ledger.governed import seal_calls
 
-    if not network.clients:
-        raise BoflError("a ledger needs at least one client to register")
     operator = network.operator
     deployment = engine.seal_block([Call(operator.key, b"", load_contract().bytecode, DEPLOY_GAS)])
     append_block(files.blocks, deployment.raw)
@@ -112,7 +111,7 @@ def _set_up(engine: "PyEvmEngine", network: "Network", files: "Files") -> bytes:
     return address
 
 
-def _replay(files: "Files", network: "Network", config_hash: bytes, blocks: int) -> tuple["PyEvmEngine", int]:
+def _replay(files: "Files", network: "Network", config_hash: bytes, blocks: int) -> tuple[Engine, int]:
     """Import the log's first ``blocks`` blocks; returns the engine and how many bytes they take."""
     from bofl_jax.ledger.blocklog import read_blocks
     from bofl_jax.ledger.chain import PyEvmEngine
@@ -132,14 +131,14 @@ def _replay(files: "Files", network: "Network", config_hash: bytes, blocks: int)
     return engine, size
 
 
-def _check_progress(engine: "PyEvmEngine", address: bytes, clients: int, rounds: int) -> None:
+def _check_progress(engine: Engine, address: bytes, clients: int, rounds: int) -> None:
     for function, expected in (("latestRound", rounds), ("activeClients", clients)):
         found = _read_number(engine, address, function)
         if found != expected:
             raise VerificationError(f"the contract says {function} is {found}, the run says {expected}")
 
 
-def _read_number(engine: "PyEvmEngine", address: bytes, function: str) -> int:
+def _read_number(engine: Engine, address: bytes, function: str) -> int:
     from bofl_jax.ledger.contract import load_contract
 
     contract = load_contract()

@@ -7,6 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from eth_abi.exceptions import EncodingError
+
 from bofl_jax.core.errors import BoflError
 from bofl_jax.ledger import merkle
 from bofl_jax.ledger.base import Applied, Call, Engine, Outcome, RoundCost, Submission
@@ -72,6 +74,8 @@ class GovernedLedger:
         Raises:
             BoflError: if the contract refuses, or a submission is from outside the cohort, a duplicate or malformed.
         """
+        if len(model_digest) != 32:
+            raise BoflError(f"the model digest of round {round} has {len(model_digest)} bytes instead of 32")
         with self._timed():
             accepted = self._accepted(round, submissions)
             leaves = tuple(self._leaf(round, submission) for submission in accepted)
@@ -144,11 +148,15 @@ def seal_calls(
     """One block of contract calls, each ``(function, *arguments)``, sealed and on the disk.
 
     Raises:
-        BoflError: with the contract's reason, if it refuses one; then nothing has happened.
+        BoflError: with the contract's reason, if it refuses one, or if a value does not fit; then nothing has happened.
     """
     contract = load_contract()
     try:
-        applied = engine.seal_block([Call(key, address, contract.encode(*call), gas) for call in calls])
+        data = [contract.encode(*call) for call in calls]
+    except EncodingError as error:
+        raise BoflError(f"the contract cannot be called while {what}: {error}") from error
+    try:
+        applied = engine.seal_block([Call(key, address, item, gas) for item in data])
     except TransactionRevertedError as error:
         reason = contract.describe_error(error.output)
         raise BoflError(f"the contract refused {calls[error.index][0]} while {what}: {reason}") from error

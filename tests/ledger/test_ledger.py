@@ -125,6 +125,7 @@ def test_bad_options_are_refused(options):
         (2, [0], r"opening round 2: NotNextRound\(given=2, expected=1\)"),
         (1, [], r"opening round 1: EmptyCohort\(\)"),
         (1, [5], "names client 5, but clients are 0..4"),
+        (-1, [0], "cannot be called while opening round -1"),
         (1, [-1], "names client -1"),
         (1, [1, 1], "names a client twice"),
     ],
@@ -149,6 +150,7 @@ def test_a_bad_opening_is_refused(tmp_path, new_ledger, number, cohort, message)
         (1, [submission(0, samples=-1)], MODEL, "32 bytes, -1 and"),
         (1, [submission(0, samples=2**32)], MODEL, "samples in"),
         (1, [submission(0, metric=-1)], MODEL, "10 and -1"),
+        (1, [submission(0)], bytes([1]) * 31, "model digest of round 1 has 31 bytes"),
         (1, [submission(0)], bytes(32), r"refused finaliseRound while closing round 1: EmptyDigest\(\)"),
     ],
 )
@@ -168,6 +170,12 @@ def test_a_bad_closing_is_refused_and_changes_nothing(  # noqa: PLR0917
 def test_an_existing_ledger_is_not_overwritten(finished, new_ledger):
     with pytest.raises(BoflError, match="exists already"):
         new_ledger(finished)
+
+
+def test_a_ledger_needs_a_client(tmp_path):
+    with pytest.raises(BoflError, match="at least one client"):
+        create_ledger(LedgerOptions(), tmp_path, 0, SEED, CONFIG)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("config", [b"", bytes(32), bytes(31)])
