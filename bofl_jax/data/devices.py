@@ -46,7 +46,7 @@ def draw_device(key: jax.Array, strength: jax.Array) -> Device:
         wander_hz=0.15 + 0.35 * draws[4],
         mains=(0.005 + 0.045 * draws[5]) * strength,
         mains_hz=jnp.where(draws[6] < 0.5, 50.0, 60.0),
-        muscle=(0.005 + 0.025 * draws[7]) * strength,
+        muscle=(0.008 + 0.052 * draws[7]) * strength,
         peak_jitter=PEAK_JITTER_S * strength,
         phase=draws[8:],
     )

@@ -97,7 +97,7 @@ def test_a_file_the_server_lacks(tmp_path, server):
 
 def test_without_a_network_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setattr(load_wfdb().io.download.config, "db_index_url", "http://127.0.0.1:9/")  # nobody listens
-    with pytest.raises(BoflError, match="mitbih could not be fetched to .*: check the network") as caught:
+    with pytest.raises(BoflError, match=r"mitbih could not be fetched to .*: check the network") as caught:
         fetch("mitbih", tmp_path / "mitdb")
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2

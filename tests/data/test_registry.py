@@ -44,7 +44,7 @@ def test_where_data_lie(monkeypatch, tmp_path):
     assert cache_home() == tmp_path / "xdg" / "bofl_jax"
 
 
-def test_importing_the_room_imports_nothing_slow():
-    code = "import sys, bofl_jax.data; print([m for m in ('jax', 'wfdb', 'scipy', 'pandas') if m in sys.modules])"
+def test_importing_the_room_does_not_wait_for_wfdb():
+    code = "import sys, bofl_jax.data; print([m for m in ('wfdb', 'pandas') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
