@@ -75,7 +75,8 @@ def _write(path: Path, samples: Samples) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".npz")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{field.name: np.asarray(getattr(samples, field.name)) for field in fields(Samples)})
+            arrays: dict[str, Any] = {field.name: getattr(samples, field.name) for field in fields(Samples)}
+            np.savez(file, **arrays)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

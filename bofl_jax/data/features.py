@@ -67,11 +67,9 @@ def rr_features(times: np.ndarray, causal: bool = False) -> np.ndarray:
     rr = np.diff(times)
     pre, post = np.concatenate([rr[:1], rr]), np.concatenate([rr, rr[-1:]])
     local = trailing_mean(pre, LOCAL_BEATS)
-    if causal:
-        seconds, ratios = (pre, local), (pre / local, pre / trailing_mean(pre, len(pre)))
-    else:
-        mean = rr.mean()
-        seconds, ratios = (pre, post, local), (pre / local, post / local, pre / mean, post / mean)
+    mean = trailing_mean(pre, len(pre)) if causal else rr.mean()
+    seconds = [pre, local] if causal else [pre, post, local]
+    ratios = [pre / local, pre / mean] if causal else [pre / local, post / local, pre / mean, post / mean]
     columns = [(s - CENTRE_S) / SPREAD_S for s in seconds] + [(r - CENTRE_RATIO) / SPREAD_RATIO for r in ratios]
     return np.clip(np.stack(columns, axis=1), -CLIP, CLIP).astype(np.float32)
 

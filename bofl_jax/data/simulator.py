@@ -35,10 +35,10 @@ TAIL_S = 2.0
 class Knobs(NamedTuple):
     """The options that the compiled program takes as numbers; see ``SimulatorOptions``."""
 
-    diversity: float
-    devices: float
-    ectopy: float
-    paced: float
+    diversity: jax.Array
+    devices: jax.Array
+    ectopy: jax.Array
+    paced: jax.Array
 
 
 class Recording(NamedTuple):
@@ -56,7 +56,7 @@ def simulate(options: SimulatorOptions, seed: int) -> Samples:
         options: how many, how long, how different.
         seed: root seed. Patient p depends on it and on p alone.
     """
-    knobs = Knobs(options.diversity, options.devices, options.ectopy, options.paced)
+    knobs = Knobs(*(jnp.float32(getattr(options, name)) for name in Knobs._fields))
     records: list[RecordBeats] = []
     for first in range(0, options.patients, BLOCK):
         block = jax.device_get(_simulate_block(root_key(seed), first, knobs, options.beats))
@@ -96,8 +96,8 @@ def _simulate_block(root: jax.Array, first: int, knobs: Knobs, beats: int) -> Re
 
 
 def _to_beats(recording: Recording, options: SimulatorOptions) -> RecordBeats:
-    end = int(recording.peaks[-1]) + int(TAIL_S * FS)
-    signal = condition(recording.signal[:end].astype(np.float64), options.lowpass_hz)
+    signal, peaks, codes = (np.asarray(field) for field in recording)
+    end = int(peaks[-1]) + int(TAIL_S * FS)
     index = {CLASSES.index(name): place for place, name in enumerate(options.classes)}
-    labels = np.array([index.get(code, -1) for code in range(len(CLASSES))])[recording.codes]
-    return record_beats(signal, recording.peaks, labels, options)
+    labels = np.array([index.get(code, -1) for code in range(len(CLASSES))])[codes]
+    return record_beats(condition(signal[:end].astype(np.float64), options.lowpass_hz), peaks, labels, options)
