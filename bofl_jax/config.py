@@ -1,5 +1,6 @@
 """The configuration of a run: read, override, check, resolve, write."""
 
+import copy
 import difflib
 import hashlib
 import re
@@ -34,6 +35,13 @@ DISCRIMINATORS = {
     "federation": "algorithm",
     "personalise": "method",
 }
+
+
+EXCLUSIVE = {
+    "federation": ({"local_steps"}, {"local_epochs"}),
+    "partition": ({"train_minutes", "guard_seconds"}, {"test_subjects"}, {"test_fraction"}),
+}
+"""Keys of a section that rule each other out, in groups."""
 
 
 class Config(Options):
@@ -100,7 +108,7 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, 
     ...
     bofl_jax.core.errors.BoflError: unknown key federation.round: did you mean federation.rounds?
     """
-    table = dict(source) if isinstance(source, Mapping) else _read(source)
+    table = copy.deepcopy(dict(source)) if isinstance(source, Mapping) else _read(source)
     for key, value in (overrides or {}).items():
         _override(table, key, value, set(overrides or {}))
     try:
@@ -119,9 +127,10 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not sign or not re.fullmatch(r"[A-Za-z0-9_.]+", key):
         raise BoflError(f"--set {text}: write it as KEY=VALUE, for example federation.rounds=50")
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
+        parsed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         return key, value
+    return key, parsed["value"] if len(parsed) == 1 else value
 
 
 def _read(source: str | Path) -> dict[str, Any]:
@@ -130,7 +139,7 @@ def _read(source: str | Path) -> dict[str, Any]:
     if str(source) in presets():
         text = shipped.read_text()
     elif path.is_file():
-        text = path.read_text()
+        text = _text(path)
     else:
         near = difflib.get_close_matches(str(source), presets(), 1)
         hint = f"did you mean {near[0]}?" if near else f"presets are {', '.join(presets())}; or name a TOML file"
@@ -141,8 +150,19 @@ def _read(source: str | Path) -> dict[str, Any]:
         raise BoflError(f"{source} is not valid TOML: {error}") from None
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BoflError(f"{path} cannot be read ({error}): name a TOML file") from None
+
+
 def _override(table: dict[str, Any], key: str, value: Any, given: set[str]) -> None:
-    """Set one dotted key; a section that changes its kind drops the keys that the new kind does not have."""
+    """Set one dotted key, and drop what it replaces.
+
+    A section that changes its kind drops the keys that the new kind does not have; a key that rules others out drops
+    those. What is overridden as well stays, to be refused if it does not fit.
+    """
     *path, last = key.split(".")
     section = table
     for part in path:
@@ -152,7 +172,14 @@ def _override(table: dict[str, Any], key: str, value: Any, given: set[str]) -> N
     section[last] = value
     if len(path) == 1 and DISCRIMINATORS.get(path[0]) == last:
         kind = next((k for k in _kinds(path[0]) if _kind_of(k, last) == value), None)
-        for name in [n for n in section if kind and n not in kind.model_fields and f"{path[0]}.{n}" not in given]:
+        replaced = {name for name in section if kind and name not in kind.model_fields}
+    elif len(path) == 1 and value is not None:
+        groups = EXCLUSIVE.get(path[0], ())
+        replaced = set().union(*(group for group in groups if any(last in g for g in groups) and last not in group))
+    else:
+        return
+    for name in replaced & section.keys():
+        if f"{path[0]}.{name}" not in given:
             del section[name]
 
 
@@ -168,27 +195,59 @@ def _kind_of(kind: type[BaseModel], discriminator: str) -> str:
 def _explain(error: ValidationError) -> str:
     """The first problem of a configuration, in one line."""
     problem = error.errors()[0]
-    tags = {_kind_of(kind, tag) for section, tag in DISCRIMINATORS.items() for kind in _kinds(section)}
-    location = list(problem["loc"])
-    if len(location) > 1 and location[0] in DISCRIMINATORS and location[1] in tags:
-        del location[1]
-    key = ".".join(str(part) for part in location)
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key}: {_nearest(key)}"
-    if problem["type"] == "missing":
+    key, kind, section = _key(problem), problem["type"], str(problem["loc"][0]) if problem["loc"] else ""
+    tag = f"{section}.{DISCRIMINATORS.get(section)}"
+    if kind == "extra_forbidden":
+        return _not_a_key(key, problem["loc"])
+    if kind == "union_tag_not_found" or (kind == "missing" and key in DISCRIMINATORS):
+        return f"{tag} is missing: set it to one of {', '.join(_tags(section))}"
+    if kind == "missing":
         return f"{key} is missing: set it in the configuration or with --set {key}=..."
-    if problem["type"] == "union_tag_invalid":
-        section = str(problem["loc"][0])
-        tag = DISCRIMINATORS[section]
-        known = sorted(_kind_of(kind, tag) for kind in _kinds(section))
-        return f"{section}.{tag} = {problem['ctx']['tag']!r} is unknown: choose one of {', '.join(known)}"
-    if problem["type"] == "union_tag_not_found":
-        section = str(problem["loc"][0])
-        return f"{section}.{DISCRIMINATORS[section]} is missing: set it in the configuration"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
+    if kind == "union_tag_invalid":
+        return f"{tag} = {problem['ctx']['tag']!r} is unknown: choose one of {', '.join(_tags(section))}"
+    if kind == "value_error":
+        message = problem["msg"].removeprefix("Value error, ")
         return f"{key}: {message}" if key else message
-    return f"{key} = {problem['input']!r} is not possible: {message[0].lower()}{message[1:]}"
+    reasons = dict.fromkeys(_reason(p) for p in error.errors() if _key(p) == key)
+    return f"{key} = {problem['input']!r} is not possible: {', or '.join(reasons)}"
+
+
+def _key(problem: Any) -> str:
+    """The dotted key of a problem, without the alternatives of a union that pydantic went through."""
+    location = [str(part) for part in problem["loc"]]
+    if len(location) > 1 and location[1] in _tags(location[0]):
+        del location[1]
+    return ".".join(part for part in location if "[" not in part)
+
+
+def _reason(problem: Any) -> str:
+    match problem["type"]:
+        case "tuple_type":
+            return "write a list, for example [1, 2] or ['a', 'b']"
+        case "path_type":
+            return "write a path as text"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "it is a section, set the keys within it"
+        case "string_pattern_mismatch":
+            return "it may hold letters, digits and . _ - only"
+    message = problem["msg"]
+    return f"{message[0].lower()}{message[1:]}".replace("input should", "it should")
+
+
+def _not_a_key(key: str, location: tuple[int | str, ...]) -> str:
+    """What to say of a key that nobody reads: whose it is, or which known one is nearest."""
+    section, _, name = key.partition(".")
+    kinds = _kinds(section) if section in DISCRIMINATORS and len(location) > 2 else []
+    owners = [_kind_of(k, DISCRIMINATORS[section]) for k in kinds if name.partition(".")[0] in k.model_fields]
+    if owners:
+        tag, whose = f"{section}.{DISCRIMINATORS[section]}", " or ".join(map(repr, owners))
+        return f"{key} belongs to {tag} = {whose}, not to '{location[1]}': leave it out, or set {tag}"
+    return f"unknown key {key}: {_nearest(key)}"
+
+
+def _tags(section: str) -> list[str]:
+    tag = DISCRIMINATORS.get(section)
+    return sorted(_kind_of(kind, tag) for kind in _kinds(section)) if tag else []
 
 
 def _nearest(key: str) -> str:
@@ -196,7 +255,7 @@ def _nearest(key: str) -> str:
     near = difflib.get_close_matches(key, known, 1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"
-    section = key.split(".")[0]
+    section = key.split(".", maxsplit=1)[0]
     inside = [name for name in known if name.startswith(f"{section}.")] or sorted({k.split(".")[0] for k in known})
     return f"known are {', '.join(inside)}"
 
