@@ -1,0 +1,104 @@
+"""The tables of the README, from results.json alone."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+WIDE_GAP = 0.03
+
+Cells = list[str]
+
+
+def render(results: dict[str, Any]) -> str:
+    """table.md: the federated and the centralised rows beside the reference, intervals, the ledger."""
+    rows = results["rows"]
+    local = {key: row for key, row in rows.items() if not key.startswith("centralised")}
+    central = {key: row for key, row in rows.items() if key.startswith("centralised")}
+    seeds = ", ".join(str(seed) for seed in results["seeds"])
+    parts = [
+        f"Mean over seeds {seeds}: **ours / reference**; a gap over {_number(WIDE_GAP, 2)} is in bold.",
+        _against(local, (*_overall(), *_per_class("SVF"), *_clients()), "Five labelled minutes a patient (P5)"),
+        _against(central, (*_overall(), *_per_class("NSVF")), "Unseen patients (DS1 -> DS2)"),
+        _ours(rows),
+        _ledger(results),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _overall() -> Iterable[tuple[str, tuple[str, ...]]]:
+    return ("Acc", ("accuracy",)), ("mF1", ("macro_f1",)), ("mF1 NSV", ("macro_f1_nsv",))
+
+
+def _per_class(classes: str) -> Iterable[tuple[str, tuple[str, ...]]]:
+    names = (("Se", "recall"), ("+P", "precision"))
+    return [(f"{short} {c}", (field, c)) for short, field in names for c in classes]
+
+
+def _clients() -> Iterable[tuple[str, tuple[str, ...]]]:
+    return ("sd", ("client_sd",)), ("w4", ("worst_4",)), ("uS", ("unseen_s",))
+
+
+def _against(rows: dict[str, Any], columns: Iterable[tuple[str, tuple[str, ...]]], title: str) -> str:
+    columns = tuple(columns)
+    body = [
+        [row["title"], *(_pair(_at(row["mean"], path), _at(row["reference"], path)) for _, path in columns)]
+        for row in rows.values()
+    ]
+    return _table([title, *(name for name, _ in columns)], body)
+
+
+def _pair(ours: float | None, reference: float | None) -> str:
+    if ours is None or reference is None:
+        return _number(ours)
+    text = f"{_number(ours)} / {_number(reference)}"
+    return f"**{text}**" if abs(ours - reference) > WIDE_GAP else text
+
+
+def _ours(rows: dict[str, Any]) -> str:
+    """Spread over seeds and people, and what the reference does not report."""
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "mF1, mean ± sd over seeds": lambda row: _spread(row, "macro_f1"),
+        "95 % over people": lambda row: "-".join(_number(end) for end in row["interval"]["macro_f1"]),
+        "mF1 NSV": lambda row: _spread(row, "macro_f1_nsv"),
+        "balanced Acc": lambda row: _spread(row, "balanced_accuracy"),
+        "worst 10 %": lambda row: _spread(row, "worst_10_percent"),
+        "ECE": lambda row: _spread(row, "ece"),
+    }
+    body = [[row["title"], *(cell(row) for cell in columns.values())] for row in rows.values()]
+    return _table(["Ours alone", *columns], body)
+
+
+def _spread(row: dict[str, Any], name: str) -> str:
+    return f"{_number(row['mean'][name])} ± {_number(row['sd'][name])}"
+
+
+def _ledger(results: dict[str, Any]) -> str:
+    body = [
+        [
+            f"{training}, seed {seed}",
+            f"{run['ledger']['gas_per_round']:,.0f}",
+            f"{run['ledger']['cpu_ms_per_round']:.1f}",
+            f"`{run['ledger']['head_hash'][:18]}…`",
+            f"holds, {run['audit']['blocks']} blocks" if run["audit"]["holds"] else run["audit"]["reason"],
+            {True: "bit-equal", False: "DIFFERS", None: "-"}[run["same_without_ledger"]],
+        ]
+        for training, by_seed in results["trainings"].items()
+        for seed, run in by_seed.items()
+        if run["ledger"]["mode"] != "off"
+    ]
+    head = ["Ledger", "gas a round", "CPU ms a round", "head hash", "audit", "results with ledger off"]
+    return _table(head, body) if body else ""
+
+
+def _table(head: Cells, body: list[Cells]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _at(values: dict[str, Any], path: tuple[str, ...]) -> float | None:
+    for name in path:
+        values = values.get(name) if values else None
+    return values
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}".replace("0.", ".", 1)
