@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,15 +19,18 @@ data_app = typer.Typer(no_args_is_help=True, help="Data sets: list, check, fetch
 app.add_typer(data_app, name="data")
 
 out = Console()
+INTERRUPTED = 130
+UsageError: Any = typer.BadParameter.__base__  # click's own, or the copy that typer brings
+
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 @app.callback()
 def settings(
-    context: typer.Context, debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Options that stand before the command."""
-    context.obj = debug
+    """Options of every command; ``main`` reads them, wherever they stand."""
+    del debug
 
 
 @app.command()
@@ -107,9 +111,9 @@ def data_check(name: str, root: Root = None) -> None:
     from bofl_jax.data import check
 
     report = check(name, root)
-    table = Table("records", *report.classes, "total", title=f"{report.files} files match their checksums")
-    for row, counts in report.counts.items():
-        table.add_row(row, *(str(count) for count in counts), str(sum(counts)))
+    table = Table("records", *report.columns, title=f"{report.files} files match their checksums")
+    for row, counts in report.rows.items():
+        table.add_row(row, *(str(count) for count in counts))
     out.print(table)
 
 
@@ -201,13 +205,26 @@ def _number(value: float | None) -> str:
 def main() -> None:
     """Run the command line; every foreseen error is one line and an exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    debug = "--debug" in sys.argv
     try:
-        app()
+        code = app([word for word in sys.argv[1:] if word != "--debug"], standalone_mode=False)
     except BoflError as error:
-        if "--debug" in sys.argv:
-            raise
-        err.print(f"bofl: {error}")
+        if debug:
+            traceback.print_exc()
+        err.print(f"bofl: {' '.join(str(error).split())}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("bofl: stopped before the first round was completed; nothing was lost")
-        sys.exit(130)
+    except UsageError as error:
+        _explain_usage(error)
+        sys.exit(error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        err.print("bofl: stopped at once; a run that was under way goes on with --resume")
+    sys.exit(code or 0)
+
+
+def _explain_usage(error: Any) -> None:
+    """One line on a command that was typed wrongly; without arguments the help has been printed already."""
+    if type(error).__name__ != "NoArgsIsHelpError":
+        where = error.ctx.command_path if error.ctx else "bofl"
+        err.print(f"bofl: {error.format_message().rstrip('.')}: see {where} --help")
