@@ -30,16 +30,31 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.rounds = path / "rounds.jsonl"
 
+    @property
+    def begun(self) -> bool:
+        """Whether it holds a run, complete or not."""
+        return (self.path / "config.toml").exists()
+
     def refuse_if_used(self) -> None:
         """Raises BoflError if the directory holds anything."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise BoflError(f"{self.path} is not empty: name another --out, or go on with it by --resume")
+        if self.path.exists() and not self.path.is_dir():
+            raise BoflError(f"{self.path} is a file: name another --out")
+        if self.path.exists() and any(self.path.iterdir()):
+            mend = "name another --out" + (", or go on with it by --resume" if self.begun else "")
+            raise BoflError(f"{self.path} is not empty: {mend}")
 
     def begin(self, config: "Config") -> None:
-        """Create the directory and write what is known before the first round."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.path / "config.toml", config.to_toml())
-        write_text(self.path / "environment.json", json.dumps(environment(), indent=1) + "\n")
+        """Create the directory and write what is known before the first round.
+
+        Raises:
+            BoflError: if it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.path / "config.toml", config.to_toml())
+            write_text(self.path / "environment.json", json.dumps(environment(), indent=1) + "\n")
+        except OSError as error:
+            raise BoflError(f"{self.path} cannot be written ({error.strerror}): name another --out") from error
 
     def check_same(self, config: "Config") -> None:
         """Compare with the configuration that the directory was begun with.

@@ -54,9 +54,7 @@ class Run:
     personal_params: Any
 
 
-def run(
-    config: "Config", out: str | Path | None = None, resume: bool = False, on_round: Listener | None = None
-) -> Run:
+def run(config: "Config", out: str | Path | None = None, resume: bool = False, on_round: Listener | None = None) -> Run:
     """Run a configuration.
 
     Args:
@@ -76,7 +74,7 @@ def run(
     plan = resolve(config.engine)
     resolved = {name: getattr(plan, name) for name in ("execution", "width", "devices", "blocks")}
     config = config.model_copy(update={"engine": config.engine.model_copy(update=resolved)})
-    begun = (directory.path / "config.toml").exists()
+    begun = directory.begun
     if begun:
         directory.check_same(config)
     setting = settle(config, plan)
@@ -134,9 +132,7 @@ class _Conductor:
                 began = time.perf_counter()
                 cohort = draw(federation, setting.training, setting.root, number)
                 self._open_round(number, cohort)
-                state, info = jax.block_until_ready(
-                    one_round(state, cohort, number, setting.lr[number - 1])
-                )
+                state, info = jax.block_until_ready(one_round(state, cohort, number, setting.lr[number - 1]))
                 self._refuse_divergence(number, cohort, info)
                 cost = self._close_round(number, cohort, info, state)
                 seconds = time.perf_counter() - began
@@ -145,11 +141,11 @@ class _Conductor:
                     record["metrics"] = Predictions(setting, {"global": predict(self._shared(state))}).measure("global")
                 self.directory.append_round(record)
                 records.append(record)
-                last = number == federation.rounds
-                if last or interrupted.is_set() or number % setting.config.engine.checkpoint_every == 0:
+                last, stop = number == federation.rounds, interrupted.is_set()
+                if last or stop or number % setting.config.engine.checkpoint_every == 0:
                     self.checkpoints.save(number, state)
                 self.on_round(record)
-                if interrupted.is_set() and not last:
+                if stop and not last:
                     raise Interrupted(
                         f"stopped after round {number} of {federation.rounds}; go on with --resume "
                         f"--out {self.directory.path}"
