@@ -251,12 +251,12 @@ def _tags(section: str) -> list[str]:
 
 
 def _nearest(key: str) -> str:
-    known = known_keys()
+    section, dot, _ = key.partition(".")
+    known = known_keys() if dot else list(Config.model_fields)
     near = difflib.get_close_matches(key, known, 1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"
-    section = key.split(".", maxsplit=1)[0]
-    inside = [name for name in known if name.startswith(f"{section}.")] or sorted({k.split(".")[0] for k in known})
+    inside = [name for name in known if name.startswith(f"{section}.")] or sorted(Config.model_fields)
     return f"known are {', '.join(inside)}"
 
 
