@@ -1,0 +1,135 @@
+"""Tiny runs, and everything of a run that must come out the same to the bit."""
+
+import contextlib
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+import bofl_jax as bofl
+from tests.conftest import make_samples
+
+ROUNDS = 5
+CHECKPOINT_EVERY = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep compiled programs on disk: these tests start the same few runs many times."""
+    names = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.getbasetemp() / "compiled"),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in names}
+    for values in (names, before):
+        for name, value in values.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        if values is names:
+            yield
+
+
+def write_arrays(path: Path, **changed: np.ndarray | None) -> Path:
+    """A user's own ``.npz``: six subjects of two minutes; ``changed`` replaces an array, or leaves it out (None)."""
+    samples = make_samples()
+    arrays = {
+        "x": samples.x,
+        "features": samples.features,
+        "y": np.array(samples.classes)[samples.y],
+        "subject": np.array(samples.subjects)[samples.subject],
+        "time": samples.time,
+        "fs": np.array(samples.fs),
+    }
+    np.savez(path, **{name: array for name, array in (arrays | changed).items() if array is not None})
+    return path
+
+
+def table(arrays: Path) -> dict[str, Any]:
+    """A run of seconds: FedAvg, then fine-tuning, every round on the ledger."""
+    return {
+        "name": "tiny",
+        "data": {"source": "npz", "root": str(arrays)},
+        "partition": {"scheme": "patient", "train_minutes": 1.0},
+        "model": {"name": "cnn1d", "channels": [4], "kernels": [5], "strides": [2], "hidden": 8},
+        "federation": {"algorithm": "fedavg", "rounds": ROUNDS, "local_steps": 2, "batch_size": 8},
+        "optimizer": {"lr": 0.1},
+        "personalise": {"method": "finetune", "steps": 2, "lr": 0.05},
+        "evaluate": {"every": 2},
+        "engine": {"checkpoint_every": CHECKPOINT_EVERY},
+    }
+
+
+def conduct(directory: Path, arrays: Path, overrides: dict[str, Any] | None = None, **options: Any) -> bofl.Run:
+    """Run the tiny configuration with ``overrides``."""
+    return bofl.run(bofl.load_config(table(arrays), overrides), out=directory, **options)
+
+
+def keep_snapshots(directory: Path, into: Path) -> Callable[[dict[str, Any]], None]:
+    """A listener that copies the run directory after every round: what ``kill -9`` at that moment would leave."""
+    return lambda record: shutil.copytree(directory, into / str(record["round"])) and None
+
+
+def exact(directory: Path) -> dict[str, Any]:
+    """All results of a run but its clocks; floats as they were written, arrays as bytes."""
+    summary = json.loads((directory / "summary.json").read_text())
+    with np.load(directory / "predictions.npz") as arrays:
+        predictions = {name: (arrays[name].dtype.str, arrays[name].tobytes()) for name in arrays.files}
+    clocks = ("cpu_ms", "cpu_ms_per_round", "digest_ms")
+    rounds = read_rounds(directory)
+    for record in rounds:
+        del record["seconds"]
+    for ledger in [summary["ledger"], *(record["ledger"] for record in rounds)]:
+        for clock in clocks:
+            ledger.pop(clock, None)
+    return {
+        "test": summary["test"],
+        "fairness": summary["fairness"],
+        "ledger": summary["ledger"],
+        "config": summary["config_sha256"],
+        "rounds": rounds,
+        "predictions": predictions,
+        "clients": (directory / "clients.csv").read_bytes(),
+    }
+
+
+def without_ledger(results: dict[str, Any]) -> dict[str, Any]:
+    """What turning the ledger off must not change."""
+    rounds = [{name: value for name, value in record.items() if name != "ledger"} for record in results["rounds"]]
+    return {name: results[name] for name in ("test", "fairness", "predictions", "clients")} | {"rounds": rounds}
+
+
+def read_rounds(directory: Path) -> list[dict[str, Any]]:
+    """The lines of ``rounds.jsonl``."""
+    return [json.loads(line) for line in (directory / "rounds.jsonl").read_text().splitlines()]
+
+
+def read_clients(directory: Path) -> list[dict[str, str]]:
+    """The rows of ``clients.csv``."""
+    with (directory / "clients.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def flip(path: Path, position: int, bits: int = 0xFF) -> None:
+    """Change one byte of a file."""
+    data = bytearray(path.read_bytes())
+    data[position] ^= bits
+    path.write_bytes(data)
+
+
+def biggest_file(folder: Path) -> Path:
+    """The file that holds the numbers, whatever the checkpoint library calls it."""
+    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+@contextlib.contextmanager
+def copied(directory: Path, to: Path) -> Iterator[Path]:
+    """A copy of a run directory to spoil."""
+    yield Path(shutil.copytree(directory, to))
