@@ -1,5 +1,7 @@
 """Blockchain-orchestrated, personalised federated learning on non-IID clinical data, in JAX.
 
+The main job in three lines::
+
     import bofl_jax as bofl
     config = bofl.load_config("quickstart", {"federation.rounds": 10})
     run = bofl.run(config, out="runs/mine")     # run.summary, run.params, run.personal_params

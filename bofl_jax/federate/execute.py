@@ -20,6 +20,8 @@ from bofl_jax.federate.options import EngineOptions
 
 Tree = Any
 
+WHOLE, SPLIT = PartitionSpec(), PartitionSpec("clients")
+
 
 class Plan(NamedTuple):
     """A resolved way to run clients."""
@@ -41,7 +43,7 @@ class Plan(NamedTuple):
         """Put a pytree on every device of the plan."""
         if self.execution == "loop":
             return jax.tree.map(jnp.asarray, tree)
-        return jax.device_put(tree, NamedSharding(self.mesh(), PartitionSpec()))
+        return jax.device_put(tree, NamedSharding(self.mesh(), WHOLE))
 
 
 class Outcome(NamedTuple):
@@ -100,14 +102,11 @@ def run_clients(plan: Plan, task: Task, shared: Tree, each: Tree, stack: bool = 
     live = jnp.arange(slots) < clients
     laid = jax.tree.map(lambda a: a.reshape(plan.blocks, groups, width, *a.shape[1:]), (_take(each, rows), live))
 
+    # One device goes through shard_map too: the compiler then sees the same program whatever the number of devices.
+    @functools.partial(jax.shard_map, mesh=plan.mesh(), in_specs=(WHOLE, SPLIT), out_specs=SPLIT, check_vma=False)
     def blocks(shared: Tree, laid: Tree) -> Outcome:
         return jax.lax.map(functools.partial(_block, task, stack, shared), laid)
 
-    if plan.execution == "shard":
-        split, whole = PartitionSpec("clients"), PartitionSpec()
-        blocks = jax.shard_map(
-            blocks, mesh=plan.mesh(), in_specs=(whole, split), out_specs=split, check_vma=False
-        )
     total, weight, reports = blocks(shared, laid)
     total, weight = jax.tree.map(lambda sums: functools.reduce(jnp.add, list(sums)), (total, weight))
     return Outcome(total, weight, jax.tree.map(lambda a: a.reshape(slots, *a.shape[3:])[:clients], reports))

@@ -52,13 +52,18 @@ class Setting:
         return self.config.federation.algorithm not in ("local", "perfedavg")
 
 
-def settle(config: "Config", plan: Plan) -> Setting:
+def settle(config: "Config", plan: Plan, samples: Samples | None = None) -> Setting:
     """Load the data, deal them out, build the network.
+
+    Args:
+        config: the configuration.
+        plan: how clients run.
+        samples: the pool, where it is at hand already; ``config.data`` is loaded otherwise.
 
     Raises:
         BoflError: for data, clients or options that cannot work together.
     """
-    samples = data.load(config.data, config.seed)
+    samples = samples or data.load(config.data, config.seed)
     population = partition(samples, config.partition, config.seed)
     federation = config.federation
     cohort = getattr(federation, "cohort", None)

@@ -16,7 +16,7 @@ ClassWeights = Literal["none", "sqrt", "inverse"]
 def class_weights(counts: np.ndarray, kind: ClassWeights) -> np.ndarray:
     """Weights of the classes from their training counts, mean 1 over the classes that occur.
 
-    ``inverse``: n / n_c; ``sqrt``: its square root; ``none``: 1. A class that never occurs gets 0: nothing is known of it.
+    ``inverse``: n / n_c; ``sqrt``: its square root; ``none``: 1. A class that never occurs gets 0.
 
     Args:
         counts: int[K], training samples of each class over all clients.

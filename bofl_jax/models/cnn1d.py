@@ -31,5 +31,5 @@ class Cnn1d(nn.Module):
         """The fewest time samples that leave something to pool in every layer."""
         needed = self.options.segments if self.options.head == "segments" else 1
         for stride in reversed(self.options.strides):
-            needed = (2 * needed if self.options.pool else needed - 1) * stride + (0 if self.options.pool else 1)
+            needed = ((2 * needed if self.options.pool else needed) - 1) * stride + 1
         return (needed - 1) * self.options.input_stride + 1

@@ -1,7 +1,7 @@
 """Layers written for one batch of one client, in forms that stay matrix products under ``vmap`` over clients.
 
-A convolution under ``vmap`` over client weights becomes a grouped convolution, which is ten times slower on CPU than the
-same sum written as patches times a matrix; so every 1-D convolution here is a patch x matrix product.
+A convolution under ``vmap`` over client weights becomes a grouped convolution, which is ten times slower on CPU than
+the same sum written as patches times a matrix; so every 1-D convolution here is a patch x matrix product.
 """
 
 import jax

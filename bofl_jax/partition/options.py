@@ -20,7 +20,9 @@ class SplitOptions(Options):
 
     @model_validator(mode="after")
     def _one_split(self) -> "SplitOptions":
-        given = [name for name in ("train_minutes", "test_subjects", "test_fraction") if getattr(self, name) is not None]
+        given = [
+            name for name in ("train_minutes", "test_subjects", "test_fraction") if getattr(self, name) is not None
+        ]
         if len(given) != 1:
             raise ValueError(
                 "set exactly one of train_minutes, test_subjects and test_fraction "

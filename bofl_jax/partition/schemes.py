@@ -28,9 +28,7 @@ def patient(samples: Samples, train: np.ndarray, test: np.ndarray, options: Pati
     return samples.subjects, rows(train), rows(test)
 
 
-def iid(
-    samples: Samples, train: np.ndarray, test: np.ndarray, options: IidOptions, rng: np.random.Generator
-) -> Deal:
+def iid(samples: Samples, train: np.ndarray, test: np.ndarray, options: IidOptions, rng: np.random.Generator) -> Deal:
     """Shuffle each part and deal it out evenly (sizes differ by one at most)."""
     del samples
     if len(train) < options.clients:
@@ -56,8 +54,8 @@ def dirichlet(
         if min(map(len, training)) >= options.min_size:
             return _numbered(options.clients), training, _deal_classes(samples.y, test, shares, rng)
     raise BoflError(
-        f"no draw of {MOST_DRAWS} gave each of {options.clients} clients {options.min_size} of the {len(train)} training "
-        f"samples at alpha = {options.alpha:g}: lower partition.min_size or partition.clients, or raise partition.alpha"
+        f"no draw of {MOST_DRAWS} gave each of {options.clients} clients {options.min_size} of the {len(train)} "
+        f"training samples at alpha = {options.alpha:g}: lower partition.min_size or partition.clients, or raise partition.alpha"
     )
 
 

@@ -1,0 +1,179 @@
+"""Time rounds of the reference work and compare with the machine's matrix-multiply peak, measured in the same run.
+
+    python benchmarks/engine.py --clients 64 --steps 10 --batch 32 --json benchmarks/results/engine.json
+
+The work: C clients x S SGD steps x batches of B windows of 256 samples; network conv7x16/2, pool 2, conv7x32/2, pool 2,
+dense 64, dense 5 (36 837 parameters). Prints JSON.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bofl_jax.config import load_config
+from bofl_jax.core.types import Samples
+
+SAMPLES_PER_CLIENT = 64
+
+
+def reference_samples(clients: int) -> Samples:
+    """Random windows: 64 training samples and one test sample a client."""
+    rng = np.random.default_rng(0)
+    total = clients * (SAMPLES_PER_CLIENT + 1)
+    return Samples(
+        x=rng.standard_normal((total, 256, 1), np.float32),
+        features=np.zeros((total, 0), np.float32),
+        y=rng.integers(0, 5, total).astype(np.int32),
+        subject=np.repeat(np.arange(clients, dtype=np.int32), SAMPLES_PER_CLIENT + 1),
+        time=np.tile(np.r_[np.zeros(SAMPLES_PER_CLIENT), 120.0], clients),
+        classes=tuple("NSVFQ"),
+        subjects=tuple(map(str, range(clients))),
+        fs=360.0,
+    )
+
+
+def reference_config(arguments: argparse.Namespace) -> dict:
+    """The configuration of the reference work."""
+    return {
+        "data": {"source": "simulator"},
+        "partition": {"scheme": "patient", "train_minutes": 1.0},
+        "model": {
+            "name": "cnn1d",
+            "channels": [16, 32],
+            "kernels": [7, 7],
+            "strides": [2, 2],
+            "pool": True,
+            "head": "flatten",
+            "hidden": 64,
+        },
+        "federation": {"algorithm": "fedavg", "local_steps": arguments.steps, "batch_size": arguments.batch},
+        "optimizer": {"lr": 0.05},
+        "ledger": {"mode": "off"},
+        "engine": {"execution": arguments.execution, "devices": arguments.devices, "width": arguments.width},
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = parse()
+    from bofl_jax.federate import runtime
+
+    config = load_config(reference_config(arguments))
+    runtime.prepare(config.engine)
+    result = measure(config, arguments)
+    text = json.dumps(result, indent=1)
+    print(text)
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(text + "\n")
+
+
+def measure(config, arguments: argparse.Namespace) -> dict:
+    """Interleave rounds and matrix products, so that both see the same load of the machine."""
+    import jax
+
+    from bofl_jax.federate.cohort import draw
+    from bofl_jax.federate.execute import resolve
+    from bofl_jax.federate.round import compile_round, start
+    from bofl_jax.federate.setting import initial_params, settle
+    from bofl_jax.models import parameters
+
+    plan = resolve(config.engine)
+    setting = settle(config, plan, reference_samples(arguments.clients))
+    params = initial_params(setting)
+    state = start(setting, params)
+    cohort = draw(config.federation, setting.training, setting.root, 1)
+    began = time.perf_counter()
+    one_round = compile_round(setting, state, cohort, stack=False)
+    compile_s = time.perf_counter() - began
+    multiply = matrix_product(plan)
+    state, _ = jax.block_until_ready(one_round(state, cohort, 1, 0.05))
+    seconds, peaks = [], []
+    for number in range(2, arguments.rounds + 2):
+        peaks.append(multiply())
+        began = time.perf_counter()
+        state, _ = jax.block_until_ready(one_round(state, cohort, number, 0.05))
+        seconds.append(time.perf_counter() - began)
+    samples = arguments.clients * arguments.steps * arguments.batch
+    per_second = samples / statistics.median(seconds)
+    flop = step_flop(setting, params) / arguments.batch
+    peak = statistics.median(peaks)
+    return {
+        "work": {"clients": arguments.clients, "steps": arguments.steps, "batch": arguments.batch},
+        "machine": {
+            "cpu": platform.processor() or platform.machine(),
+            "device": jax.devices()[0].device_kind,
+            "devices": plan.devices,
+            "jax": jax.__version__,
+        },
+        "plan": plan._asdict(),
+        "parameters": parameters(params),
+        "compile_s": round(compile_s, 2),
+        "rounds": arguments.rounds,
+        "round_s_median": statistics.median(seconds),
+        "samples_per_s": round(per_second),
+        "samples_per_s_best": round(samples / min(seconds)),
+        "mflop_per_sample": round(flop / 1e6, 3),
+        "model_gflop_per_s": round(per_second * flop / 1e9, 1),
+        "matmul_gflop_per_s": round(peak / 1e9, 1),
+        "ratio_to_matmul": round(per_second * flop / peak, 3),
+    }
+
+
+def step_flop(setting, params) -> float:
+    """Floating-point operations of one SGD step, as the compiler counts them."""
+    import jax
+    import jax.numpy as jnp
+
+    from bofl_jax import local
+
+    batch = local.take(setting.pool, jnp.arange(setting.sampler.batch_size))
+    state = setting.algorithm.init(params)
+    compiled = jax.jit(setting.algorithm.step).lower(state, params, batch, jnp.float32(0.1)).compile()
+    return compiled.cost_analysis()["flops"]
+
+
+def matrix_product(plan, size: int = 1024):
+    """A function that times one product of two size x size matrices on every device at once, in FLOP/s."""
+    import jax
+    import jax.numpy as jnp
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    devices = max(plan.devices, 1)
+    mesh = plan.mesh()
+    operands = jax.device_put(jnp.ones((devices, size, size)), NamedSharding(mesh, PartitionSpec("clients")))
+    split = PartitionSpec("clients")
+    product = jax.jit(
+        jax.shard_map(lambda a: jnp.matmul(a, a), mesh=mesh, in_specs=split, out_specs=split, check_vma=False)
+    )
+    jax.block_until_ready(product(operands))
+
+    def run() -> float:
+        began = time.perf_counter()
+        jax.block_until_ready(product(operands))
+        return devices * 2 * size**3 / (time.perf_counter() - began)
+
+    return run
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=10, help="timed rounds; the median counts")
+    parser.add_argument("--execution", choices=("auto", "vmap", "map", "shard"), default="auto")
+    parser.add_argument("--devices", type=int, default=0)
+    parser.add_argument("--width", type=int, default=0, help="clients vmapped at a time")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Shared by all tests: two CPU devices, tiny data, and where the real recordings are."""
+
+import os
+from pathlib import Path
+
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false"
+)
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+from bofl_jax.core.types import Samples
+
+
+@pytest.fixture(scope="session")
+def mitdb() -> Path:
+    """The folder of the MIT-BIH records; skips where it is absent."""
+    root = os.environ.get("BOFL_DATA")
+    if not root or not (Path(root) / "mitdb").is_dir():
+        pytest.skip("BOFL_DATA does not point at a folder with mitdb")
+    return Path(root) / "mitdb"
+
+
+def make_samples(subjects: int = 6, each: int = 40, window: int = 32, classes: int = 3, seed: int = 0) -> Samples:
+    """Separable windows: class c is a bump at its own place, each subject with its own amplitude and class mix.
+
+    Times run from 0 to 120 s, so that ``train_minutes = 1`` halves every subject.
+    """
+    rng = np.random.default_rng(seed)
+    total = subjects * each
+    subject = np.repeat(np.arange(subjects, dtype=np.int32), each)
+    mix = rng.dirichlet(np.full(classes, 2.0), subjects)
+    y = np.array([rng.choice(classes, p=mix[s]) for s in subject], np.int32)
+    centre = (y + 1) * window / (classes + 1)
+    amplitude = 1 + 0.2 * rng.standard_normal(subjects)[subject]
+    t = np.arange(window)
+    x = amplitude[:, None] * np.exp(-0.5 * ((t - centre[:, None]) / 2) ** 2) + 0.1 * rng.standard_normal(
+        (total, window)
+    )
+    return Samples(
+        x=x[..., None].astype(np.float32),
+        features=rng.standard_normal((total, 2)).astype(np.float32),
+        y=y,
+        subject=subject,
+        time=np.tile(np.linspace(0, 120, each), subjects),
+        classes=tuple("NSVFQ"[:classes]),
+        subjects=tuple(f"s{i}" for i in range(subjects)),
+        fs=180.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def samples() -> Samples:
+    """Six subjects with 40 windows each."""
+    return make_samples()
+
+
+@pytest.fixture
+def arrays_file(samples: Samples, tmp_path: Path) -> Path:
+    """The same samples as a user's own ``.npz``."""
+    path = tmp_path / "own.npz"
+    np.savez(
+        path,
+        x=samples.x,
+        features=samples.features,
+        y=np.array(samples.classes)[samples.y],
+        subject=np.array(samples.subjects)[samples.subject],
+        time=samples.time,
+        fs=samples.fs,
+    )
+    return path

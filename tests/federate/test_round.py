@@ -1,0 +1,157 @@
+"""Rounds against a plain Python loop, padding, order, rejected updates."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bofl_jax.core.keys import Purpose, derive
+from bofl_jax.federate.cohort import Cohort, draw
+from bofl_jax.federate.round import compile_round, mean_loss, start
+from bofl_jax.federate.setting import initial_params, settle
+from bofl_jax.federate.testing import compile_predict, personalise
+from bofl_jax.partition import pack
+from tests.federate.test_execute import PLANS, configure, train
+
+
+def test_fedavg_is_the_weighted_mean_of_plain_sgd(samples):
+    """A round by a Python loop over clients and steps, with its own sampling code."""
+    config = configure("fedavg")
+    setting = settle(config, PLANS["shard"], samples)
+    params = initial_params(setting)
+    cohort = draw(config.federation, setting.training, setting.root, 1)
+    state, info = compile_round(setting, start(setting, params), cohort, False)(start(setting, params), cohort, 1, 0.1)
+
+    def loss(w, rows):
+        logits = setting.model.apply(w, samples.x[rows], samples.features[rows])
+        return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(rows)), samples.y[rows]])
+
+    total, examples = jax.tree.map(jnp.zeros_like, params), 0
+    for client in range(setting.population.clients):
+        own = setting.population.train.of(client)
+        key = derive(setting.root, Purpose.TRAIN, 1, client)
+        w = params
+        for step in range(2):
+            draw_key, _ = jax.random.split(jax.random.fold_in(key, step + 1))
+            rows = own[np.asarray(jax.random.randint(draw_key, (4,), 0, len(own)))]
+            w = jax.tree.map(lambda a, g: a - 0.1 * g, w, jax.grad(loss)(w, rows))
+        count = float(len(own))
+        total = jax.tree.map(lambda t, a, p, n=count: t + n * (a - p), total, w, params)
+        examples += len(own)
+    expected = jax.tree.map(lambda p, t: p + t / examples, params, total)
+    for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+    assert np.asarray(info.examples).tolist() == [8] * 6
+    assert mean_loss(info, cohort) > 0
+
+
+@pytest.mark.parametrize("name", ["fedavg", "fedprox", "perfedavg", "local", "centralised"])
+def test_one_compilation_a_run(name, samples, monkeypatch):
+    compiled = []
+    original = jax.stages.Lowered.compile
+    monkeypatch.setattr(
+        jax.stages.Lowered, "compile", lambda self, *a, **k: (compiled.append(1), original(self, *a, **k))[1]
+    )
+    train(name, samples, PLANS["map"], rounds=4)
+    assert len(compiled) == 1
+
+
+@pytest.mark.parametrize("name", ["fedavg", "fedprox", "perfedavg"])
+def test_returning_the_updates_changes_no_bit(name, samples):
+    without, _ = train(name, samples, PLANS["shard"], stack=False)
+    with_updates, info = train(name, samples, PLANS["shard"], stack=True)
+    np.testing.assert_array_equal(with_updates, without)
+    assert all(len(leaf) == 6 for leaf in jax.tree.leaves(info.updates))
+
+
+def one_round(setting, cohort, plan_state=None):
+    state = plan_state or start(setting, initial_params(setting))
+    return compile_round(setting, state, cohort, True)(state, cohort, 1, 0.1)
+
+
+def flat(tree):
+    return np.asarray(jax.flatten_util.ravel_pytree(tree)[0])
+
+
+@pytest.mark.parametrize("sampling", ["replacement", "shuffle"])
+def test_what_stands_in_the_padding_never_matters(samples, sampling):
+    config = configure("fedavg", sampling=sampling)
+    setting = settle(config, PLANS["map"], samples)
+    own = [setting.population.train.of(client)[: 5 + client] for client in range(6)]
+    rows = pack(own)
+    other = rows._replace(index=rows.index.copy())
+    for client in range(6):
+        other.index[client, rows.size[client] :] = 239 - client
+    results = []
+    for training in (rows, other):
+        changed = dataclasses.replace(setting, training=training)
+        cohort = draw(config.federation, training, setting.root, 1)
+        results.append(flat(one_round(changed, cohort)[0]))
+    np.testing.assert_array_equal(*results)
+
+
+def test_a_clients_update_depends_on_nobody_else(samples):
+    setting = settle(configure("fedavg"), PLANS["map"], samples)
+    everyone = draw(setting.config.federation, setting.training, setting.root, 1)
+    few = Cohort(*(field[[1, 4]] for field in everyone))
+    _, all_info = one_round(setting, everyone)
+    _, few_info = one_round(setting, few)
+    for whole, part in zip(jax.tree.leaves(all_info.updates), jax.tree.leaves(few_info.updates), strict=True):
+        np.testing.assert_array_equal(np.asarray(whole)[[1, 4]], part)
+
+
+def test_an_update_that_is_not_a_number_has_no_influence(samples):
+    poisoned = dataclasses.replace(samples, x=samples.x.copy())
+    poisoned.x[samples.subject == 2] = 3e38
+    setting = settle(configure("fedavg"), PLANS["shard"], poisoned)
+    everyone = draw(setting.config.federation, setting.training, setting.root, 1)
+    state, info = one_round(setting, everyone)
+    assert np.asarray(info.finite).tolist() == [True, True, False, True, True, True]
+    without = Cohort(everyone.client, everyone.steps, np.where(everyone.client == 2, 0, everyone.weight))
+    expected, _ = one_round(setting, without._replace(weight=without.weight.astype(np.float32)))
+    np.testing.assert_array_equal(flat(state), flat(expected))
+    assert np.isfinite(flat(state)).all()
+
+
+def test_personalising_uses_no_test_sample(samples):
+    """Scrambling every test label and window leaves the personal models as they were."""
+    config = configure("perfedavg")
+    rng = np.random.default_rng(0)
+    late = samples.time >= 60
+    scrambled = dataclasses.replace(samples, x=samples.x.copy(), y=samples.y.copy())
+    scrambled.x[late] = rng.standard_normal(scrambled.x[late].shape)
+    scrambled.y[late] = rng.integers(0, 3, late.sum())
+    personal = []
+    for data in (samples, scrambled):
+        setting = settle(config, PLANS["shard"], data)
+        personal.append(personalise(setting, initial_params(setting)))
+    np.testing.assert_array_equal(flat(personal[0]), flat(personal[1]))
+    assert jax.tree.leaves(personal[0])[0].shape[0] == 6
+
+
+def test_predictions_are_the_models_own(samples):
+    setting = settle(configure("perfedavg"), PLANS["shard"], samples)
+    params = initial_params(setting)
+    rows, client = setting.population.test.flat()
+    common = compile_predict(setting, params, own=False)(params)
+    expected = jax.nn.softmax(setting.model.apply(params, samples.x[rows], samples.features[rows]))
+    np.testing.assert_allclose(common, expected, atol=1e-6)
+    personal = personalise(setting, params)
+    own = compile_predict(setting, personal, own=True)(personal)
+    mine = jax.tree.map(lambda a: a[4], personal)
+    at = rows[client == 4]
+    expected = jax.nn.softmax(setting.model.apply(mine, samples.x[at], samples.features[at]))
+    np.testing.assert_allclose(own[client == 4], expected, atol=1e-6)
+
+
+def test_held_out_patients_keep_the_shared_model(samples):
+    config = configure("perfedavg")
+    table = config.model_dump()
+    table["partition"] = {"scheme": "patient", "test_subjects": ["s1"]}
+    setting = settle(type(config).model_validate(table), PLANS["shard"], samples)
+    params = initial_params(setting)
+    personal = personalise(setting, params)
+    np.testing.assert_array_equal(flat(jax.tree.map(lambda a: a[1], personal)), flat(params))
+    assert np.abs(flat(jax.tree.map(lambda a: a[0], personal)) - flat(params)).max() > 0
