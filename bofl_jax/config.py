@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -87,8 +88,13 @@ class Config(Options):
 
 def presets() -> list[str]:
     """Names of the configurations that come with the package."""
-    folder = resources.files("bofl_jax.presets")
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    names = (entry.name for entry in _shipped().iterdir())
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+
+def _shipped() -> Traversable:
+    """The folder of the presets; imported as a package it would take the place of the function ``bofl_jax.presets``."""
+    return resources.files("bofl_jax") / "presets"
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
@@ -135,9 +141,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 def _read(source: str | Path) -> dict[str, Any]:
     path = Path(source)
-    shipped = resources.files("bofl_jax.presets") / f"{source}.toml"
     if str(source) in presets():
-        text = shipped.read_text()
+        text = (_shipped() / f"{source}.toml").read_text()
     elif path.is_file():
         text = _text(path)
     else:
