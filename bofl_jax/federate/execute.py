@@ -49,8 +49,8 @@ class Plan(NamedTuple):
 class Outcome(NamedTuple):
     """What came out of all clients."""
 
-    total: Tree  # weighted sum of the contributions
-    weight: jax.Array  # float32, sum of the weights
+    total: Tree  # [blocks, ...], every block's weighted sum of contributions
+    weight: jax.Array  # float32[blocks], every block's sum of weights
     each: Tree  # [M, ...], what every client reports
 
 
@@ -107,9 +107,18 @@ def run_clients(plan: Plan, task: Task, shared: Tree, each: Tree, stack: bool = 
     def blocks(shared: Tree, laid: Tree) -> Outcome:
         return jax.lax.map(functools.partial(_block, task, stack, shared), laid)
 
-    total, weight, reports = blocks(shared, laid)
-    total, weight = jax.tree.map(lambda sums: functools.reduce(jnp.add, list(sums)), (total, weight))
-    return Outcome(total, weight, jax.tree.map(lambda a: a.reshape(slots, *a.shape[3:])[:clients], reports))
+    out = blocks(shared, laid)
+    return out._replace(each=jax.tree.map(lambda a: a.reshape(slots, *a.shape[3:])[:clients], out.each))
+
+
+def add_up(outcome: Outcome) -> tuple[Tree, jax.Array]:
+    """The blocks' sums and weights, added in order.
+
+    To be compiled apart from the clients, on one device: fused into their program, the additions would round
+    differently on one device and on two.
+    """
+    sums = (outcome.total, outcome.weight)
+    return jax.tree.map(lambda of_blocks: functools.reduce(jnp.add, list(of_blocks)), sums)
 
 
 def _take(tree: Tree, rows: jax.Array) -> Tree:
@@ -139,15 +148,14 @@ def _block(task: Task, stack: bool, shared: Tree, laid: Tree) -> Outcome:
 
 def _loop(task: Task, shared: Tree, each: Tree, clients: int, stack: bool) -> Outcome:
     """Plain Python, for debugging: the client that fails is named."""
-    outcome = None
+    sums = None
     reports = []
     for client in range(clients):
         try:
             part, weight, report = task(shared, _take(each, client), jnp.bool_(True))
         except Exception as error:
             raise RuntimeError(f"client {client} of {clients} failed") from error
-        sums = (part, weight)
-        outcome = sums if outcome is None else jax.tree.map(jnp.add, outcome, sums)
+        sums = (part, weight) if sums is None else jax.tree.map(jnp.add, sums, (part, weight))
         reports.append(report)
-    total, weight = outcome
+    total, weight = jax.tree.map(lambda a: a[None], sums)
     return Outcome(total, weight, jax.tree.map(lambda *rows: jnp.stack(rows), *reports) if stack else ())

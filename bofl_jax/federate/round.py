@@ -1,5 +1,6 @@
-"""One round as one compiled program."""
+"""One round: all clients in one compiled program, the server in a second."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from bofl_jax import local
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.federate.cohort import Cohort
-from bofl_jax.federate.execute import Outcome, Plan, run_clients
+from bofl_jax.federate.execute import Outcome, Plan, add_up, run_clients
 from bofl_jax.federate.setting import Setting
 from bofl_jax.partition import Rows
 
@@ -53,26 +54,37 @@ def start(setting: Setting, params: Tree) -> TrainState:
 
 
 def compile_round(setting: Setting, state: TrainState, cohort: Cohort, stack: bool) -> Round:
-    """Compile the program of every round of a run, once.
+    """Compile the programs of every round of a run, once: the clients' and, where there is a server, the server's.
 
     Args:
         state: the state before the first round, for its shapes.
         cohort: a cohort, for its size.
         stack: whether the updates themselves are returned (for their digests).
     """
-    body = _shared_round if setting.shares else _kept_round
     rows = jax.tree.map(jnp.asarray, setting.training)
+    body = _shared_round if setting.shares else _kept_round
 
-    def program(
+    def clients(
         state: TrainState, pool: local.Batch, rows: Rows, cohort: Cohort, number: jax.Array, lr: jax.Array
-    ) -> tuple[TrainState, RoundInfo]:
+    ) -> tuple[Tree, RoundInfo]:
         return body(setting, stack, state, pool, rows, cohort, number, lr)
 
     def arguments(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple:
         return state, setting.pool, rows, jax.tree.map(jnp.asarray, cohort), jnp.int32(number), jnp.float32(lr)
 
-    runner = compile_for(setting.plan, program, *arguments(state, cohort, 1, 0.0))
-    return lambda state, cohort, number, lr: runner(*arguments(state, cohort, number, lr))
+    work = compile_for(setting.plan, clients, *arguments(state, cohort, 1, 0.0))
+    if not setting.shares:
+        return lambda state, cohort, number, lr: work(*arguments(state, cohort, number, lr))
+
+    home = jax.devices()[0]
+    example = jax.eval_shape(clients, *arguments(state, cohort, 1, 0.0))[0]
+    serve = compile_for(setting.plan, functools.partial(_server_step, setting), jax.device_put(state, home), example)
+
+    def one_round(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple[TrainState, RoundInfo]:
+        sums, info = work(*arguments(state, cohort, number, lr))
+        return setting.plan.replicate(serve(*jax.device_put((state, sums), home))), info
+
+    return one_round
 
 
 def compile_for(plan: Plan, program: Callable, *arguments: Tree) -> Callable:
@@ -105,7 +117,9 @@ def _shared_round(
     cohort: Cohort,
     number: jax.Array,
     lr: jax.Array,
-) -> tuple[TrainState, RoundInfo]:
+) -> tuple[Outcome, RoundInfo]:
+    """The clients' part of a round with a server; the sums go on to ``_server_step``."""
+
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
         pool, anchor, lr = shared
         work, weight = each
@@ -116,8 +130,6 @@ def _shared_round(
         update = jax.tree.map(jnp.subtract, setting.algorithm.params(trained), anchor)
         finite = all_finite(update)
         weight = jnp.where(live & finite, weight, 0.0)
-        # The barrier keeps the compiler from computing the summed update otherwise than the digested one.
-        update = jax.lax.optimization_barrier(update)
         part = jax.tree.map(lambda u: jnp.where(finite, weight * u, 0.0), update)
         return part, weight, (info, finite, update if stack else ())
 
@@ -127,10 +139,16 @@ def _shared_round(
         (pool, state.params, lr),
         (works(setting, rows, cohort, Purpose.TRAIN, number), cohort.weight),
     )
-    mean = jax.tree.map(lambda total: total / jnp.maximum(out.weight, 1.0), out.total)
-    server, params = setting.aggregator.step(state.server, state.params, mean)
     info, finite, updates = out.each
-    return TrainState(params, server, ()), RoundInfo(info.loss, info.examples, finite, updates)
+    return out._replace(each=()), RoundInfo(info.loss, info.examples, finite, updates)
+
+
+def _server_step(setting: Setting, state: TrainState, sums: Outcome) -> TrainState:
+    """Aggregate; a round without any weight leaves the model as it is."""
+    total, weight = add_up(sums)
+    mean = jax.tree.map(lambda summed: summed / jnp.maximum(weight, 1.0), total)
+    server, params = setting.aggregator.step(state.server, state.params, mean)
+    return TrainState(params, server, ())
 
 
 def _kept_round(
