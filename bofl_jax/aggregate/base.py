@@ -28,4 +28,4 @@ def mean(server_lr: float = 1.0) -> Aggregator:
     def step(state: State, params: Params, update: Params) -> tuple[State, Params]:
         return state, jax.tree.map(lambda w, u: w + server_lr * u, params, update)
 
-    return Aggregator(lambda params: (), step)
+    return Aggregator(lambda _: (), step)

@@ -44,9 +44,7 @@ class Checkpoints:
         args = self._ocp.args
         meta = {"round": round_number, "layout": layout, "digest": digests}
         state_args = args.StandardSave({name: part for name, part in leaves.items() if part})
-        self._manager.save(
-            round_number, args=args.Composite(state=state_args, meta=args.JsonSave(meta)), force=True
-        )
+        self._manager.save(round_number, args=args.Composite(state=state_args, meta=args.JsonSave(meta)), force=True)
 
     def latest(self) -> Saved | None:
         """Read the newest checkpoint; None if there is none.

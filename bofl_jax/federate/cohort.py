@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from bofl_jax.core.keys import Purpose, derive
-from bofl_jax.federate.options import TrainingOptions
+from bofl_jax.federate.options import FederationOptions, SharedOptions, TrainingOptions
 from bofl_jax.partition import Rows
 
 
@@ -25,24 +25,25 @@ def full_steps(options: TrainingOptions, size: np.ndarray) -> np.ndarray:
     return np.ceil(size * (options.local_epochs or 0) / options.batch_size).astype(np.int32)
 
 
-def draw(options: TrainingOptions, training: Rows, root: jax.Array, round_number: int) -> Cohort:
+def draw(options: FederationOptions, training: Rows, root: jax.Array, round_number: int) -> Cohort:
     """Draw the cohort of a round.
 
     Stragglers do a number of steps drawn from 1 ... full - 1; with ``straggler_policy = "drop"`` their work is left
     out (Li et al., MLSys 2020, section 5.2).
     """
     clients = np.flatnonzero(training.size)
-    count = getattr(options, "cohort", None) or len(clients)
+    shared = options if isinstance(options, SharedOptions) else None
+    count = shared.cohort if shared and shared.cohort else len(clients)
     if count < len(clients):
         clients = np.sort(_generator(root, Purpose.COHORT, round_number).permutation(clients)[:count])
     steps = full_steps(options, training.size[clients])
     weight = training.size[clients].astype(np.float32)
-    slow = round(getattr(options, "stragglers", 0.0) * count)
-    if slow:
+    slow = round(shared.stragglers * count) if shared else 0
+    if shared and slow:
         rng = _generator(root, Purpose.STRAGGLER, round_number)
         late = rng.permutation(count)[:slow]
         steps[late] = rng.integers(1, np.maximum(steps[late], 2))
-        if options.straggler_policy == "drop":
+        if shared.straggler_policy == "drop":
             steps[late], weight[late] = 0, 0
     return Cohort(clients.astype(np.int32), steps, weight)
 

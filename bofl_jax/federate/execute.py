@@ -121,7 +121,7 @@ def add_up(outcome: Outcome) -> tuple[Tree, jax.Array]:
     return jax.tree.map(lambda of_blocks: functools.reduce(jnp.add, list(of_blocks)), sums)
 
 
-def _take(tree: Tree, rows: jax.Array) -> Tree:
+def _take(tree: Tree, rows: jax.Array | int) -> Tree:
     return jax.tree.map(lambda a: a[rows], tree)
 
 
@@ -134,7 +134,8 @@ def _block(task: Task, stack: bool, shared: Tree, laid: Tree) -> Outcome:
             one = task(shared, _take(each, 0), live[0])
             return Outcome(one[0], one[1], jax.tree.map(lambda a: a[None], one[2]))
         part, weight, report = jax.vmap(task, in_axes=(None, 0, 0))(shared, each, live)
-        return Outcome(*jax.tree.map(lambda a: a.sum(axis=0), (part, weight)), report)
+        part, weight = jax.tree.map(lambda a: a.sum(axis=0), (part, weight))
+        return Outcome(part, weight, report)
 
     def step(carry: Tree, members: Tree) -> tuple[Tree, Tree]:
         out = group(members)

@@ -107,7 +107,7 @@ class RunDirectory:
             writer.writerows(clients)
         os.replace(partial, self.path / "clients.csv")
         partial = self.path / "predictions.partial.npz"
-        np.savez_compressed(partial, **predictions)
+        np.savez_compressed(partial, allow_pickle=False, **predictions)
         os.replace(partial, self.path / "predictions.npz")
         write_text(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
 
@@ -149,7 +149,7 @@ def read_json(path: Path) -> Any:
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat = {}
+    flat: dict[str, str] = {}
     for name, value in table.items():
         key = f"{prefix}{name}"
         flat |= _flat(value, f"{key}.") if isinstance(value, dict) else {key: json.dumps(value)}

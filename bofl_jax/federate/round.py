@@ -105,7 +105,8 @@ def compile_for(plan: Plan, program: Callable, *arguments: Tree) -> Callable:
 def works(setting: Setting, rows: Rows, cohort: Cohort, purpose: Purpose, number: jax.Array) -> local.Work:
     """The work of the cohort's M clients in round ``number``, stacked."""
     keys = jax.vmap(lambda client: derive(setting.root, purpose, number, client))(cohort.client)
-    return local.Work(rows.index[cohort.client], rows.size[cohort.client], cohort.steps, keys)
+    mine, size = (jnp.asarray(part)[cohort.client] for part in rows)
+    return local.Work(mine, size, jnp.asarray(cohort.steps), keys)
 
 
 def _shared_round(

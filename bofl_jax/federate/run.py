@@ -18,6 +18,7 @@ from bofl_jax.federate import runtime
 from bofl_jax.federate.checkpoint import Checkpoints, restore
 from bofl_jax.federate.cohort import Cohort, draw
 from bofl_jax.federate.execute import resolve
+from bofl_jax.federate.options import FineTuneOptions
 from bofl_jax.federate.report import Predictions, client_rows, summarise
 from bofl_jax.federate.results import RunDirectory
 from bofl_jax.federate.round import RoundInfo, TrainState, compile_round, mean_loss, start
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Listener = Callable[[dict[str, Any]], None]
 
 
-class Interrupted(BoflError):
+class Interrupted(BoflError):  # noqa: N818 - no error: what was done is kept
     """Ctrl-C: the round in hand was completed and saved."""
 
     exit_code = 130
@@ -81,7 +82,7 @@ def run(config: "Config", out: str | Path | None = None, resume: bool = False, o
     if not begun:
         directory.refuse_if_used()
         directory.begin(config)
-    return _Conductor(setting, directory, on_round or (lambda record: None)).conduct()
+    return _Conductor(setting, directory, on_round or (lambda _: None)).conduct()
 
 
 class _Conductor:
@@ -228,8 +229,8 @@ class _Conductor:
             probability["global"] = self._compile_test(state)(params)
         if setting.config.federation.algorithm == "local":
             personal = setting.algorithm.params(state.kept)
-        elif setting.config.personalise.method != "none":
-            personal = personalise(setting, params)
+        elif isinstance(setting.config.personalise, FineTuneOptions):
+            personal = personalise(setting, params, setting.config.personalise)
         if personal is not None:
             predict = self._timed(lambda: compile_predict(setting, personal, own=True))
             probability["personalised"] = predict(personal)
@@ -253,7 +254,7 @@ def _postponed_interrupt() -> Iterator[threading.Event]:
         return
     before = signal.getsignal(signal.SIGINT)
 
-    def handler(number: int, frame: Any) -> None:
+    def handler(_number: int, _frame: Any) -> None:
         flag.set()
         signal.signal(signal.SIGINT, before)
 

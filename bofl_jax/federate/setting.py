@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -12,7 +13,7 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive, root_key
 from bofl_jax.core.types import Samples
 from bofl_jax.federate.execute import Plan
-from bofl_jax.federate.options import FederationOptions, OptimizerOptions
+from bofl_jax.federate.options import FederationOptions, OptimizerOptions, SharedOptions
 from bofl_jax.partition import Population, Rows, class_counts, pack, partition
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def settle(config: "Config", plan: Plan, samples: Samples | None = None) -> Sett
     samples = samples or data.load(config.data, config.seed)
     population = partition(samples, config.partition, config.seed)
     federation = config.federation
-    cohort = getattr(federation, "cohort", None)
+    cohort = federation.cohort if isinstance(federation, SharedOptions) else None
     if cohort and cohort > len(population.participants):
         raise BoflError(
             f"federation.cohort = {cohort}, but only {len(population.participants)} clients can train: lower it"
@@ -83,7 +84,7 @@ def settle(config: "Config", plan: Plan, samples: Samples | None = None) -> Sett
         samples=samples,
         population=population,
         training=_pooled(population) if federation.algorithm == "centralised" else population.train,
-        pool=plan.replicate(local.Batch(samples.x, samples.features, samples.y)),
+        pool=plan.replicate(local.Batch(*map(jnp.asarray, (samples.x, samples.features, samples.y)))),
         model=model,
         algorithm=build_algorithm(federation, loss, optimizer),
         tuner=local.sgd(loss, optimizer),

@@ -11,6 +11,7 @@ from bofl_jax import local
 from bofl_jax.core.keys import Purpose
 from bofl_jax.federate.cohort import Cohort
 from bofl_jax.federate.execute import run_clients
+from bofl_jax.federate.options import FineTuneOptions
 from bofl_jax.federate.round import compile_for, continue_training, works
 from bofl_jax.federate.setting import Setting
 from bofl_jax.partition import Rows
@@ -18,16 +19,16 @@ from bofl_jax.partition import Rows
 Tree = Any
 
 
-def personalise(setting: Setting, params: Tree) -> Tree:
+def personalise(setting: Setting, params: Tree, options: FineTuneOptions) -> Tree:
     """Fine-tune the shared parameters on every client's own TRAINING samples; test samples are out of reach here.
 
     Args:
         params: the shared parameters.
+        options: how long, and at which rate.
 
     Returns:
         Parameters ``[C, ...]``; a client without training samples keeps the shared ones.
     """
-    options = setting.config.personalise
     size = setting.population.train.size
     everyone = np.arange(len(size), dtype=np.int32)
     cohort = Cohort(everyone, np.where(size > 0, options.steps, 0).astype(np.int32), size.astype(np.float32))
@@ -55,7 +56,7 @@ def compile_predict(setting: Setting, params: Tree, own: bool) -> Callable[[Tree
         params -> float32[Ntest, K], probabilities of all test samples, client after client.
     """
     rows = jax.tree.map(jnp.asarray, setting.population.test)
-    inside = np.arange(rows.index.shape[1]) < setting.population.test.size[:, None]
+    inside = np.arange(rows.sample.shape[1]) < setting.population.test.size[:, None]
     plan = setting.plan.sequential()
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
@@ -69,5 +70,5 @@ def compile_predict(setting: Setting, params: Tree, own: bool) -> Callable[[Tree
         shared, each = ((pool, ()), (index, params)) if own else ((pool, params), index)
         return run_clients(plan, client, shared, each).each
 
-    runner = compile_for(plan, program, setting.pool, params, rows.index)
-    return lambda params: np.asarray(runner(setting.pool, params, rows.index))[inside]
+    runner = compile_for(plan, program, setting.pool, params, rows.sample)
+    return lambda params: np.asarray(runner(setting.pool, params, rows.sample))[inside]

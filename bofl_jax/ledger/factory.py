@@ -53,7 +53,7 @@ def create_ledger(options: LedgerOptions, directory: Path, clients: int, seed: i
     return GovernedLedger(engine, network, address, config_hash, directory)
 
 
-def resume_ledger(  # noqa: PLR0917
+def resume_ledger(
     options: LedgerOptions, directory: Path, clients: int, seed: int, config_hash: bytes, rounds: int
 ) -> Ledger:
     """The ledger of an interrupted run after ``rounds`` finalised rounds, ready for the next one.

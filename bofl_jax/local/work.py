@@ -12,7 +12,7 @@ from bofl_jax.local.batches import Sampler, take
 class Work(NamedTuple):
     """What one client has to do; every field gains a leading client axis only under ``vmap``."""
 
-    index: jax.Array  # int32[Nmax], its rows of the sample pool, padded
+    rows: jax.Array  # int32[Nmax], its rows of the sample pool, padded
     size: jax.Array  # int32, how many of them are real
     steps: jax.Array  # int32, local steps to do (stragglers do fewer; 0 for a padded client)
     key: jax.Array  # its key of this round
@@ -47,12 +47,12 @@ def train(
     """
     order = None
     if sampler.sampling == "shuffle":
-        order = sampler.order(work.key, work.size, work.index.shape[0])
+        order = sampler.order(work.key, work.size, work.rows.shape[0])
 
     def body(step: jax.Array, carry: tuple) -> tuple:
         state, total = carry
         draw, change = jax.random.split(jax.random.fold_in(work.key, step + 1))
-        rows = work.index[sampler.positions(draw, step, work.size, order)]
+        rows = work.rows[sampler.positions(draw, step, work.size, order)]
         state, loss = algorithm.step(state, anchor, sampler.augment(change, take(pool, rows)), lr)
         return state, total + loss
 

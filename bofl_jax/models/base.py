@@ -1,7 +1,7 @@
 """What the rest of the house knows of a network: two pure functions."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,8 @@ def build(options: ModelOptions, window: int, leads: int, features: int, classes
         return module.init(key, jnp.zeros((1, window, leads)), jnp.zeros((1, features)))["params"]
 
     def apply(params: Params, x: jax.Array, feats: jax.Array) -> jax.Array:
-        return module.apply({"params": params}, x, feats)
+        logits = module.apply({"params": params}, x, feats)
+        return cast(jax.Array, logits)
 
     return Model(init, apply)
 

@@ -19,8 +19,8 @@ class Lstm(nn.Module):
         frames = -(-length // self.options.frame)
         x = jnp.pad(x, ((0, 0), (0, frames * self.options.frame - length), (0, 0)))
         x = x.reshape(batch, frames, self.options.frame * leads)
-        states = nn.RNN(nn.OptimizedLSTMCell(self.options.units))(x)
-        joined = jnp.concatenate([states[:, -1], features], axis=-1)
+        (_, last), _ = nn.RNN(nn.OptimizedLSTMCell(self.options.units), return_carry=True)(x)
+        joined = jnp.concatenate([last, features], axis=-1)
         return nn.Dense(self.classes)(nn.relu(nn.Dense(self.options.hidden)(joined)))
 
     def shortest_window(self) -> int:

@@ -12,31 +12,31 @@ from bofl_jax.core.errors import BoflError
 class Rows(NamedTuple):
     """Ragged rows of sample indices, packed. Padding is 0 and never read."""
 
-    index: np.ndarray  # int32[C, Nmax]
+    sample: np.ndarray  # int32[C, Nmax]
     size: np.ndarray  # int32[C]
 
     def of(self, client: int) -> np.ndarray:
         """int32[size[client]]: the samples of one client."""
-        return self.index[client, : self.size[client]]
+        return self.sample[client, : self.size[client]]
 
     def flat(self) -> tuple[np.ndarray, np.ndarray]:
         """All samples, client after client, and the client of each: two int32 arrays of length sum(size)."""
-        inside = np.arange(self.index.shape[1]) < self.size[:, None]
+        inside = np.arange(self.sample.shape[1]) < self.size[:, None]
         client, _ = np.nonzero(inside)
-        return self.index[inside], client.astype(np.int32)
+        return self.sample[inside], client.astype(np.int32)
 
 
 def pack(rows: Sequence[np.ndarray]) -> Rows:
     """Pack one array of sample indices per client.
 
-    >>> pack([np.array([4, 2]), np.array([7])]).index.tolist()
+    >>> pack([np.array([4, 2]), np.array([7])]).sample.tolist()
     [[4, 2], [7, 0]]
     """
     size = np.array([len(row) for row in rows], np.int32)
-    index = np.zeros((len(rows), max(1, int(size.max(initial=0)))), np.int32)
-    for target, row in zip(index, rows, strict=True):
+    sample = np.zeros((len(rows), max(1, int(size.max(initial=0)))), np.int32)
+    for target, row in zip(sample, rows, strict=True):
         target[: len(row)] = row
-    return Rows(index, size)
+    return Rows(sample, size)
 
 
 @dataclass(frozen=True)

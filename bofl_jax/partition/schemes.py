@@ -55,7 +55,8 @@ def dirichlet(
             return _numbered(options.clients), training, _deal_classes(samples.y, test, shares, rng)
     raise BoflError(
         f"no draw of {MOST_DRAWS} gave each of {options.clients} clients {options.min_size} of the {len(train)} "
-        f"training samples at alpha = {options.alpha:g}: lower partition.min_size or partition.clients, or raise partition.alpha"
+        f"training samples at alpha = {options.alpha:g}: lower partition.min_size or partition.clients, "
+        "or raise partition.alpha"
     )
 
 

@@ -81,9 +81,9 @@ def test_what_stands_in_the_padding_never_matters(samples, sampling):
     setting = settle(config, PLANS["map"], samples)
     own = [setting.population.train.of(client)[: 5 + client] for client in range(6)]
     rows = pack(own)
-    other = rows._replace(index=rows.index.copy())
+    other = rows._replace(sample=rows.sample.copy())
     for client in range(6):
-        other.index[client, rows.size[client] :] = 239 - client
+        other.sample[client, rows.size[client] :] = 239 - client
     results = []
     for training in (rows, other):
         changed = dataclasses.replace(setting, training=training)
@@ -126,7 +126,7 @@ def test_personalising_uses_no_test_sample(samples):
     personal = []
     for data in (samples, scrambled):
         setting = settle(config, PLANS["shard"], data)
-        personal.append(personalise(setting, initial_params(setting)))
+        personal.append(personalise(setting, initial_params(setting), config.personalise))
     np.testing.assert_array_equal(flat(personal[0]), flat(personal[1]))
     assert jax.tree.leaves(personal[0])[0].shape[0] == 6
 
@@ -138,7 +138,7 @@ def test_predictions_are_the_models_own(samples):
     common = compile_predict(setting, params, own=False)(params)
     expected = jax.nn.softmax(setting.model.apply(params, samples.x[rows], samples.features[rows]))
     np.testing.assert_allclose(common, expected, atol=1e-6)
-    personal = personalise(setting, params)
+    personal = personalise(setting, params, setting.config.personalise)
     own = compile_predict(setting, personal, own=True)(personal)
     mine = jax.tree.map(lambda a: a[4], personal)
     at = rows[client == 4]
@@ -152,6 +152,6 @@ def test_held_out_patients_keep_the_shared_model(samples):
     table["partition"] = {"scheme": "patient", "test_subjects": ["s1"]}
     setting = settle(type(config).model_validate(table), PLANS["shard"], samples)
     params = initial_params(setting)
-    personal = personalise(setting, params)
+    personal = personalise(setting, params, setting.config.personalise)
     np.testing.assert_array_equal(flat(jax.tree.map(lambda a: a[1], personal)), flat(params))
     assert np.abs(flat(jax.tree.map(lambda a: a[0], personal)) - flat(params)).max() > 0

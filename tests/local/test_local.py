@@ -190,7 +190,7 @@ class TestEveryLocalAlgorithm:
         state = algorithm.init(W)
         for step in range(3):
             draw, change = jax.random.split(jax.random.fold_in(task.key, step + 1))
-            rows = task.index[drawer.positions(draw, jnp.int32(step), task.size, order)]
+            rows = task.rows[drawer.positions(draw, jnp.int32(step), task.size, order)]
             batch = drawer.augment(change, local.take(POOL, rows))
             state, _ = algorithm.step(state, W, batch, jnp.float32(0.1))
         np.testing.assert_allclose(trained(name, task, sampling)[0], algorithm.params(state), rtol=2e-5, atol=1e-6)

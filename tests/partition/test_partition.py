@@ -36,7 +36,7 @@ def test_no_sample_is_lost_or_doubled(samples, scheme, split):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_seed_decides(samples, scheme):
     def rows(seed):
-        return partition(samples, options(scheme=scheme, **EXTRA[scheme]), seed).train.index.tolist()
+        return partition(samples, options(scheme=scheme, **EXTRA[scheme]), seed).train.sample.tolist()
 
     assert rows(0) == rows(0)
     assert scheme == "patient" or rows(0) != rows(1)
