@@ -43,7 +43,8 @@ def perfedavg(
 
     def hvp(params: Params, inner: Batch, outer: Batch) -> tuple[jax.Array, Params]:
         value, slope = first_order(params, inner, outer)
-        _, curved = jax.jvp(lambda w: jax.grad(loss)(w, inner), (params,), (slope,))
+        # Backwards twice: the derivative of <grad f(w), v>. Forwards would not pass the layers' own gradients.
+        curved = jax.grad(lambda w: optax.tree.vdot(jax.grad(loss)(w, inner), slope))(params)
         return value, jax.tree.map(lambda g, h: g - inner_lr * h, slope, curved)
 
     route = {"exact": exact, "hvp": hvp, "first_order": first_order}[meta_gradient]

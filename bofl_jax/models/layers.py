@@ -52,8 +52,8 @@ class PatchConv(nn.Module):
 def relu_max_pool(x: jax.Array) -> jax.Array:
     """ReLU of the maximum over pairs of neighbours in time: ``[B, T, C] -> [B, T // 2, C]``.
 
-    The gradient goes to the larger of the two (the first on a tie) where it is positive. Written out because the
-    derivative of ``maximum`` that splits ties costs more than the convolution before it.
+    The gradient goes to the larger of the two (the first on a tie) where it is positive. It is written out because
+    what ``maximum`` derives costs more than the convolution before it; only reverse mode is defined.
     """
     first, second = _pairs(x)
     return jnp.maximum(jnp.maximum(first, second), 0)

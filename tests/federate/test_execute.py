@@ -12,6 +12,7 @@ from bofl_jax.federate.execute import Plan, add_up, resolve, run_clients
 from bofl_jax.federate.options import EngineOptions
 from bofl_jax.federate.round import compile_round, start
 from bofl_jax.federate.setting import initial_params, settle
+from tests.conftest import make_samples
 
 PLANS = {
     "vmap": Plan("vmap", 0, 1, 1),
@@ -113,9 +114,14 @@ def by_map(samples):
 class TestEveryAlgorithm:
     """The behaviour that every algorithm inherits."""
 
-    @pytest.mark.parametrize("plan", ["vmap", "map-2", "loop"])
+    @pytest.mark.parametrize("plan", ["vmap", "map-2"])
     def test_executors_agree_to_rounding(self, name, plan, samples, by_map):
         np.testing.assert_allclose(train(name, samples, PLANS[plan])[0], by_map[name], atol=1e-5)
+
+    def test_plain_python_agrees_to_rounding(self, name):
+        few = make_samples(subjects=2)
+        loop, compiled = (train(name, few, PLANS[plan], local_steps=1)[0] for plan in ("loop", "map"))
+        np.testing.assert_allclose(loop, compiled, atol=1e-5)
 
     @pytest.mark.parametrize("plan", ["shard", "shard-one-device"])
     def test_the_number_of_devices_changes_no_bit(self, name, plan, samples, by_map):
