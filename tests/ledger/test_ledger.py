@@ -154,9 +154,7 @@ def test_a_bad_opening_is_refused(tmp_path, new_ledger, number, cohort, message)
         (1, [submission(0)], bytes(32), r"refused finaliseRound while closing round 1: EmptyDigest\(\)"),
     ],
 )
-def test_a_bad_closing_is_refused_and_changes_nothing(  # noqa: PLR0917
-    tmp_path, new_ledger, number, submissions, model, message
-):
+def test_a_bad_closing_is_refused_and_changes_nothing(tmp_path, new_ledger, number, submissions, model, message):
     ledger = new_ledger(tmp_path)
     ledger.open_round(1, [0, 1])
     before = ledger.head_hash
