@@ -14,7 +14,12 @@ from rich.table import Table
 
 from bofl_jax.core.errors import BoflError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Governed, personalised federated learning in JAX.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Governed, personalised federated learning in JAX.",
+)
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: list, check, fetch.")
 app.add_typer(data_app, name="data")
 
@@ -174,14 +179,13 @@ def summary_tables(summary: dict[str, Any]) -> list[Table]:
     for name in ("mean", "sd", "worst_10_percent", "jain"):
         row = [_number(summary["fairness"][model][name]) for model in models]
         overall.add_row(f"client accuracy, {name.replace('_', ' ')}", *row)
-    columns = [f"{model} {name}" for model in models for name in ("recall", "precision", "F1")]
-    classes = Table("class", "beats", *columns, title="Per class")
+    classes = Table("class", "samples", "recall", "precision", "F1", title=f"Per class ({' / '.join(models)})")
     for name in next(iter(models.values()))["per_class"]:
         rows = [measured["per_class"][name] for measured in models.values()]
-        cells = [_number(row[field]) for row in rows for field in ("recall", "precision", "f1")]
+        cells = [" / ".join(_number(row[field]) for row in rows) for field in ("recall", "precision", "f1")]
         classes.add_row(name, str(rows[0]["support"]), *cells)
     ledger, timing = summary["ledger"], summary["timing"]
-    costs = Table("ledger", "rounds", "gas a round", "bytes", "CPU ms a round", "accepted", "rejected", title="Cost")
+    costs = Table("ledger", "rounds", "gas/round", "bytes", "CPU ms/round", "accepted", "rejected", title="Cost")
     costs.add_row(
         ledger["mode"],
         str(ledger["rounds"]),

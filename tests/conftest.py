@@ -7,6 +7,8 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false"
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "BOFL_DATA" in os.environ:  # some tests run in folders of their own
+    os.environ["BOFL_DATA"] = str(Path(os.environ["BOFL_DATA"]).resolve())
 
 import numpy as np
 import pytest

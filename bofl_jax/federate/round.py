@@ -41,6 +41,17 @@ class RoundInfo(NamedTuple):
     updates: Tree  # [M, ...] the updates, or () when they were not asked for
 
 
+class RoundInput(NamedTuple):
+    """All that a compiled round is given."""
+
+    state: TrainState
+    pool: local.Batch  # all N samples
+    rows: Rows  # every client's training rows
+    cohort: Cohort
+    number: jax.Array  # int32, from 1
+    lr: jax.Array  # float32
+
+
 Round = Callable[[TrainState, Cohort, int, float], tuple[TrainState, RoundInfo]]
 
 
@@ -62,26 +73,24 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, stack: bo
         stack: whether the updates themselves are returned (for their digests).
     """
     rows = jax.tree.map(jnp.asarray, setting.training)
-    body = _shared_round if setting.shares else _kept_round
 
-    def clients(
-        state: TrainState, pool: local.Batch, rows: Rows, cohort: Cohort, number: jax.Array, lr: jax.Array
-    ) -> tuple[Tree, RoundInfo]:
-        return body(setting, stack, state, pool, rows, cohort, number, lr)
+    def given(state: TrainState, cohort: Cohort, number: int, lr: float) -> RoundInput:
+        cohort = jax.tree.map(jnp.asarray, cohort)
+        return RoundInput(state, setting.pool, rows, cohort, jnp.int32(number), jnp.float32(lr))
 
-    def arguments(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple:
-        return state, setting.pool, rows, jax.tree.map(jnp.asarray, cohort), jnp.int32(number), jnp.float32(lr)
-
-    work = compile_for(setting.plan, clients, *arguments(state, cohort, 1, 0.0))
+    first = given(state, cohort, 1, 0.0)
     if not setting.shares:
-        return lambda state, cohort, number, lr: work(*arguments(state, cohort, number, lr))
+        alone = compile_for(setting.plan, functools.partial(_kept_round, setting), first)
+        return lambda state, cohort, number, lr: alone(given(state, cohort, number, lr))
 
+    clients = functools.partial(_shared_round, setting, stack)
+    work = compile_for(setting.plan, clients, first)
     home = jax.devices()[0]
-    example = jax.eval_shape(clients, *arguments(state, cohort, 1, 0.0))[0]
+    example = jax.eval_shape(clients, first)[0]
     serve = compile_for(setting.plan, functools.partial(_server_step, setting), jax.device_put(state, home), example)
 
     def one_round(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple[TrainState, RoundInfo]:
-        sums, info = work(*arguments(state, cohort, number, lr))
+        sums, info = work(given(state, cohort, number, lr))
         return setting.plan.replicate(serve(*jax.device_put((state, sums), home))), info
 
     return one_round
@@ -109,16 +118,7 @@ def works(setting: Setting, rows: Rows, cohort: Cohort, purpose: Purpose, number
     return local.Work(mine, size, jnp.asarray(cohort.steps), keys)
 
 
-def _shared_round(
-    setting: Setting,
-    stack: bool,
-    state: TrainState,
-    pool: local.Batch,
-    rows: Rows,
-    cohort: Cohort,
-    number: jax.Array,
-    lr: jax.Array,
-) -> tuple[Outcome, RoundInfo]:
+def _shared_round(setting: Setting, stack: bool, given: RoundInput) -> tuple[Outcome, RoundInfo]:
     """The clients' part of a round with a server; the sums go on to ``_server_step``."""
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
@@ -134,12 +134,8 @@ def _shared_round(
         part = jax.tree.map(lambda u: jnp.where(finite, weight * u, 0.0), update)
         return part, weight, (info, finite, update if stack else ())
 
-    out = run_clients(
-        setting.plan,
-        client,
-        (pool, state.params, lr),
-        (works(setting, rows, cohort, Purpose.TRAIN, number), cohort.weight),
-    )
+    work = works(setting, given.rows, given.cohort, Purpose.TRAIN, given.number)
+    out = run_clients(setting.plan, client, (given.pool, given.state.params, given.lr), (work, given.cohort.weight))
     info, finite, updates = out.each
     return out._replace(each=()), RoundInfo(info.loss, info.examples, finite, updates)
 
@@ -152,21 +148,13 @@ def _server_step(setting: Setting, state: TrainState, sums: Outcome) -> TrainSta
     return TrainState(params, server, ())
 
 
-def _kept_round(
-    setting: Setting,
-    stack: bool,
-    state: TrainState,
-    pool: local.Batch,
-    rows: Rows,
-    cohort: Cohort,
-    number: jax.Array,
-    lr: jax.Array,
-) -> tuple[TrainState, RoundInfo]:
-    del stack
-    mine = jax.tree.map(lambda a: a[cohort.client], state.kept)
-    work = works(setting, rows, cohort, Purpose.TRAIN, number)
-    out = continue_training(setting, setting.algorithm, pool, mine, work, lr)
-    kept = jax.tree.map(lambda all_, new: all_.at[cohort.client].set(new), state.kept, out.each[0])
+def _kept_round(setting: Setting, given: RoundInput) -> tuple[TrainState, RoundInfo]:
+    """A round without a server: every client goes on from the state that it kept."""
+    state, clients = given.state, given.cohort.client
+    mine = jax.tree.map(lambda a: a[clients], state.kept)
+    work = works(setting, given.rows, given.cohort, Purpose.TRAIN, given.number)
+    out = continue_training(setting, setting.algorithm, given.pool, mine, work, given.lr)
+    kept = jax.tree.map(lambda all_, new: all_.at[clients].set(new), state.kept, out.each[0])
     info = out.each[1]
     return state._replace(kept=kept), RoundInfo(info.loss, info.examples, jnp.isfinite(info.loss), ())
 

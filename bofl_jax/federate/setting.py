@@ -129,8 +129,8 @@ def build_algorithm(
 def learning_rates(options: OptimizerOptions, rounds: int) -> np.ndarray:
     """float32[R]: the learning rate of each round.
 
-    >>> learning_rates(OptimizerOptions(lr=0.4, schedule="halving"), 10).round(2).tolist()
-    [0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.1, 0.1]
+    >>> learning_rates(OptimizerOptions(lr=0.5, schedule="halving"), 10).tolist()
+    [0.5, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125, 0.125]
     """
     done = np.arange(rounds) / rounds
     factor = {

@@ -69,7 +69,7 @@ def test_meta_gradient_closed_form(route):
 def test_exact_and_hvp_agree_on_a_network_and_differ_from_first_order(samples):
     from bofl_jax.models import Cnn1dOptions, build
 
-    model = build(Cnn1dOptions(pool=True, channels=(4, 4, 4), strides=(1, 1, 1)), 32, 1, 2, 3)
+    model = build(Cnn1dOptions(pool=True, channels=(4,), kernels=(5,), strides=(1,), hidden=8), 32, 1, 2, 3)
     loss = local.cross_entropy(model.apply, np.ones(3, np.float32))
     batch = local.take(local.Batch(*map(jnp.asarray, (samples.x, samples.features, samples.y))), jnp.arange(16))
     params = model.init(jax.random.key(0))
