@@ -13,6 +13,7 @@ from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics
 
 RESAMPLES = 2000
 FEW_BEATS = 3
+LISTED_BEATS = 20
 
 
 class Tested(NamedTuple):
@@ -52,6 +53,7 @@ def measure(tested: Tested) -> dict[str, Any]:
         "worst_10_percent": spread["worst_10_percent"],
         "worst_4": float(np.sort(accuracy[there])[:4].mean()),
         "unseen_s": unseen_recall(tested, "S"),
+        "records": {name: by_record(tested, name) for name in ("S", "F")},
         "beats": len(tested.label),
         "clients": int(there.sum()),
     }
@@ -65,12 +67,21 @@ def unseen_recall(tested: Tested, name: str) -> float | None:
     return float((tested.probability[beats].argmax(axis=1) == index).mean()) if beats.any() else None
 
 
+def by_record(tested: Tested, name: str) -> dict[str, list[int]]:
+    """Where a class is: record -> [beats, found, false alarms], of the records with at least 20 of one of them."""
+    index = tested.classes.index(name)
+    records, counts = _counts(tested, tested.names)
+    beats, found = counts[:, index].sum(axis=1), counts[:, index, index]
+    rows = np.stack([beats, found, counts[:, :, index].sum(axis=1) - found], axis=1)
+    return {str(r): row.tolist() for r, row in zip(records, rows, strict=True) if row.max() >= LISTED_BEATS}
+
+
 def person_interval(seeds: Sequence[Tested]) -> list[float]:
     """95 % percentile bootstrap interval of the macro-F1, averaged over the seeds; people are resampled, not beats.
 
     Records 201 and 202 are one man and are drawn together.
     """
-    counts = np.stack([_by_person(tested) for tested in seeds])
+    counts = np.stack([_counts(tested, [person_of(name) for name in tested.names])[1] for tested in seeds])
 
     def mean_macro_f1(drawn: np.ndarray, axis: int) -> np.ndarray:
         del axis  # the last: the people of one resample
@@ -90,10 +101,23 @@ def macro_f1(matrix: np.ndarray) -> np.ndarray:
     return f1.sum(axis=-1, where=support > 0) / np.maximum((support > 0).sum(axis=-1), 1)
 
 
-def _by_person(tested: Tested) -> np.ndarray:
-    """int[people, K, K]: the confusion matrix of everyone who has test beats."""
-    person = np.array([person_of(name) for name in tested.names])[tested.client]
-    people, row = np.unique(person, return_inverse=True)
-    counts = np.zeros((len(people), len(tested.classes), len(tested.classes)), int)
+def most_influential(seeds: Sequence[Tested]) -> dict[str, Any]:
+    """The record whose beats move the macro-F1 (mean over the seeds) most when they are left out, and to where."""
+    counted = [_counts(tested, tested.names) for tested in seeds]
+    records, counts = counted[0][0], np.stack([counts for _, counts in counted])
+    whole = counts.sum(axis=1, keepdims=True)
+    without = macro_f1(whole - counts).mean(axis=0)
+    most = int(np.abs(without - macro_f1(whole).mean()).argmax())
+    return {"record": str(records[most]), "macro_f1_without": float(without[most])}
+
+
+def _counts(tested: Tested, groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Names of the groups with test beats, and the confusion matrix of each: int[groups, K, K].
+
+    Args:
+        groups: group of each client.
+    """
+    names, row = np.unique(np.array(groups)[tested.client], return_inverse=True)
+    counts = np.zeros((len(names), len(tested.classes), len(tested.classes)), int)
     np.add.at(counts, (row, tested.label, tested.probability.argmax(axis=1)), 1)
-    return counts
+    return names, counts

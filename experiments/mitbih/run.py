@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import RESAMPLES, measure, person_interval, read
+from measure import RESAMPLES, measure, most_influential, person_interval, read
 from plan import HERE, ROWS, TRAININGS, UNLEDGERED_TWIN, config_hashes
 from table import render
 
@@ -29,13 +29,13 @@ def main(arguments: list[str] | None = None) -> None:
             train(options.work, training, seed, options.short)
     results = collect(options.work, trainings, options.seeds)
     options.json.write_text(json.dumps(results, indent=1) + "\n")
-    options.json.with_name("table.md").write_text(render(results))
+    options.json.with_name(options.json.stem.replace("results", "table") + ".md").write_text(render(results))
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder of the run directories")
-    parser.add_argument("--json", type=Path, default=HERE / "results.json", help="results; table.md goes beside it")
+    parser.add_argument("--json", type=Path, default=HERE / "results.json", help="table.md goes beside it")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=list(TRAININGS), metavar="TRAINING", help=", ".join(TRAININGS))
     parser.add_argument("--short", action="store_true", help="two rounds and five steps of fine-tuning, to try it out")
@@ -163,15 +163,17 @@ def summarise(work: Path, key: str, seeds: list[int], reference: dict[str, Any])
         "mean": mean,
         "sd": _over_seeds(lambda values: np.std(values, ddof=1) if len(values) > 1 else 0.0, measured),
         "interval": {"macro_f1": person_interval(tested), "resamples": RESAMPLES},
+        "most_influential": most_influential(tested),
         "reference": reference,
         "gap": _gap(mean, reference),
     }
 
 
 def _over_seeds(statistic: Any, measured: list[dict[str, Any]]) -> dict[str, Any]:
-    first = measured[0]
     result: dict[str, Any] = {}
-    for name, value in first.items():
+    for name, value in measured[0].items():
+        if name == "records":
+            continue
         values = [one[name] for one in measured]
         if isinstance(value, dict):
             result[name] = _over_seeds(statistic, values)

@@ -38,6 +38,8 @@ def _clients() -> Iterable[tuple[str, tuple[str, ...]]]:
 
 
 def _against(rows: dict[str, Any], columns: Iterable[tuple[str, tuple[str, ...]]], title: str) -> str:
+    if not rows:
+        return ""
     columns = tuple(columns)
     body = [
         [row["title"], *(_pair(_at(row["mean"], path), _at(row["reference"], path)) for _, path in columns)]
@@ -58,6 +60,7 @@ def _ours(rows: dict[str, Any]) -> str:
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "mF1, mean ± sd over seeds": lambda row: _spread(row, "macro_f1"),
         "95 % over people": lambda row: "-".join(_number(end) for end in row["interval"]["macro_f1"]),
+        "without the record that moves it most": _influence,
         "mF1 NSV": lambda row: _spread(row, "macro_f1_nsv"),
         "balanced Acc": lambda row: _spread(row, "balanced_accuracy"),
         "worst 10 %": lambda row: _spread(row, "worst_10_percent"),
@@ -69,6 +72,10 @@ def _ours(rows: dict[str, Any]) -> str:
 
 def _spread(row: dict[str, Any], name: str) -> str:
     return f"{_number(row['mean'][name])} ± {_number(row['sd'][name])}"
+
+
+def _influence(row: dict[str, Any]) -> str:
+    return f"{_number(row['most_influential']['macro_f1_without'])} ({row['most_influential']['record']})"
 
 
 def _ledger(results: dict[str, Any]) -> str:
