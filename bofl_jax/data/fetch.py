@@ -41,7 +41,8 @@ def fetch(name: str, root: Path | str | None = None, progress: Progress | None =
         folder.mkdir(parents=True, exist_ok=True)
         _fetch_all(REMOTE[name], FILES[name](), folder, progress)
     except OSError as error:
-        reason = " ".join(str(error).split())
+        # A library wraps the cause ("Max retries exceeded ..."): what was wrong with the connection stands innermost.
+        reason = " ".join(str(error).split()).split("Caused by ")[-1].rstrip(")")
         raise BoflError(
             f"{name} could not be fetched to {folder} ({reason}): check the network and try again"
         ) from error

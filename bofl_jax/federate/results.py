@@ -137,7 +137,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BoflError(f"{path} is missing or damaged ({error}): name a run directory, or another --out") from None
+        raise BoflError(f"{path} is missing or damaged ({error}): name a run directory") from None
 
 
 def read_json(path: Path) -> Any:
