@@ -118,12 +118,12 @@ class TestEveryAlgorithm:
     def test_executors_agree_to_rounding(self, name, plan, samples, by_map):
         np.testing.assert_allclose(train(name, samples, PLANS[plan])[0], by_map[name], atol=1e-5)
 
-    @pytest.mark.parametrize("plan", ["shard", pytest.param("shard-one-device", marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("plan", ["shard", "shard-one-device"])
     def test_the_number_of_devices_changes_no_bit(self, name, plan, samples, by_map):
         np.testing.assert_array_equal(train(name, samples, PLANS[plan])[0], by_map[name])
 
 
-@pytest.mark.parametrize("name", ["fedavg", *(pytest.param(n, marks=pytest.mark.slow) for n in list(ALGORITHMS)[1:])])
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_plain_python_agrees_to_rounding(name):
     few = make_samples(subjects=2)
     loop, compiled = (train(name, few, PLANS[plan], local_steps=1)[0] for plan in ("loop", "map"))
