@@ -119,8 +119,9 @@ class _Story:
             return
         events = self._events(block)
         names = {event.name for event in events}
-        if block.number == 2 and names == {"ClientRegistered"}:
-            self.clients = [bytes.fromhex(event.args["client"][2:]) for event in events]
+        if block.number == 2 and names == {"RoleGranted", "ClientRegistered"}:
+            registered = (event for event in events if event.name == "ClientRegistered")
+            self.clients = [bytes.fromhex(event.args["client"][2:]) for event in registered]
         elif block.number % 2 and [event.name for event in events] == ["RoundOpened"]:
             self._opened(block, events[0])
         elif self._open and [event.name for event in events] == ["RoundCommitted", "RoundFinalised"]:

@@ -11,7 +11,24 @@ from eth_hash.auto import keccak
 from bofl_jax.ledger.base import LogEvent
 
 NAME = "FederationGovernance"
-ROUND_STATES = ("None", "Open", "Committed", "Finalised")
+ENUMS = {
+    "RoundState": ("None", "Open", "Committed", "Finalised", "Aborted"),
+    "ClientState": ("Unknown", "Active", "Suspended", "Revoked"),
+    "Refusal": (
+        "None",
+        "NotRegistered",
+        "Suspended",
+        "Revoked",
+        "NotInCohort",
+        "Duplicate",
+        "BadSignature",
+        "DigestMismatch",
+        "NotFinite",
+    ),
+    "RequestState": ("None", "Pending", "Approved", "Rejected", "Logged", "Cancelled"),
+    "Rejection": ("None", "BatchTooLarge", "NotRare", "RoundQuota", "TotalQuota", "Cooldown", "Discretion"),
+}
+ADMIN, AGGREGATOR, AUDITOR = 1, 2, 4
 _BUILTIN_ERRORS = {"Error": ["string"], "Panic": ["uint256"]}
 
 
@@ -104,10 +121,17 @@ def _hash(entry: dict[str, Any]) -> bytes:
 
 
 def _types(items: list[dict[str, Any]]) -> list[str]:
-    return [item["type"] for item in items]
+    return [_type(item) for item in items]
+
+
+def _type(item: dict[str, Any]) -> str:
+    """An ABI type as signatures and codecs spell it: structs as ``(a,b)``."""
+    if not item["type"].startswith("tuple"):
+        return item["type"]
+    return f"({','.join(_types(item['components']))}){item['type'].removeprefix('tuple')}"
 
 
 def _show(value: Any, kind: str) -> str:
     if kind.startswith("enum"):
-        return ROUND_STATES[value]
+        return ENUMS[kind.rpartition(".")[2]][value]
     return "0x" + value.hex() if isinstance(value, bytes) else str(value)

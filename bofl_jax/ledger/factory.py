@@ -96,18 +96,21 @@ def _make_room(files: "Files") -> None:
 
 
 def _set_up(engine: Engine, network: "Network", files: "Files") -> bytes:
-    """Deploy and register; returns the contract's address."""
+    """Deploy, hand out the roles and register; returns the contract's address."""
     from bofl_jax.ledger.blocklog import append_block
-    from bofl_jax.ledger.contract import deployed_address, load_contract
+    from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, deployed_address, load_contract
     from bofl_jax.ledger.governed import seal_calls
 
-    operator = network.operator
-    deployment = engine.seal_block([Call(operator.key, b"", load_contract().bytecode, DEPLOY_GAS)])
+    admin = network.admin
+    deployment = engine.seal_block([Call(admin.key, b"", load_contract().bytecode, DEPLOY_GAS)])
     append_block(files.blocks, deployment.raw)
-    address = deployed_address(operator.address, 0)
+    address = deployed_address(admin.address, 0)
     batches = [network.clients[start : start + BATCH] for start in range(0, len(network.clients), BATCH)]
-    calls = [("registerClients", batch) for batch in batches]
-    seal_calls(engine, files.blocks, operator.key, address, "registering the clients", *calls, gas=BATCH_GAS)
+    roles = ((network.aggregator, AGGREGATOR), (network.auditor, AUDITOR))
+    grants = [(admin, "grantRole", account.address, role) for account, role in roles]
+    registrations = [(admin, "registerClients", batch) for batch in batches]
+    calls = [*grants, *registrations]
+    seal_calls(engine, files.blocks, address, "registering the clients", *calls, gas=BATCH_GAS)
     return address
 
 

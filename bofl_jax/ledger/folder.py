@@ -30,12 +30,16 @@ class Network(NamedTuple):
 
     Attributes:
         authorities: who seals blocks, in ascending order of their addresses.
-        operator: who deploys the contract and is its admin and aggregator.
+        admin: who deploys the contract, registers the clients and hands out the roles.
+        aggregator: who opens and commits rounds.
+        auditor: who finalises and aborts them.
         clients: 20-byte addresses, one a client.
     """
 
     authorities: tuple[Account, ...]
-    operator: Account
+    admin: Account
+    aggregator: Account
+    auditor: Account
     clients: tuple[bytes, ...]
 
     def genesis(self, config_hash: bytes) -> Genesis:
@@ -47,7 +51,8 @@ def network(seed: int, authorities: int, clients: int) -> Network:
     """The accounts that follow from a run's seed."""
     sealing = sorted((account(seed, "authority", i) for i in range(authorities)), key=lambda a: a.address)
     addresses = tuple(account(seed, "client", i).address for i in range(clients))
-    return Network(tuple(sealing), account(seed, "operator", 0), addresses)
+    admin, aggregator, auditor = (account(seed, role, 0) for role in ("admin", "aggregator", "auditor"))
+    return Network(tuple(sealing), admin, aggregator, auditor, addresses)
 
 
 def write_contract(path: Path, address: bytes) -> None:

@@ -65,7 +65,8 @@ class GovernedLedger:
             cohort = tuple(int(client) for client in cohort)
             self._check_cohort(cohort)
             digest = cohort_digest(self._network.clients, cohort)
-            applied = self._seal(f"opening round {round}", ("openRound", round, self._config_hash, digest, len(cohort)))
+            opening = (self._network.aggregator, "openRound", round, self._config_hash, digest, len(cohort), 0, [])
+            applied = self._seal(f"opening round {round}", opening)
             self._round, self._cohort, self._opened = round, cohort, applied.outcomes
 
     def close_round(self, round: int, submissions: Sequence[Submission], model_digest: bytes) -> RoundCost:
@@ -82,8 +83,8 @@ class GovernedLedger:
             root = merkle.root(leaves)
             applied = self._seal(
                 f"closing round {round}",
-                ("commitRound", round, root, len(leaves)),
-                ("finaliseRound", round, model_digest),
+                (self._network.aggregator, "commitRound", round, root, len(leaves), *totals(leaves)),
+                (self._network.auditor, "finaliseRound", round, model_digest),
             )
             clients = tuple(submission.client for submission in accepted)
             append_leaves(self._files.leaves, RoundLeaves(round, root, self._cohort, clients, leaves))
@@ -93,7 +94,7 @@ class GovernedLedger:
         """Nothing to release: every block is on the disk as soon as it is sealed."""
 
     def _seal(self, what: str, *calls: tuple[Any, ...]) -> Applied:
-        return seal_calls(self._engine, self._files.blocks, self._network.operator.key, self._address, what, *calls)
+        return seal_calls(self._engine, self._files.blocks, self._address, what, *calls)
 
     def _check_cohort(self, cohort: Sequence[int]) -> None:
         known = len(self._network.clients)
@@ -142,23 +143,31 @@ def cohort_digest(clients: Sequence[bytes], cohort: Sequence[int]) -> bytes:
     return sha256(b"".join(clients[client] for client in cohort)).digest()
 
 
+def totals(leaves: Sequence[merkle.Leaf]) -> tuple[int, int]:
+    """What a commitment says about all contributors: their samples, and their mean metric weighted by samples."""
+    samples = sum(leaf.samples for leaf in leaves)
+    return samples, sum(leaf.samples * leaf.metric for leaf in leaves) // max(samples, 1)
+
+
 def seal_calls(
-    engine: Engine, log: Path, key: bytes, address: bytes, what: str, *calls: tuple[Any, ...], gas: int = ROUND_GAS
+    engine: Engine, log: Path, address: bytes, what: str, *calls: tuple[Any, ...], gas: int = ROUND_GAS
 ) -> Applied:
-    """One block of contract calls, each ``(function, *arguments)``, sealed and on the disk.
+    """One block of contract calls, each ``(account, function, *arguments)``, sealed and on the disk.
 
     Raises:
         BoflError: with the contract's reason, if it refuses one, or if a value does not fit; then nothing has happened.
     """
     contract = load_contract()
     try:
-        data = [contract.encode(*call) for call in calls]
+        data = [contract.encode(*call[1:]) for call in calls]
     except EncodingError as error:
         raise BoflError(f"the contract cannot be called while {what}: {error}") from error
     try:
-        applied = engine.seal_block([Call(key, address, item, gas) for item in data])
+        applied = engine.seal_block(
+            [Call(call[0].key, address, item, gas) for call, item in zip(calls, data, strict=True)]
+        )
     except TransactionRevertedError as error:
         reason = contract.describe_error(error.output)
-        raise BoflError(f"the contract refused {calls[error.index][0]} while {what}: {reason}") from error
+        raise BoflError(f"the contract refused {calls[error.index][1]} while {what}: {reason}") from error
     append_block(log, applied.raw)
     return applied

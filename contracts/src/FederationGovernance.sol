@@ -2,59 +2,203 @@
 pragma solidity 0.8.30;
 
 /// @title Governance and provenance of a federated learning run
-/// @notice Keeps the registry of clients and takes every training round through None -> Open -> Committed -> Finalised.
-/// A committed round binds its clients' updates through a SHA-256 Merkle root, a finalised one the digest of the global
-/// model that came out. Anyone can check with `verifyInclusion` that a client's update is part of a round.
-/// @dev The contract holds no value and calls no other contract but the SHA-256 precompile.
+/// @notice Keeps the registry of clients, takes every training round through None -> Open -> Committed -> Finalised (or
+/// Aborted), and decides on requests for synthetic data. A committed round binds its clients' updates through a SHA-256
+/// Merkle root, a finalised one the digest of the global model that came out. Anyone can check with `verifyInclusion`
+/// that a client's update is part of a round.
+/// @dev The contract holds no value and calls no other contract but the precompiles for SHA-256 and ecrecover.
 contract FederationGovernance {
-    /// @notice Where a round stands. A round only ever moves one step to the right.
+    /// @notice Where a round stands. It moves to the right one step at a time; Open and Committed may go to Aborted.
     enum RoundState {
         None,
         Open,
         Committed,
-        Finalised
+        Finalised,
+        Aborted
     }
 
-    /// @notice A client's entry in the registry.
+    /// @notice A client's entry in the registry. Being Active is the role "client".
     enum ClientState {
         Unknown,
         Active,
-        Suspended
+        Suspended,
+        Revoked
+    }
+
+    /// @notice Why an update has no influence on the model.
+    enum Refusal {
+        None,
+        NotRegistered,
+        Suspended,
+        Revoked,
+        NotInCohort,
+        Duplicate,
+        BadSignature,
+        DigestMismatch,
+        NotFinite
+    }
+
+    /// @notice Where a request for synthetic samples stands.
+    enum RequestState {
+        None,
+        Pending,
+        Approved,
+        Rejected,
+        Logged,
+        Cancelled
+    }
+
+    /// @notice Why a request for synthetic samples was rejected.
+    enum Rejection {
+        None,
+        BatchTooLarge,
+        NotRare,
+        RoundQuota,
+        TotalQuota,
+        Cooldown,
+        Discretion
+    }
+
+    /// @notice What is stored of a client, in one slot.
+    struct Client {
+        ClientState state;
+        uint32 index; // position in the registry, from 0
+        uint32 lastRound; // last round in which an update of its own was accepted on chain
+        uint32 lastWithdrawn; // last round in which the aggregator withdrew that update
     }
 
     /// @notice What is stored of a round, in three slots.
     struct Round {
         RoundState state;
+        bool listed; // whether the cohort's members are stored, so that clients can submit on chain
         uint32 cohortSize; // clients invited
+        uint32 quorum; // fewest leaves with which it may be committed
+        uint32 submitted; // updates accepted on chain so far
         uint32 count; // leaves under `root`, without padding
+        uint32 version; // number of the global model it led to; 0 unless finalised
         bytes32 root; // SHA-256 Merkle root over the accepted updates
         bytes32 modelDigest; // digest of the global model after the round
     }
 
-    /// @notice May register and suspend clients and hand out roles.
+    /// @notice One client's update, signed by the client (EIP-712) and relayed by the aggregator.
+    struct SignedUpdate {
+        address client;
+        bytes32 updateDigest;
+        uint32 samples;
+        int64 metric;
+        bytes32 r;
+        bytes32 vs; // s with the parity of y in the highest bit (EIP-2098)
+    }
+
+    /// @notice An update that the aggregator refuses.
+    struct RefusedUpdate {
+        address client;
+        bytes32 updateDigest;
+        Refusal reason;
+    }
+
+    /// @notice Rules for synthetic samples, in one slot. Quotas count samples of one client and one class.
+    struct Policy {
+        uint16 rareThreshold; // a class is rare below this share of a client's samples, in basis points
+        uint32 roundQuota;
+        uint32 totalQuota;
+        uint32 maxBatch;
+        uint16 cooldown; // rounds between two approvals for one client and class
+        bool manual; // whether an auditor or admin decides instead of the rules alone
+    }
+
+    /// @notice What one client has used of its quota for one class, in one slot.
+    struct Usage {
+        uint32 total;
+        uint32 inRound;
+        uint32 round; // the round that `inRound` is about
+        uint32 approvedRound; // of the last approval
+        bool approved; // whether there was one
+    }
+
+    /// @notice A request for synthetic samples, in one slot.
+    struct SyntheticRequest {
+        address client;
+        RequestState state;
+        uint8 class;
+        uint32 amount;
+        uint32 round; // the latest round when it was approved
+    }
+
+    /// @notice Registers clients, hands out roles, sets the policy, pauses.
     uint8 public constant ADMIN = 1;
-    /// @notice May open, commit and finalise rounds.
+    /// @notice Opens and commits rounds, relays and refuses updates.
     uint8 public constant AGGREGATOR = 2;
+    /// @notice Finalises and aborts rounds, decides on synthetic samples.
+    uint8 public constant AUDITOR = 4;
+
+    bytes32 private constant DOMAIN_TYPE =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+    bytes32 private constant UPDATE_TYPE =
+        keccak256("ClientUpdate(uint32 round,address client,bytes32 updateDigest,uint32 samples,int64 metric)");
+    bytes32 private constant NAME_HASH = keccak256("FederationGovernance");
+    bytes32 private constant VERSION_HASH = keccak256("1");
+    /// @dev Half the order of secp256k1: a signature with a higher s has a twin, and one update must not have two.
+    uint256 private constant HIGHEST_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
+    uint16 private constant BASIS_POINTS = 10_000;
 
     /// @notice The roles of an account, as a sum of flags.
     mapping(address account => uint8 roles) public rolesOf;
     /// @notice The registry of clients.
-    mapping(address client => ClientState state) public clientState;
+    mapping(address client => Client entry) public clients;
     /// @notice The rounds by number, counted from 1.
     mapping(uint32 number => Round round) public rounds;
+    /// @notice The members of listed cohorts: bit i of word w stands for the client with index 256 w + i.
+    mapping(uint32 round => mapping(uint256 word => uint256 bits)) public cohortWords;
+    /// @notice The requests for synthetic samples by number, counted from 1.
+    mapping(uint32 number => SyntheticRequest request) public requests;
+    /// @notice What every client has used of its quotas.
+    mapping(address client => mapping(uint8 class => Usage used)) public usage;
+    /// @notice The batches of synthetic samples that were logged.
+    mapping(bytes32 batchDigest => bool known) public loggedBatches;
+    /// @notice The rules for synthetic samples; all zero, which approves nothing, until an admin sets them.
+    Policy public policy;
     /// @notice The number of the last round that was opened; 0 before the first one.
     uint32 public latestRound;
-    /// @notice How many registered clients are active.
+    /// @notice The number of the last finalised global model; 0 before the first one.
+    uint32 public latestVersion;
+    /// @notice How many clients were ever registered.
+    uint32 public registeredClients;
+    /// @notice How many of them are active.
     uint32 public activeClients;
+    /// @notice The number of the last request for synthetic samples; 0 before the first one.
+    uint32 public latestRequest;
+    /// @notice Whether everything but the registry, roles, aborts and cancellations stands still.
+    bool public paused;
 
     event RoleGranted(address indexed account, uint8 role);
     event RoleRevoked(address indexed account, uint8 role);
     event ClientRegistered(address indexed client);
     event ClientSuspended(address indexed client);
+    event ClientRevoked(address indexed client);
     event ClientReadmitted(address indexed client);
-    event RoundOpened(uint32 indexed round, bytes32 configHash, bytes32 cohortDigest, uint32 cohortSize);
-    event RoundCommitted(uint32 indexed round, bytes32 root, uint32 count);
-    event RoundFinalised(uint32 indexed round, bytes32 modelDigest);
+    event Paused();
+    event Unpaused();
+    event RoundOpened(uint32 indexed round, bytes32 configHash, bytes32 cohortDigest, uint32 cohortSize, uint32 quorum);
+    event UpdateAccepted(
+        uint32 indexed round, address indexed client, bytes32 updateDigest, uint32 samples, int64 metric
+    );
+    event UpdateRefused(uint32 indexed round, address indexed client, bytes32 updateDigest, Refusal reason);
+    event DigestsPublished(uint32 indexed round, uint32 count, bytes32 digest);
+    event RoundCommitted(uint32 indexed round, bytes32 root, uint32 count, uint64 samples, int64 metric);
+    event RoundFinalised(uint32 indexed round, uint32 indexed version, bytes32 modelDigest);
+    event RoundAborted(uint32 indexed round);
+    event PolicyChanged(Policy policy);
+    event SyntheticRequested(
+        uint32 indexed request, address indexed client, uint8 class, uint32 amount, uint32[] classCounts
+    );
+    event SyntheticApproved(uint32 indexed request, uint32 round);
+    event SyntheticRejected(uint32 indexed request, Rejection reason);
+    event SyntheticLogged(
+        uint32 indexed request, uint32 used, bytes32 batchDigest, bytes32 generatorDigest, uint16[] scores
+    );
+    event SyntheticCancelled(uint32 indexed request);
+    event QuotaRefunded(uint32 indexed request, uint32 amount);
 
     error MissingRole(address account, uint8 role);
     error UnknownRole(uint8 role);
@@ -62,41 +206,73 @@ contract FederationGovernance {
     error ZeroAddress();
     error EmptyBatch();
     error AlreadyRegistered(address client);
-    error NotRegistered(address client);
-    error ActivityUnchanged(address client);
+    error WrongClientState(address client, ClientState actual);
+    error IsPaused();
+    error PauseUnchanged();
     error NotNextRound(uint32 given, uint32 expected);
     error WrongRoundState(uint32 round, RoundState actual, RoundState required);
+    error RoundUnfinished(uint32 round);
     error EmptyDigest();
     error EmptyCohort();
     error CohortTooLarge(uint32 cohortSize, uint32 activeClients);
-    error CountAboveCohort(uint32 count, uint32 cohortSize);
+    error CohortMiscounted(uint32 given, uint32 listed);
+    error CohortNotListed(uint32 round);
+    error UnknownMember(uint256 index);
+    error BadQuorum(uint32 quorum, uint32 cohortSize);
+    error QuorumMissed(uint32 count, uint32 quorum);
+    error CountAboveCohort(uint256 count, uint32 cohortSize);
+    error CountIsNotSubmitted(uint32 count, uint32 submitted);
     error RootAndCountDisagree();
+    error UpdateNotAccepted(address client, Refusal reason);
+    error NoReason();
+    error AlreadyWithdrawn(address client);
     error IndexOutOfRange(uint32 index, uint32 count);
     error WrongProofLength(uint256 given, uint256 required);
+    error BadPolicy();
+    error UnknownClass(uint8 class, uint256 classes);
+    error EmptyRequest();
+    error WrongRequestState(uint32 request, RequestState actual);
+    error NotTheRequester(address account);
+    error RequesterCannotDecide();
+    error PolicyForbids(Rejection reason);
+    error MoreThanApproved(uint32 used, uint32 approved);
+    error BatchAlreadyLogged(bytes32 batchDigest);
 
-    /// @dev The caller needs `role`.
+    /// @dev The caller needs one of the roles in `role`.
     modifier onlyRole(uint8 role) {
         if (rolesOf[msg.sender] & role == 0) revert MissingRole(msg.sender, role);
         _;
     }
 
-    /// @dev The round must be in state `required`.
-    modifier inState(uint32 round, RoundState required) {
-        _requireState(round, required);
+    /// @dev The caller must be an active client.
+    modifier onlyClient() {
+        ClientState state = clients[msg.sender].state;
+        if (state != ClientState.Active) revert WrongClientState(msg.sender, state);
         _;
     }
 
-    /// @notice The deployer becomes admin and aggregator.
+    /// @dev The round must be in state `required`.
+    modifier inState(uint32 round, RoundState required) {
+        RoundState actual = rounds[round].state;
+        if (actual != required) revert WrongRoundState(round, actual, required);
+        _;
+    }
+
+    modifier whenNotPaused() {
+        if (paused) revert IsPaused();
+        _;
+    }
+
+    /// @notice The deployer becomes admin.
     constructor() {
-        rolesOf[msg.sender] = ADMIN | AGGREGATOR;
+        rolesOf[msg.sender] = ADMIN;
         emit RoleGranted(msg.sender, ADMIN);
-        emit RoleGranted(msg.sender, AGGREGATOR);
     }
 
     // ---------------------------------------------------------------------------------------------- roles and registry
 
     /// @notice Give `account` a role.
-    /// Requirements: the caller is admin; `role` is `ADMIN` or `AGGREGATOR`; `account` is not zero.
+    /// Requirements: the caller is admin; `role` is `ADMIN`, `AGGREGATOR` or `AUDITOR`; `account` is not zero.
     function grantRole(address account, uint8 role) external onlyRole(ADMIN) {
         _requireKnownRole(role);
         if (account == address(0)) revert ZeroAddress();
@@ -114,89 +290,248 @@ contract FederationGovernance {
         emit RoleRevoked(account, role);
     }
 
+    /// @notice Stop everything but the registry, roles, aborts and cancellations, or let it go on.
+    /// Requirements: the caller is admin; the call changes something.
+    function setPaused(bool value) external onlyRole(ADMIN) {
+        if (paused == value) revert PauseUnchanged();
+        paused = value;
+        if (value) emit Paused();
+        else emit Unpaused();
+    }
+
     /// @notice Enter clients into the registry, all active.
     /// Requirements: the caller is admin; the batch is not empty; no address is zero or known already. One bad address
     /// fails the whole batch.
-    function registerClients(address[] calldata clients) external onlyRole(ADMIN) {
-        if (clients.length == 0) revert EmptyBatch();
-        for (uint256 i = 0; i < clients.length; ++i) {
-            _register(clients[i]);
+    function registerClients(address[] calldata batch) external onlyRole(ADMIN) {
+        if (batch.length == 0) revert EmptyBatch();
+        uint32 index = registeredClients;
+        for (uint256 i = 0; i < batch.length; ++i) {
+            address client = batch[i];
+            if (client == address(0)) revert ZeroAddress();
+            if (clients[client].state != ClientState.Unknown) revert AlreadyRegistered(client);
+            clients[client] = Client(ClientState.Active, index++, 0, 0);
+            emit ClientRegistered(client);
         }
-        activeClients += uint32(clients.length);
+        registeredClients = index;
+        activeClients += uint32(batch.length);
     }
 
-    /// @notice Suspend a client or re-admit it.
-    /// Requirements: the caller is admin; the client is registered; the call changes something.
-    function setClientActive(address client, bool active) external onlyRole(ADMIN) {
-        ClientState current = clientState[client];
-        if (current == ClientState.Unknown) revert NotRegistered(client);
-        if ((current == ClientState.Active) == active) revert ActivityUnchanged(client);
-        if (active) {
-            clientState[client] = ClientState.Active;
-            activeClients += 1;
-            emit ClientReadmitted(client);
-        } else {
-            clientState[client] = ClientState.Suspended;
-            activeClients -= 1;
-            emit ClientSuspended(client);
+    /// @notice Keep a client out of rounds until further notice.
+    /// Requirements: the caller is admin; the client is active.
+    function suspendClient(address client) external onlyRole(ADMIN) {
+        ClientState state = clients[client].state;
+        if (state != ClientState.Active) revert WrongClientState(client, state);
+        clients[client].state = ClientState.Suspended;
+        activeClients -= 1;
+        emit ClientSuspended(client);
+    }
+
+    /// @notice Exclude a client.
+    /// Requirements: the caller is admin; the client is active or suspended.
+    function revokeClient(address client) external onlyRole(ADMIN) {
+        ClientState state = clients[client].state;
+        if (state != ClientState.Active && state != ClientState.Suspended) revert WrongClientState(client, state);
+        clients[client].state = ClientState.Revoked;
+        if (state == ClientState.Active) activeClients -= 1;
+        emit ClientRevoked(client);
+    }
+
+    /// @notice Let a suspended or revoked client take part again.
+    /// Requirements: the caller is admin; the client is suspended or revoked.
+    function readmitClient(address client) external onlyRole(ADMIN) {
+        ClientState state = clients[client].state;
+        if (state != ClientState.Suspended && state != ClientState.Revoked) revert WrongClientState(client, state);
+        clients[client].state = ClientState.Active;
+        activeClients += 1;
+        emit ClientReadmitted(client);
+    }
+
+    /// @notice The registry's word on many clients at once, in their order.
+    function clientStates(address[] calldata batch) external view returns (ClientState[] memory states) {
+        states = new ClientState[](batch.length);
+        for (uint256 i = 0; i < batch.length; ++i) {
+            states[i] = clients[batch[i]].state;
         }
     }
 
     // ---------------------------------------------------------------------------------------------------------- rounds
 
     /// @notice Open the next round.
-    /// Requirements: the caller is aggregator; `round` is the latest round plus one and the latest one is finalised; the
-    /// hashes are not zero; the cohort is not empty and no larger than the number of active clients.
+    /// Requirements: the caller is aggregator; not paused; `round` is the latest round plus one and the latest one is
+    /// finalised or aborted; the hashes are not zero; the cohort is not empty and no larger than the number of active
+    /// clients; the quorum is within 0 .. `cohortSize`; a listed cohort has `cohortSize` members, all registered.
     /// @param round Number of the round, from 1.
     /// @param configHash SHA-256 of the resolved configuration of the run.
     /// @param cohortDigest SHA-256 over the invited clients' addresses, 20 bytes each, in the order of the cohort.
     /// @param cohortSize How many clients are invited.
-    function openRound(uint32 round, bytes32 configHash, bytes32 cohortDigest, uint32 cohortSize)
-        external
-        onlyRole(AGGREGATOR)
-    {
-        uint32 latest = latestRound;
-        if (round != latest + 1) revert NotNextRound(round, latest + 1);
-        if (latest != 0) _requireState(latest, RoundState.Finalised);
+    /// @param quorum How many updates it takes at least to commit the round.
+    /// @param members The cohort as a bit map over the registry's indices; empty where clients do not submit on chain.
+    function openRound(
+        uint32 round,
+        bytes32 configHash,
+        bytes32 cohortDigest,
+        uint32 cohortSize,
+        uint32 quorum,
+        uint256[] calldata members
+    ) external onlyRole(AGGREGATOR) whenNotPaused {
+        _requireNext(round);
         if (configHash == 0 || cohortDigest == 0) revert EmptyDigest();
         if (cohortSize == 0) revert EmptyCohort();
         if (cohortSize > activeClients) revert CohortTooLarge(cohortSize, activeClients);
+        if (quorum > cohortSize) revert BadQuorum(quorum, cohortSize);
         latestRound = round;
-        rounds[round].state = RoundState.Open;
-        rounds[round].cohortSize = cohortSize;
-        emit RoundOpened(round, configHash, cohortDigest, cohortSize);
+        Round storage entry = rounds[round];
+        entry.state = RoundState.Open;
+        entry.cohortSize = cohortSize;
+        entry.quorum = quorum;
+        if (members.length != 0) {
+            entry.listed = true;
+            _list(round, cohortSize, members);
+        }
+        emit RoundOpened(round, configHash, cohortDigest, cohortSize, quorum);
+    }
+
+    /// @notice Hand in one's own update.
+    /// Requirements: not paused; the round is open and its cohort is listed; the caller is active, in the cohort, and has
+    /// no accepted update in this round yet; the digest is not zero.
+    /// @param updateDigest Digest of the update.
+    /// @param samples Training examples used.
+    /// @param metric Training loss in millionths.
+    function submitUpdate(uint32 round, bytes32 updateDigest, uint32 samples, int64 metric)
+        external
+        whenNotPaused
+        inState(round, RoundState.Open)
+    {
+        if (!rounds[round].listed) revert CohortNotListed(round);
+        if (updateDigest == 0) revert EmptyDigest();
+        Refusal reason = _judge(round, msg.sender);
+        if (reason != Refusal.None) revert UpdateNotAccepted(msg.sender, reason);
+        rounds[round].submitted += 1;
+        clients[msg.sender].lastRound = round;
+        emit UpdateAccepted(round, msg.sender, updateDigest, samples, metric);
+    }
+
+    /// @notice Relay updates that their clients signed. Every update gets its own verdict; a bad one does not hold up the
+    /// others.
+    /// Requirements: the caller is aggregator; not paused; the round is open and its cohort is listed; the batch is not
+    /// empty; no digest is zero.
+    /// @dev A signature covers the round, the chain and this contract, and counts once a round: it cannot be replayed.
+    function submitSignedUpdates(uint32 round, SignedUpdate[] calldata batch)
+        external
+        onlyRole(AGGREGATOR)
+        whenNotPaused
+        inState(round, RoundState.Open)
+    {
+        if (!rounds[round].listed) revert CohortNotListed(round);
+        if (batch.length == 0) revert EmptyBatch();
+        bytes32 domain = domainSeparator();
+        uint32 accepted = 0;
+        for (uint256 i = 0; i < batch.length; ++i) {
+            SignedUpdate calldata update = batch[i];
+            if (update.updateDigest == 0) revert EmptyDigest();
+            Refusal reason = _isSigned(domain, round, update) ? _judge(round, update.client) : Refusal.BadSignature;
+            if (reason != Refusal.None) {
+                emit UpdateRefused(round, update.client, update.updateDigest, reason);
+                continue;
+            }
+            ++accepted;
+            clients[update.client].lastRound = round;
+            emit UpdateAccepted(round, update.client, update.updateDigest, update.samples, update.metric);
+        }
+        rounds[round].submitted += accepted;
+    }
+
+    /// @notice Publish the digests of accepted updates as bare calldata, in the order of the round's leaves.
+    /// Requirements: the caller is aggregator; not paused; the round is open and its cohort is not listed; the batch is
+    /// not empty; with earlier batches it does not exceed the cohort.
+    function publishDigests(uint32 round, bytes32[] calldata digests)
+        external
+        onlyRole(AGGREGATOR)
+        whenNotPaused
+        inState(round, RoundState.Open)
+    {
+        Round storage entry = rounds[round];
+        if (entry.listed) revert CountIsNotSubmitted(uint32(digests.length), entry.submitted);
+        if (digests.length == 0) revert EmptyBatch();
+        uint256 total = entry.submitted + digests.length;
+        if (total > entry.cohortSize) revert CountAboveCohort(total, entry.cohortSize);
+        entry.submitted = uint32(total);
+        emit DigestsPublished(round, uint32(digests.length), sha256(abi.encodePacked(digests)));
+    }
+
+    /// @notice Record updates that have no influence on the model. One that was accepted on chain before, and turns out
+    /// not to match what was received or to hold no numbers, is withdrawn.
+    /// Requirements: the caller is aggregator; not paused; the round is open; the batch is not empty; every entry has a
+    /// reason; nothing is withdrawn twice.
+    function refuseUpdates(uint32 round, RefusedUpdate[] calldata batch)
+        external
+        onlyRole(AGGREGATOR)
+        whenNotPaused
+        inState(round, RoundState.Open)
+    {
+        if (batch.length == 0) revert EmptyBatch();
+        for (uint256 i = 0; i < batch.length; ++i) {
+            RefusedUpdate calldata update = batch[i];
+            if (update.reason == Refusal.None) revert NoReason();
+            if (update.reason >= Refusal.DigestMismatch) _withdraw(round, update.client);
+            emit UpdateRefused(round, update.client, update.updateDigest, update.reason);
+        }
     }
 
     /// @notice Commit to the accepted updates of an open round.
-    /// Requirements: the caller is aggregator; the round is open; `count` is at most the size of the cohort; `root` is zero
-    /// exactly when `count` is (a round in which no update was accepted).
+    /// Requirements: the caller is aggregator; not paused; the round is open; `count` reaches the quorum, is at most the
+    /// size of the cohort, and is the number of updates accepted on chain if there are any or clients submit there; `root`
+    /// is zero exactly when `count` is (a round in which no update was accepted).
     /// @param root Merkle root over the leaves, padded to a power of two with zero words.
     /// @param count Number of leaves, without padding.
-    function commitRound(uint32 round, bytes32 root, uint32 count)
+    /// @param samples Training examples of all contributors.
+    /// @param metric Mean training loss, weighted by samples, in millionths.
+    function commitRound(uint32 round, bytes32 root, uint32 count, uint64 samples, int64 metric)
         external
         onlyRole(AGGREGATOR)
+        whenNotPaused
         inState(round, RoundState.Open)
     {
         Round storage entry = rounds[round];
         if (count > entry.cohortSize) revert CountAboveCohort(count, entry.cohortSize);
+        if (count < entry.quorum) revert QuorumMissed(count, entry.quorum);
+        if ((entry.listed || entry.submitted != 0) && count != entry.submitted) {
+            revert CountIsNotSubmitted(count, entry.submitted);
+        }
         if ((root == 0) != (count == 0)) revert RootAndCountDisagree();
         entry.state = RoundState.Committed;
         entry.count = count;
         entry.root = root;
-        emit RoundCommitted(round, root, count);
+        emit RoundCommitted(round, root, count, samples, metric);
     }
 
-    /// @notice Close a committed round with the digest of the global model it led to.
-    /// Requirements: the caller is aggregator; the round is committed; the digest is not zero.
+    /// @notice Close a committed round with the digest of the global model it led to, which gets the next version number.
+    /// Requirements: the caller is auditor; not paused; the round is committed; the digest is not zero.
     function finaliseRound(uint32 round, bytes32 modelDigest)
         external
-        onlyRole(AGGREGATOR)
+        onlyRole(AUDITOR)
+        whenNotPaused
         inState(round, RoundState.Committed)
     {
         if (modelDigest == 0) revert EmptyDigest();
-        rounds[round].state = RoundState.Finalised;
-        rounds[round].modelDigest = modelDigest;
-        emit RoundFinalised(round, modelDigest);
+        Round storage entry = rounds[round];
+        uint32 version = latestVersion + 1;
+        latestVersion = version;
+        entry.state = RoundState.Finalised;
+        entry.version = version;
+        entry.modelDigest = modelDigest;
+        emit RoundFinalised(round, version, modelDigest);
+    }
+
+    /// @notice Give up a round; it leads to no model.
+    /// Requirements: the caller is auditor or admin; the round is open or committed.
+    function abortRound(uint32 round) external onlyRole(AUDITOR | ADMIN) {
+        RoundState actual = rounds[round].state;
+        if (actual != RoundState.Open && actual != RoundState.Committed) {
+            revert WrongRoundState(round, actual, RoundState.Open);
+        }
+        rounds[round].state = RoundState.Aborted;
+        emit RoundAborted(round);
     }
 
     /// @notice Is this the update that `client` contributed to `round` as leaf number `index`?
@@ -218,7 +553,7 @@ contract FederationGovernance {
         bytes32[] calldata proof
     ) external view returns (bool) {
         Round storage entry = rounds[round];
-        if (entry.state < RoundState.Committed) {
+        if (entry.state != RoundState.Committed && entry.state != RoundState.Finalised) {
             revert WrongRoundState(round, entry.state, RoundState.Committed);
         }
         uint32 count = entry.count;
@@ -229,22 +564,164 @@ contract FederationGovernance {
         return _climb(leaf, index, proof) == entry.root;
     }
 
-    // --------------------------------------------------------------------------------------------------------- helpers
-
-    function _register(address client) private {
-        if (client == address(0)) revert ZeroAddress();
-        if (clientState[client] != ClientState.Unknown) revert AlreadyRegistered(client);
-        clientState[client] = ClientState.Active;
-        emit ClientRegistered(client);
+    /// @notice The EIP-712 domain that clients sign for.
+    function domainSeparator() public view returns (bytes32) {
+        return keccak256(abi.encode(DOMAIN_TYPE, NAME_HASH, VERSION_HASH, block.chainid, address(this)));
     }
+
+    // -------------------------------------------------------------------------------------------------- synthetic data
+
+    /// @notice Set the rules for synthetic samples.
+    /// Requirements: the caller is admin; the threshold is at most 10 000 basis points.
+    function setPolicy(Policy calldata rules) external onlyRole(ADMIN) {
+        if (rules.rareThreshold > BASIS_POINTS) revert BadPolicy();
+        policy = rules;
+        emit PolicyChanged(rules);
+    }
+
+    /// @notice Ask for synthetic samples of one class. Under automatic rules the decision falls at once; under manual
+    /// ones a request that no rule forbids waits for an auditor or admin.
+    /// Requirements: not paused; the caller is an active client; `amount` is not zero; `class` is one of `classCounts`.
+    /// @param classCounts The client's own training samples of every class.
+    /// @return request Number of the request, from 1.
+    function requestSynthetic(uint8 class, uint32 amount, uint32[] calldata classCounts)
+        external
+        whenNotPaused
+        onlyClient
+        returns (uint32 request)
+    {
+        if (amount == 0) revert EmptyRequest();
+        if (class >= classCounts.length) revert UnknownClass(class, classCounts.length);
+        request = ++latestRequest;
+        SyntheticRequest storage entry = requests[request];
+        (entry.client, entry.class, entry.amount) = (msg.sender, class, amount);
+        emit SyntheticRequested(request, msg.sender, class, amount, classCounts);
+        Rejection reason = _isRare(class, classCounts) ? Rejection.None : Rejection.NotRare;
+        if (amount > policy.maxBatch) reason = Rejection.BatchTooLarge;
+        if (reason == Rejection.None) reason = _overQuota(msg.sender, class, amount);
+        if (reason != Rejection.None) {
+            _reject(request, reason);
+        } else if (policy.manual) {
+            entry.state = RequestState.Pending;
+        } else {
+            _approve(request);
+        }
+    }
+
+    /// @notice Decide on a pending request.
+    /// Requirements: not paused; the caller is auditor or admin and not the requester; the request is pending; an approval
+    /// still keeps to quotas and cooldown, and its client is still active.
+    function decideSynthetic(uint32 request, bool approve) external onlyRole(AUDITOR | ADMIN) whenNotPaused {
+        SyntheticRequest storage entry = requests[request];
+        if (entry.state != RequestState.Pending) revert WrongRequestState(request, entry.state);
+        if (entry.client == msg.sender) revert RequesterCannotDecide();
+        if (!approve) {
+            _reject(request, Rejection.Discretion);
+            return;
+        }
+        ClientState state = clients[entry.client].state;
+        if (state != ClientState.Active) revert WrongClientState(entry.client, state);
+        Rejection reason = _overQuota(entry.client, entry.class, entry.amount);
+        if (reason != Rejection.None) revert PolicyForbids(reason);
+        _approve(request);
+    }
+
+    /// @notice Log what was made of an approval; the unused part of the quota is refunded.
+    /// Requirements: not paused; the caller is the requester and still an active client; the request is approved; `used`
+    /// is at most the approved amount (0: the batch failed its quality gates); the digests are not zero; the batch was not
+    /// logged before.
+    /// @param scores Quality scores in basis points, in the order that the configuration names.
+    function logSynthetic(
+        uint32 request,
+        uint32 used,
+        bytes32 batchDigest,
+        bytes32 generatorDigest,
+        uint16[] calldata scores
+    ) external whenNotPaused onlyClient {
+        SyntheticRequest storage entry = requests[request];
+        if (entry.client != msg.sender) revert NotTheRequester(msg.sender);
+        if (entry.state != RequestState.Approved) revert WrongRequestState(request, entry.state);
+        if (used > entry.amount) revert MoreThanApproved(used, entry.amount);
+        if (batchDigest == 0 || generatorDigest == 0) revert EmptyDigest();
+        if (loggedBatches[batchDigest]) revert BatchAlreadyLogged(batchDigest);
+        loggedBatches[batchDigest] = true;
+        entry.state = RequestState.Logged;
+        emit SyntheticLogged(request, used, batchDigest, generatorDigest, scores);
+        _refund(request, entry.amount - used);
+    }
+
+    /// @notice Take back a pending or approved request; an approved one's quota is refunded.
+    /// Requirements: the caller is the requester or an admin; the request is pending or approved.
+    function cancelSynthetic(uint32 request) external {
+        SyntheticRequest storage entry = requests[request];
+        RequestState state = entry.state;
+        if (state != RequestState.Pending && state != RequestState.Approved) revert WrongRequestState(request, state);
+        if (entry.client != msg.sender && rolesOf[msg.sender] & ADMIN == 0) revert NotTheRequester(msg.sender);
+        entry.state = RequestState.Cancelled;
+        emit SyntheticCancelled(request);
+        if (state == RequestState.Approved) _refund(request, entry.amount);
+    }
+
+    // ------------------------------------------------------------------------------------------------- helpers: rounds
 
     function _requireKnownRole(uint8 role) private pure {
-        if (role != ADMIN && role != AGGREGATOR) revert UnknownRole(role);
+        if (role != ADMIN && role != AGGREGATOR && role != AUDITOR) revert UnknownRole(role);
     }
 
-    function _requireState(uint32 round, RoundState required) private view {
-        RoundState actual = rounds[round].state;
-        if (actual != required) revert WrongRoundState(round, actual, required);
+    function _requireNext(uint32 round) private view {
+        uint32 latest = latestRound;
+        if (round != latest + 1) revert NotNextRound(round, latest + 1);
+        RoundState state = rounds[latest].state;
+        if (state == RoundState.Open || state == RoundState.Committed) revert RoundUnfinished(latest);
+    }
+
+    /// @dev Store the cohort's members and hold their number against `cohortSize`.
+    function _list(uint32 round, uint32 cohortSize, uint256[] calldata members) private {
+        uint256 listed = 0;
+        uint256 registered = registeredClients;
+        for (uint256 word = 0; word < members.length; ++word) {
+            uint256 bits = members[word];
+            uint256 known = registered > 256 * word ? registered - 256 * word : 0;
+            if (known < 256 && bits >> known != 0) revert UnknownMember(256 * word + known);
+            cohortWords[round][word] = bits;
+            for (; bits != 0; bits &= bits - 1) {
+                ++listed;
+            }
+        }
+        if (listed != cohortSize) revert CohortMiscounted(cohortSize, uint32(listed));
+    }
+
+    /// @dev May `client` hand in an update to `round`, whose cohort is listed?
+    function _judge(uint32 round, address client) private view returns (Refusal) {
+        Client storage entry = clients[client];
+        ClientState state = entry.state;
+        if (state == ClientState.Unknown) return Refusal.NotRegistered;
+        if (state == ClientState.Suspended) return Refusal.Suspended;
+        if (state == ClientState.Revoked) return Refusal.Revoked;
+        uint256 index = entry.index;
+        if (cohortWords[round][index >> 8] >> (index & 255) & 1 == 0) return Refusal.NotInCohort;
+        if (entry.lastRound == round) return Refusal.Duplicate;
+        return Refusal.None;
+    }
+
+    function _isSigned(bytes32 domain, uint32 round, SignedUpdate calldata update) private pure returns (bool) {
+        uint256 s = uint256(update.vs) & (type(uint256).max >> 1);
+        if (s > HIGHEST_S) return false;
+        bytes32 content = keccak256(
+            abi.encode(UPDATE_TYPE, round, update.client, update.updateDigest, update.samples, update.metric)
+        );
+        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domain, content));
+        address signer = ecrecover(digest, uint8(uint256(update.vs) >> 255) + 27, update.r, bytes32(s));
+        return signer != address(0) && signer == update.client;
+    }
+
+    /// @dev If `client` has an accepted update in `round`, it no longer counts.
+    function _withdraw(uint32 round, address client) private {
+        Client storage entry = clients[client];
+        if (entry.lastRound != round) return;
+        if (entry.lastWithdrawn == round) revert AlreadyWithdrawn(client);
+        entry.lastWithdrawn = round;
+        rounds[round].submitted -= 1;
     }
 
     /// @dev ceil(log2(count)) for count >= 1.
@@ -264,5 +741,51 @@ contract FederationGovernance {
             index >>= 1;
         }
         return node;
+    }
+
+    // ----------------------------------------------------------------------------------------- helpers: synthetic data
+
+    function _isRare(uint8 class, uint32[] calldata classCounts) private view returns (bool) {
+        uint256 total = 0;
+        for (uint256 i = 0; i < classCounts.length; ++i) {
+            total += classCounts[i];
+        }
+        return total != 0 && uint256(classCounts[class]) * BASIS_POINTS < total * policy.rareThreshold;
+    }
+
+    function _overQuota(address client, uint8 class, uint32 amount) private view returns (Rejection) {
+        Policy memory rules = policy;
+        Usage memory used = usage[client][class];
+        uint256 inRound = used.round == latestRound ? used.inRound : 0;
+        if (inRound + amount > rules.roundQuota) return Rejection.RoundQuota;
+        if (uint256(used.total) + amount > rules.totalQuota) return Rejection.TotalQuota;
+        if (used.approved && latestRound < uint256(used.approvedRound) + rules.cooldown) return Rejection.Cooldown;
+        return Rejection.None;
+    }
+
+    function _approve(uint32 request) private {
+        SyntheticRequest storage entry = requests[request];
+        Usage storage used = usage[entry.client][entry.class];
+        uint32 round = latestRound;
+        if (used.round != round) (used.round, used.inRound) = (round, 0);
+        used.inRound += entry.amount;
+        used.total += entry.amount;
+        (used.approvedRound, used.approved) = (round, true);
+        (entry.state, entry.round) = (RequestState.Approved, round);
+        emit SyntheticApproved(request, round);
+    }
+
+    function _reject(uint32 request, Rejection reason) private {
+        requests[request].state = RequestState.Rejected;
+        emit SyntheticRejected(request, reason);
+    }
+
+    function _refund(uint32 request, uint32 amount) private {
+        if (amount == 0) return;
+        SyntheticRequest storage entry = requests[request];
+        Usage storage used = usage[entry.client][entry.class];
+        used.total -= amount;
+        if (used.round == entry.round) used.inRound -= amount;
+        emit QuotaRefunded(request, amount);
     }
 }

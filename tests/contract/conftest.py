@@ -7,34 +7,51 @@ import pytest
 from bofl_jax.ledger.accounts import Account, account
 from bofl_jax.ledger.base import Call, LogEvent, Outcome
 from bofl_jax.ledger.chain import PyEvmEngine
-from bofl_jax.ledger.contract import deployed_address, load_contract
+from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, deployed_address, load_contract
 from bofl_jax.ledger.genesis import Genesis
 
 GAS = 10_000_000
+CONFIG, COHORT, ROOT, MODEL = (bytes([value]) * 32 for value in (1, 2, 3, 4))
+OFFICE = dict.fromkeys(
+    ("openRound", "submitSignedUpdates", "publishDigests", "refuseUpdates", "commitRound"), "aggregator"
+) | dict.fromkeys(("finaliseRound", "abortRound", "decideSynthetic"), "auditor")
 
 
 class World:
-    """One authority, an admin (who deployed), a stranger, and 20 clients that are not registered yet."""
+    """An authority; an admin (who deployed), an aggregator, an auditor, a stranger; 20 clients, not registered yet."""
 
     def __init__(self) -> None:
         authority = account(0, "authority", 0)
         self.contract = load_contract()
-        self.admin, self.stranger = account(0, "operator", 0), account(0, "stranger", 0)
-        self.clients = [account(0, "client", index).address for index in range(20)]
+        self.admin, self.aggregator, self.auditor, self.stranger = (
+            account(0, role, 0) for role in ("admin", "aggregator", "auditor", "stranger")
+        )
+        self.members = [account(0, "client", index) for index in range(20)]
+        self.clients = [member.address for member in self.members]
         self.engine = PyEvmEngine(Genesis(bytes(range(32)), (authority.address,)), [authority])
         self.deployment = self.engine.seal_block([Call(self.admin.key, b"", self.contract.bytecode, GAS)]).outcomes[0]
         self.address = deployed_address(self.admin.address, 0)
+        self.do("grantRole", self.aggregator.address, AGGREGATOR)
+        self.do("grantRole", self.auditor.address, AUDITOR)
 
     def send(self, who: Account, function: str, *args: Any) -> Outcome:
         """A transaction in a block of its own, reverted or not."""
         call = Call(who.key, self.address, self.contract.encode(function, *args), GAS)
         return self.engine.seal_block([call], strict=False).outcomes[0]
 
-    def do(self, function: str, *args: Any) -> Outcome:
-        """The admin's transaction, which must succeed."""
-        outcome = self.send(self.admin, function, *args)
+    def must(self, who: Account, function: str, *args: Any) -> Outcome:
+        """A transaction that must succeed."""
+        outcome = self.send(who, function, *args)
         assert outcome.success, self.contract.describe_error(outcome.output)
         return outcome
+
+    def do(self, function: str, *args: Any) -> Outcome:
+        """A transaction of whoever holds the office for it, which must succeed."""
+        return self.must(self.officer(function), function, *args)
+
+    def officer(self, function: str) -> Account:
+        """Who may call a function: the aggregator, the auditor, else the admin."""
+        return getattr(self, OFFICE.get(function, "admin"))
 
     def refusal(self, who: Account, function: str, *args: Any) -> str:
         """The reason why a transaction was reverted; it must be, and must not have changed anything."""
@@ -43,9 +60,17 @@ class World:
         assert not outcome.logs
         return self.contract.describe_error(outcome.output)
 
+    def refused(self, function: str, *args: Any) -> str:
+        """The reason why whoever holds the office for it was refused."""
+        return self.refusal(self.officer(function), function, *args)
+
     def events(self, outcome: Outcome) -> list[LogEvent]:
         """The decoded events of a transaction."""
         return [self.contract.decode_log(topics, data) for _, topics, data in outcome.logs]
+
+    def names(self, outcome: Outcome) -> list[str]:
+        """Their names."""
+        return [event.name for event in self.events(outcome)]
 
     def read(self, function: str, *args: Any) -> Any:
         """A view that must succeed: its only value, or all of them."""
@@ -60,10 +85,28 @@ class World:
         assert not success
         return self.contract.describe_error(output)
 
+    def open(self, number: int = 1, size: int = 20, quorum: int = 0, members: tuple[int, ...] = ()) -> Outcome:
+        """Open a round; ``members`` is the cohort's bit map, empty for one that is not listed."""
+        return self.do("openRound", number, CONFIG, COHORT, size, quorum, members)
+
+    def commit(self, number: int = 1, count: int = 18) -> Outcome:
+        """Commit a round to some root."""
+        return self.do("commitRound", number, ROOT if count else bytes(32), count, 100 * count, 10**6)
+
+    def finalise(self, number: int = 1) -> Outcome:
+        """Finalise a round with some model."""
+        return self.do("finaliseRound", number, MODEL)
+
+
+def everyone(count: int) -> list[int]:
+    """The bit map of the first ``count`` clients of the registry."""
+    words = -(-count // 256)
+    return [((1 << count) - 1) >> 256 * word & (1 << 256) - 1 for word in range(words)]
+
 
 @pytest.fixture
 def world() -> World:
-    """The contract, just deployed."""
+    """The contract, just deployed, with its offices filled."""
     return World()
 
 

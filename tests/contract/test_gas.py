@@ -8,50 +8,120 @@ import pytest
 
 from bofl_jax.ledger import merkle
 from bofl_jax.ledger.accounts import account
+from bofl_jax.ledger.genesis import CHAIN_ID
 from bofl_jax.ledger.merkle import Leaf
+from bofl_jax.ledger.typed import domain_separator, sign_update
+from tests.contract.conftest import everyone
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "gas.json"
-CONFIG, COHORT, MODEL = (bytes([value]) * 32 for value in (1, 2, 4))
-
-
-def rounds(world, table):
-    for number, count, label in ((1, 1, "first"), (2, 10, "10 clients"), (3, 1000, "1000 clients")):
-        leaves = [Leaf(number, bytes([1]) * 20, bytes([i % 255 + 1]) * 32, 100, 10**6) for i in range(count)]
-        table[f"openRound, {label}"] = world.do("openRound", number, CONFIG, COHORT, 1000)
-        table[f"commitRound, {label}"] = world.do("commitRound", number, b"\x03" * 32, count)
-        table[f"finaliseRound, {label}"] = world.do("finaliseRound", number, MODEL)
-        proof = [b"\x05" * 32] * merkle.depth(count)
-        table[f"verifyInclusion as a transaction, {label}"] = world.do(
-            "verifyInclusion", number, 0, *leaves[0][1:], proof
-        )
+PEOPLE = 1000
+DIGEST = b"\x06" * 32
+RULES = (500, 1000, 10_000, 1000, 0)
 
 
 def registry(world, table):
-    addresses = [account(0, "client", index).address for index in range(1000)]
+    addresses = [account(0, "client", index).address for index in range(PEOPLE)]
+    table["grantRole"] = world.do("grantRole", world.stranger.address, 4)
+    table["revokeRole"] = world.do("revokeRole", world.stranger.address, 4)
     table["registerClients, first 1"] = world.do("registerClients", addresses[:1])
-    table["registerClients, 20"] = world.do("registerClients", addresses[1:21])
-    table["registerClients, 200"] = world.do("registerClients", addresses[21:221])
-    for start in range(221, 1000, 200):
+    table["registerClients, 19"] = world.do("registerClients", addresses[1:20])
+    table["registerClients, 200"] = world.do("registerClients", addresses[20:220])
+    for start in range(220, PEOPLE, 200):
         world.do("registerClients", addresses[start : start + 200])
-    world.do("registerClients", [account(0, "client", 1000).address])
-    table["setClientActive, suspend"] = world.do("setClientActive", addresses[0], False)
-    table["setClientActive, readmit"] = world.do("setClientActive", addresses[0], True)
-    table["grantRole"] = world.do("grantRole", account(0, "auditor", 0).address, 2)
-    table["revokeRole"] = world.do("revokeRole", account(0, "auditor", 0).address, 2)
+    table["suspendClient"] = world.do("suspendClient", addresses[0])
+    table["readmitClient, suspended"] = world.do("readmitClient", addresses[0])
+    table["revokeClient"] = world.do("revokeClient", addresses[0])
+    table["readmitClient, revoked"] = world.do("readmitClient", addresses[0])
+    table["setPaused, on"] = world.do("setPaused", True)
+    table["setPaused, off"] = world.do("setPaused", False)
+
+
+def merkle_rounds(world, table):
+    for number, count, label in ((1, 1, "first"), (2, 10, "10 clients"), (3, 1000, "1000 clients")):
+        leaf = Leaf(number, bytes([1]) * 20, bytes([1]) * 32, 100, 10**6)
+        table[f"openRound, {label}"] = world.open(number, size=PEOPLE)
+        table[f"commitRound, {label}"] = world.commit(number, count)
+        table[f"finaliseRound, {label}"] = world.finalise(number)
+        proof = [b"\x05" * 32] * merkle.depth(count)
+        table[f"verifyInclusion as a transaction, {label}"] = world.do("verifyInclusion", number, 0, *leaf[1:], proof)
+
+
+def listed_rounds(world, table):
+    table["openRound, listed, 20 clients"] = world.open(4, 20, members=everyone(20))
+    update = (DIGEST, 100, 10**6)
+    table["submitUpdate, first"] = world.must(world.members[0], "submitUpdate", 4, *update)
+    table["submitUpdate, next"] = world.must(world.members[1], "submitUpdate", 4, *update)
+    domain = domain_separator(CHAIN_ID, world.address)
+    signed = [
+        (member.address, *update, *sign_update(member.key, domain, Leaf(4, member.address, *update)))
+        for member in world.members[2:20]
+    ]
+    table["submitSignedUpdates, 1"] = world.do("submitSignedUpdates", 4, signed[:1])
+    table["submitSignedUpdates, 17"] = world.do("submitSignedUpdates", 4, signed[1:])
+    table["submitSignedUpdates, 1 duplicate"] = world.do("submitSignedUpdates", 4, signed[:1])
+    withdrawn = (world.clients[0], DIGEST, 7)
+    table["refuseUpdates, 1 withdrawn"] = world.do("refuseUpdates", 4, [withdrawn])
+    table["refuseUpdates, 1 recorded"] = world.do("refuseUpdates", 4, [(*withdrawn[:2], 5)])
+    table["commitRound, listed"] = world.commit(4, 19)
+    table["abortRound, committed"] = world.do("abortRound", 4)
+    table["openRound, listed, 1000 clients"] = world.open(5, PEOPLE, members=everyone(PEOPLE))
+    table["abortRound, open"] = world.do("abortRound", 5)
+
+
+def calldata_rounds(world, table):
+    world.open(6, PEOPLE)
+    table["publishDigests, 10"] = world.do("publishDigests", 6, [DIGEST] * 10)
+    table["publishDigests, 990"] = world.do("publishDigests", 6, [DIGEST] * 990)
+    world.commit(6, PEOPLE)
+    world.finalise(6)
+
+
+def synthetic(world, table):
+    client, log = world.members[0], (b"\x08" * 32, b"\x09" * 32, [9000, 8000, 7000])
+    table["setPolicy, automatic"] = world.do("setPolicy", (*RULES, False))
+    table["requestSynthetic, approved, first"] = world.must(client, "requestSynthetic", 1, 50, [960, 40, 0])
+    table["requestSynthetic, approved, next"] = world.must(client, "requestSynthetic", 1, 50, [960, 40, 0])
+    table["requestSynthetic, rejected"] = world.must(client, "requestSynthetic", 0, 50, [960, 40, 0])
+    table["logSynthetic, all used"] = world.must(client, "logSynthetic", 1, 50, *log)
+    table["logSynthetic, refund"] = world.must(client, "logSynthetic", 2, 20, b"\x07" * 32, *log[1:])
+    table["setPolicy, manual"] = world.do("setPolicy", (*RULES, True))
+    for _ in range(3):
+        table["requestSynthetic, pending"] = world.must(client, "requestSynthetic", 1, 50, [960, 40, 0])
+    table["decideSynthetic, approve"] = world.do("decideSynthetic", 4, True)
+    table["decideSynthetic, reject"] = world.do("decideSynthetic", 5, False)
+    table["cancelSynthetic, approved"] = world.must(client, "cancelSynthetic", 4)
+    table["cancelSynthetic, pending"] = world.must(client, "cancelSynthetic", 6)
 
 
 def refusals(world, table):
-    table["refused, role"] = world.send(world.stranger, "openRound", 1, CONFIG, COHORT, 10)
-    table["refused, known client"] = world.send(world.admin, "registerClients", [account(0, "client", 0).address])
-    table["refused, round number"] = world.send(world.admin, "openRound", 5, CONFIG, COHORT, 10)
-    table["refused, round state"] = world.send(world.admin, "commitRound", 3, CONFIG, 1)
+    world.open(7, size=20, members=everyone(20))
+    update = (DIGEST, 100, 10**6)
+    world.must(world.members[0], "submitUpdate", 7, *update)
+    world.do("revokeClient", world.clients[1])
+    for label, who, function, *args in (
+        ("role", world.stranger, "finaliseRound", 7, DIGEST),
+        ("known client", world.admin, "registerClients", [world.clients[0]]),
+        ("round number", world.aggregator, "openRound", 5, DIGEST, DIGEST, 10, 0, []),
+        ("round unfinished", world.aggregator, "openRound", 8, DIGEST, DIGEST, 10, 0, []),
+        ("round state", world.aggregator, "commitRound", 3, DIGEST, 1, 100, 10**6),
+        ("duplicate update", world.members[0], "submitUpdate", 7, *update),
+        ("revoked client", world.members[1], "submitUpdate", 7, *update),
+        ("unregistered client", world.stranger, "submitUpdate", 7, *update),
+        ("requester decides", world.members[0], "decideSynthetic", 6, True),
+    ):
+        table[f"refused, {label}"] = world.send(who, function, *args)
+    world.do("setPaused", True)
+    table["refused, paused"] = world.send(world.members[2], "submitUpdate", 7, *update)
 
 
 @pytest.fixture
 def measured(world):
     table = {"deploy": world.deployment}
     registry(world, table)
-    rounds(world, table)
+    merkle_rounds(world, table)
+    listed_rounds(world, table)
+    calldata_rounds(world, table)
+    synthetic(world, table)
     refusals(world, table)
     assert all(outcome.success != label.startswith("refused") for label, outcome in table.items())
     return {label: outcome.gas for label, outcome in table.items()}

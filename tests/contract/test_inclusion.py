@@ -15,8 +15,8 @@ def leaves_of(world, count):
 
 
 def commit(world, leaves):
-    world.do("openRound", 1, bytes([1]) * 32, bytes([2]) * 32, 20)
-    world.do("commitRound", 1, merkle.root(leaves), len(leaves))
+    world.open()
+    world.do("commitRound", 1, merkle.root(leaves), len(leaves), 0, 0)
 
 
 def on_chain(world, index, leaf, proof):
@@ -80,7 +80,7 @@ def test_padding_is_beyond_the_count(staffed):
 @pytest.mark.parametrize("opened", [False, True])
 def test_nothing_is_proved_before_a_round_is_committed(staffed, opened):
     if opened:
-        staffed.do("openRound", 1, bytes([1]) * 32, bytes([2]) * 32, 20)
+        staffed.open()
     state = "Open" if opened else "None"
     leaf = leaves_of(staffed, 1)[0]
     expected = f"WrongRoundState(round=1, actual={state}, required=Committed)"
@@ -88,6 +88,14 @@ def test_nothing_is_proved_before_a_round_is_committed(staffed, opened):
 
 
 def test_an_empty_round_proves_nothing(staffed):
-    staffed.do("openRound", 1, bytes([1]) * 32, bytes([2]) * 32, 20)
-    staffed.do("commitRound", 1, bytes(32), 0)
+    staffed.open()
+    staffed.commit(count=0)
     assert refused_on_chain(staffed, 0, leaves_of(staffed, 1)[0], []) == "IndexOutOfRange(index=0, count=0)"
+
+
+def test_an_aborted_round_proves_nothing(staffed):
+    leaves = leaves_of(staffed, 5)
+    commit(staffed, leaves)
+    staffed.do("abortRound", 1)
+    expected = "WrongRoundState(round=1, actual=Aborted, required=Committed)"
+    assert refused_on_chain(staffed, 0, leaves[0], merkle.proof(merkle.levels(leaves), 0)) == expected

@@ -1,40 +1,58 @@
-"""The round state machine: its one path, its events, and every step off the path."""
+"""The round state machine: its paths, its events, and every step off them."""
 
 import pytest
 
-CONFIG, COHORT, ROOT, MODEL = (bytes([value]) * 32 for value in (1, 2, 3, 4))
+from tests.contract.conftest import COHORT, CONFIG, MODEL, ROOT
+
 STEPS = {
-    "open": ("openRound", (CONFIG, COHORT, 20)),
-    "commit": ("commitRound", (ROOT, 18)),
+    "open": ("openRound", (CONFIG, COHORT, 20, 3, [])),
+    "commit": ("commitRound", (ROOT, 18, 1800, 10**6)),
     "finalise": ("finaliseRound", (MODEL,)),
+    "abort": ("abortRound", ()),
 }
-STATES = ("None", "Open", "Committed", "Finalised")
+PATHS = {
+    "None": (),
+    "Open": ("open",),
+    "Committed": ("open", "commit"),
+    "Finalised": ("open", "commit", "finalise"),
+    "Aborted": ("open", "abort"),
+    "Aborted after commitment": ("open", "commit", "abort"),
+}
 
 
-def step(world, name, number):
+def step(world, name, number=1):
     function, args = STEPS[name]
     return world.do(function, number, *args)
 
 
-def refusal(world, name, number):
+def refusal(world, name, number=1):
     function, args = STEPS[name]
-    return world.refusal(world.admin, function, number, *args)
+    return world.refused(function, number, *args)
 
 
 def bring_to(world, state, number=1):
-    for name in list(STEPS)[: STATES.index(state)]:
+    for name in PATHS[state]:
         step(world, name, number)
 
 
 def test_a_round_is_told_in_events(staffed):
-    told = [event for name in STEPS for event in staffed.events(step(staffed, name, 1))]
+    told = [event for name in PATHS["Finalised"] for event in staffed.events(step(staffed, name))]
+    opened = {"round": 1, "configHash": CONFIG, "cohortDigest": COHORT, "cohortSize": 20, "quorum": 3}
     assert [(event.name, event.args) for event in told] == [
-        ("RoundOpened", {"round": 1, "configHash": CONFIG, "cohortDigest": COHORT, "cohortSize": 20}),
-        ("RoundCommitted", {"round": 1, "root": ROOT, "count": 18}),
-        ("RoundFinalised", {"round": 1, "modelDigest": MODEL}),
+        ("RoundOpened", opened),
+        ("RoundCommitted", {"round": 1, "root": ROOT, "count": 18, "samples": 1800, "metric": 10**6}),
+        ("RoundFinalised", {"round": 1, "version": 1, "modelDigest": MODEL}),
     ]
-    assert staffed.read("rounds", 1) == (3, 20, 18, ROOT, MODEL)
-    assert staffed.read("latestRound") == 1
+    assert staffed.read("rounds", 1) == (3, False, 20, 3, 0, 18, 1, ROOT, MODEL)
+    assert (staffed.read("latestRound"), staffed.read("latestVersion")) == (1, 1)
+
+
+def test_an_aborted_round_leads_to_no_version(staffed):
+    bring_to(staffed, "Finalised", 1)
+    for number, state in ((2, "Aborted"), (3, "Aborted after commitment")):
+        bring_to(staffed, state, number)
+    finalised = staffed.events((bring_to(staffed, "Committed", 4), step(staffed, "finalise", 4))[1])
+    assert (finalised[0].args["round"], finalised[0].args["version"]) == (4, 2)
 
 
 def test_rounds_follow_one_another(staffed):
@@ -50,18 +68,24 @@ def test_rounds_follow_one_another(staffed):
         ("None", "open", 2, "NotNextRound(given=2, expected=1)"),
         ("None", "commit", 1, "WrongRoundState(round=1, actual=None, required=Open)"),
         ("None", "finalise", 1, "WrongRoundState(round=1, actual=None, required=Committed)"),
+        ("None", "abort", 1, "WrongRoundState(round=1, actual=None, required=Open)"),
         ("Open", "open", 1, "NotNextRound(given=1, expected=2)"),
-        ("Open", "open", 2, "WrongRoundState(round=1, actual=Open, required=Finalised)"),
+        ("Open", "open", 2, "RoundUnfinished(round=1)"),
         ("Open", "commit", 2, "WrongRoundState(round=2, actual=None, required=Open)"),
         ("Open", "finalise", 1, "WrongRoundState(round=1, actual=Open, required=Committed)"),
         ("Committed", "open", 1, "NotNextRound(given=1, expected=2)"),
-        ("Committed", "open", 2, "WrongRoundState(round=1, actual=Committed, required=Finalised)"),
+        ("Committed", "open", 2, "RoundUnfinished(round=1)"),
         ("Committed", "commit", 1, "WrongRoundState(round=1, actual=Committed, required=Open)"),
         ("Committed", "finalise", 2, "WrongRoundState(round=2, actual=None, required=Committed)"),
         ("Finalised", "open", 1, "NotNextRound(given=1, expected=2)"),
         ("Finalised", "open", 3, "NotNextRound(given=3, expected=2)"),
         ("Finalised", "commit", 1, "WrongRoundState(round=1, actual=Finalised, required=Open)"),
         ("Finalised", "finalise", 1, "WrongRoundState(round=1, actual=Finalised, required=Committed)"),
+        ("Finalised", "abort", 1, "WrongRoundState(round=1, actual=Finalised, required=Open)"),
+        ("Aborted", "open", 1, "NotNextRound(given=1, expected=2)"),
+        ("Aborted", "commit", 1, "WrongRoundState(round=1, actual=Aborted, required=Open)"),
+        ("Aborted", "finalise", 1, "WrongRoundState(round=1, actual=Aborted, required=Committed)"),
+        ("Aborted", "abort", 1, "WrongRoundState(round=1, actual=Aborted, required=Open)"),
     ],
 )
 def test_every_step_off_the_path_is_refused(staffed, state, name, number, reason):
@@ -74,43 +98,55 @@ def test_every_step_off_the_path_is_refused(staffed, state, name, number, reason
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        ((1, bytes(32), COHORT, 20), "EmptyDigest()"),
-        ((1, CONFIG, bytes(32), 20), "EmptyDigest()"),
-        ((1, CONFIG, COHORT, 0), "EmptyCohort()"),
-        ((1, CONFIG, COHORT, 21), "CohortTooLarge(cohortSize=21, activeClients=20)"),
+        ((1, bytes(32), COHORT, 20, 0, []), "EmptyDigest()"),
+        ((1, CONFIG, bytes(32), 20, 0, []), "EmptyDigest()"),
+        ((1, CONFIG, COHORT, 0, 0, []), "EmptyCohort()"),
+        ((1, CONFIG, COHORT, 21, 0, []), "CohortTooLarge(cohortSize=21, activeClients=20)"),
+        ((1, CONFIG, COHORT, 5, 6, []), "BadQuorum(quorum=6, cohortSize=5)"),
+        ((1, CONFIG, COHORT, 5, 0, [0b1111]), "CohortMiscounted(given=5, listed=4)"),
+        ((1, CONFIG, COHORT, 5, 0, [0b111111]), "CohortMiscounted(given=5, listed=6)"),
+        ((1, CONFIG, COHORT, 1, 0, [1 << 20]), "UnknownMember(index=20)"),
+        ((1, CONFIG, COHORT, 2, 0, [1, 1]), "UnknownMember(index=256)"),
     ],
 )
 def test_a_round_is_not_opened_with_bad_values(staffed, args, reason):
-    assert staffed.refusal(staffed.admin, "openRound", *args) == reason
+    assert staffed.refused("openRound", *args) == reason
 
 
-def test_suspended_clients_do_not_count_towards_a_cohort(staffed):
-    staffed.do("setClientActive", staffed.clients[0], False)
-    assert refusal(staffed, "open", 1) == "CohortTooLarge(cohortSize=20, activeClients=19)"
+@pytest.mark.parametrize("function", ["suspendClient", "revokeClient"])
+def test_inactive_clients_do_not_count_towards_a_cohort(staffed, function):
+    staffed.do(function, staffed.clients[0])
+    assert refusal(staffed, "open") == "CohortTooLarge(cohortSize=20, activeClients=19)"
 
 
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        ((1, ROOT, 21), "CountAboveCohort(count=21, cohortSize=20)"),
-        ((1, ROOT, 0), "RootAndCountDisagree()"),
-        ((1, bytes(32), 20), "RootAndCountDisagree()"),
+        ((1, ROOT, 21, 0, 0), "CountAboveCohort(count=21, cohortSize=20)"),
+        ((1, ROOT, 2, 0, 0), "QuorumMissed(count=2, quorum=3)"),
+        ((1, bytes(32), 20, 0, 0), "RootAndCountDisagree()"),
     ],
 )
 def test_a_round_is_not_committed_with_bad_values(staffed, args, reason):
     bring_to(staffed, "Open")
-    assert staffed.refusal(staffed.admin, "commitRound", *args) == reason
+    assert staffed.refused("commitRound", *args) == reason
 
 
-def test_a_round_without_an_accepted_update_can_be_closed(staffed):
-    bring_to(staffed, "Open")
-    staffed.do("commitRound", 1, bytes(32), 0)
-    staffed.do("finaliseRound", 1, MODEL)
+def test_a_round_without_an_accepted_update_can_be_closed_if_no_quorum_is_asked(staffed):
+    staffed.open()
+    assert staffed.refused("commitRound", 1, ROOT, 0, 0, 0) == "RootAndCountDisagree()"
+    staffed.commit(count=0)
+    staffed.finalise()
 
 
 def test_a_model_digest_is_never_empty(staffed):
     bring_to(staffed, "Committed")
-    assert staffed.refusal(staffed.admin, "finaliseRound", 1, bytes(32)) == "EmptyDigest()"
+    assert staffed.refused("finaliseRound", 1, bytes(32)) == "EmptyDigest()"
+
+
+def test_the_admin_may_abort_too(staffed):
+    staffed.open()
+    assert staffed.names(staffed.must(staffed.admin, "abortRound", 1)) == ["RoundAborted"]
 
 
 def test_no_value_can_be_sent(staffed):

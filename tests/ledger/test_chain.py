@@ -17,25 +17,33 @@ from bofl_jax.ledger.accounts import account
 from bofl_jax.ledger.authority import in_turn, seal, seal_hash
 from bofl_jax.ledger.base import Call
 from bofl_jax.ledger.chain import PyEvmEngine, TransactionRevertedError, _GovernedVM
-from bofl_jax.ledger.contract import deployed_address, load_contract
+from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, deployed_address, load_contract
 from bofl_jax.ledger.folder import network
 from bofl_jax.ledger.genesis import CHAIN_ID, Genesis
 
 NETWORK = network(0, 3, 4)
 GENESIS = NETWORK.genesis(bytes(range(32)))
 KEYS = {authority.address: authority for authority in NETWORK.authorities}
-OPERATOR = NETWORK.operator
+ADMIN = NETWORK.admin
 CONTRACT = load_contract()
-ADDRESS = deployed_address(OPERATOR.address, 0)
+ADDRESS = deployed_address(ADMIN.address, 0)
 OUTSIDER = account(99, "authority", 0)
 
 
-def call(function, *args, key=OPERATOR.key):
+def call(function, *args, key=ADMIN.key):
     return Call(key, ADDRESS, CONTRACT.encode(function, *args), 1_000_000)
 
 
-OPEN = call("openRound", 1, b"\1" * 32, b"\2" * 32, 4)
-CLOSE = (call("commitRound", 1, b"\3" * 32, 4), call("finaliseRound", 1, b"\4" * 32))
+STAFF = [
+    call("grantRole", NETWORK.aggregator.address, AGGREGATOR),
+    call("grantRole", NETWORK.auditor.address, AUDITOR),
+    call("registerClients", NETWORK.clients),
+]
+OPEN = call("openRound", 1, b"\1" * 32, b"\2" * 32, 4, 0, [], key=NETWORK.aggregator.key)
+CLOSE = (
+    call("commitRound", 1, b"\3" * 32, 4, 400, 10**6, key=NETWORK.aggregator.key),
+    call("finaliseRound", 1, b"\4" * 32, key=NETWORK.auditor.key),
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +51,8 @@ def blocks():
     """Four good blocks: deployment, registration, a round opened, a round closed."""
     engine = PyEvmEngine(GENESIS, NETWORK.authorities)
     calls = (
-        [Call(OPERATOR.key, b"", CONTRACT.bytecode, 5_000_000)],
-        [call("registerClients", NETWORK.clients)],
+        [Call(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)],
+        STAFF,
         [OPEN],
     )
     return [engine.seal_block(group).raw for group in (*calls, CLOSE)]
@@ -220,9 +228,9 @@ def foreign_block(blocks, chain_id):
     for raw in blocks[:2]:
         engine.import_block(raw)
     unsigned = _GovernedVM.create_unsigned_transaction(
-        nonce=2, gas_price=0, gas=1_000_000, to=ADDRESS, value=0, data=OPEN.data
+        nonce=0, gas_price=0, gas=1_000_000, to=ADDRESS, value=0, data=OPEN.data
     )
-    engine.transactions = [unsigned.as_signed_transaction(keys.PrivateKey(OPERATOR.key), chain_id=chain_id)]
+    engine.transactions = [unsigned.as_signed_transaction(keys.PrivateKey(OPEN.key), chain_id=chain_id)]
     return engine.seal_block([]).raw
 
 
@@ -245,7 +253,7 @@ def branch(blocks, length):
     engine = PyEvmEngine(GENESIS, NETWORK.authorities)
     for raw in blocks[:2]:
         engine.import_block(raw)
-    return [engine.seal_block([call("setClientActive", client, False)]).raw for client in NETWORK.clients[:length]]
+    return [engine.seal_block([call("suspendClient", client)]).raw for client in NETWORK.clients[:length]]
 
 
 def test_a_sibling_and_a_longer_branch_are_refused(engine, blocks):
@@ -280,26 +288,26 @@ def test_a_second_encoding_of_a_block_is_refused(engine, blocks):
 
 def test_a_refused_call_drops_the_block():
     engine = PyEvmEngine(GENESIS, NETWORK.authorities)
-    engine.seal_block([Call(OPERATOR.key, b"", CONTRACT.bytecode, 5_000_000)])
+    engine.seal_block([Call(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
     before = engine.head_hash
     with pytest.raises(TransactionRevertedError) as caught:
-        engine.seal_block([call("registerClients", NETWORK.clients), OPEN, OPEN])
-    assert caught.value.index == 2
+        engine.seal_block([*STAFF, OPEN, OPEN])
+    assert caught.value.index == 4
     assert CONTRACT.describe_error(caught.value.output).startswith("NotNextRound")
     assert (engine.head_hash, engine.height) == (before, 1)
-    assert engine.seal_block([call("registerClients", NETWORK.clients), OPEN]).number == 2
+    assert engine.seal_block([*STAFF, OPEN]).number == 2
 
 
 def test_running_out_of_gas_is_a_refusal():
     engine = PyEvmEngine(GENESIS, NETWORK.authorities)
     with pytest.raises(TransactionRevertedError) as caught:
-        engine.seal_block([Call(OPERATOR.key, b"", CONTRACT.bytecode, 300_000)])
+        engine.seal_block([Call(ADMIN.key, b"", CONTRACT.bytecode, 1_000_000)])
     assert "no reason given" in CONTRACT.describe_error(caught.value.output)
 
 
 def test_a_sealed_block_is_imported_with_the_same_outcomes(blocks):
     maker, reader = PyEvmEngine(GENESIS, NETWORK.authorities), PyEvmEngine(GENESIS)
-    made = maker.seal_block([Call(OPERATOR.key, b"", CONTRACT.bytecode, 5_000_000)])
+    made = maker.seal_block([Call(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
     read = reader.import_block(made.raw)
     assert made.raw == blocks[0] == read.raw
     assert [o._replace(output=b"") for o in made.outcomes] == list(read.outcomes)

@@ -1,0 +1,240 @@
+"""The contract in plain Python, written from its documentation: what random calls to it must lead to."""
+
+from dataclasses import dataclass, field
+
+ADMIN, AGGREGATOR, AUDITOR = 1, 2, 4
+OUT = {"Unknown": "NotRegistered", "Suspended": "Suspended", "Revoked": "Revoked"}
+
+
+class RefusedError(Exception):
+    """The name of the error that the contract must give."""
+
+
+def refuse_unless(holds: bool, error: str) -> None:
+    if not holds:
+        raise RefusedError(error)
+
+
+@dataclass
+class Round:
+    size: int
+    quorum: int
+    members: frozenset[str] | None
+    state: str = "Open"
+    accepted: set[str] = field(default_factory=set)
+    withdrawn: set[str] = field(default_factory=set)
+    published: int = 0
+    count: int = 0
+
+    @property
+    def submitted(self) -> int:
+        return self.published + len(self.accepted - self.withdrawn)
+
+
+@dataclass
+class Request:
+    client: str
+    kind: int
+    amount: int
+    state: str
+    round: int = 0
+
+
+@dataclass
+class Governance:
+    """People are named; a client's name is also its key in the registry."""
+
+    roles: dict[str, int]
+    clients: dict[str, str] = field(default_factory=dict)
+    rounds: dict[int, Round] = field(default_factory=dict)
+    requests: dict[int, Request] = field(default_factory=dict)
+    approvals: list[Request] = field(default_factory=list)
+    used: dict[tuple[str, int], int] = field(default_factory=dict)
+    in_round: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    batches: set[int] = field(default_factory=set)
+    policy: tuple[int, int, int, int, int, bool] = (0, 0, 0, 0, 0, False)
+    paused: bool = False
+    version: int = 0
+
+    def needs(self, who: str, role: int) -> None:
+        refuse_unless(bool(self.roles.get(who, 0) & role), "MissingRole")
+
+    def running(self) -> None:
+        refuse_unless(not self.paused, "IsPaused")
+
+    def round_in(self, number: int, state: str) -> Round:
+        refuse_unless(number in self.rounds and self.rounds[number].state == state, "WrongRoundState")
+        return self.rounds[number]
+
+    @property
+    def latest(self) -> int:
+        return max(self.rounds, default=0)
+
+    @property
+    def active(self) -> int:
+        return sum(state == "Active" for state in self.clients.values())
+
+    # ---- registry
+    def pause(self, who: str, value: bool) -> None:
+        self.needs(who, ADMIN)
+        refuse_unless(self.paused != value, "PauseUnchanged")
+        self.paused = value
+
+    def register(self, who: str, client: str) -> None:
+        self.needs(who, ADMIN)
+        refuse_unless(client not in self.clients, "AlreadyRegistered")
+        self.clients[client] = "Active"
+
+    def move(self, who: str, client: str, allowed: tuple[str, ...], after: str) -> None:
+        self.needs(who, ADMIN)
+        refuse_unless(self.clients.get(client) in allowed, "WrongClientState")
+        self.clients[client] = after
+
+    # ---- rounds
+    def open(self, who: str, number: int, size: int, quorum: int, members: frozenset[str] | None) -> None:
+        self.needs(who, AGGREGATOR)
+        self.running()
+        refuse_unless(number == self.latest + 1, "NotNextRound")
+        refuse_unless(not self.rounds or self.rounds[self.latest].state in ("Finalised", "Aborted"), "RoundUnfinished")
+        refuse_unless(size > 0, "EmptyCohort")
+        refuse_unless(size <= self.active, "CohortTooLarge")
+        refuse_unless(quorum <= size, "BadQuorum")
+        refuse_unless(members is None or members <= self.clients.keys(), "UnknownMember")
+        refuse_unless(members is None or len(members) == size, "CohortMiscounted")
+        self.rounds[number] = Round(size, quorum, members)
+
+    def judge(self, entry: Round, client: str) -> str:
+        state = self.clients.get(client, "Unknown")
+        if state != "Active":
+            return OUT[state]
+        if client not in (entry.members or ()):
+            return "NotInCohort"
+        return "Duplicate" if client in entry.accepted else "None"
+
+    def submit(self, who: str, number: int) -> None:
+        self.running()
+        entry = self.round_in(number, "Open")
+        refuse_unless(entry.members is not None, "CohortNotListed")
+        refuse_unless(self.judge(entry, who) == "None", "UpdateNotAccepted")
+        entry.accepted.add(who)
+
+    def relay(self, who: str, number: int, clients: list[str]) -> list[str]:
+        self.needs(who, AGGREGATOR)
+        self.running()
+        entry = self.round_in(number, "Open")
+        refuse_unless(entry.members is not None, "CohortNotListed")
+        verdicts = []
+        for client in clients:
+            verdicts.append(self.judge(entry, client))
+            if verdicts[-1] == "None":
+                entry.accepted.add(client)
+        return verdicts
+
+    def publish(self, who: str, number: int, count: int) -> None:
+        self.needs(who, AGGREGATOR)
+        self.running()
+        entry = self.round_in(number, "Open")
+        refuse_unless(entry.members is None, "CountIsNotSubmitted")
+        refuse_unless(entry.published + count <= entry.size, "CountAboveCohort")
+        entry.published += count
+
+    def withdraw(self, who: str, number: int, client: str) -> None:
+        self.needs(who, AGGREGATOR)
+        self.running()
+        entry = self.round_in(number, "Open")
+        if client in entry.accepted:
+            refuse_unless(client not in entry.withdrawn, "AlreadyWithdrawn")
+            entry.withdrawn.add(client)
+
+    def commit(self, who: str, number: int, count: int) -> None:
+        self.needs(who, AGGREGATOR)
+        self.running()
+        entry = self.round_in(number, "Open")
+        refuse_unless(count <= entry.size, "CountAboveCohort")
+        refuse_unless(count >= entry.quorum, "QuorumMissed")
+        tied = entry.members is not None or entry.submitted > 0
+        refuse_unless(not tied or count == entry.submitted, "CountIsNotSubmitted")
+        entry.state, entry.count = "Committed", count
+
+    def finalise(self, who: str, number: int) -> None:
+        self.needs(who, AUDITOR)
+        self.running()
+        self.round_in(number, "Committed").state = "Finalised"
+        self.version += 1
+
+    def abort(self, who: str, number: int) -> None:
+        self.needs(who, AUDITOR | ADMIN)
+        refuse_unless(number in self.rounds and self.rounds[number].state in ("Open", "Committed"), "WrongRoundState")
+        self.rounds[number].state = "Aborted"
+
+    # ---- synthetic data
+    def rule(self, who: str, policy: tuple[int, int, int, int, int, bool]) -> None:
+        self.needs(who, ADMIN)
+        self.policy = policy
+
+    def over_quota(self, client: str, kind: int, amount: int) -> str:
+        _, round_quota, total_quota, _, cooldown, _ = self.policy
+        mine = [request for request in self.approvals if (request.client, request.kind) == (client, kind)]
+        if self.in_round.get((client, kind, self.latest), 0) + amount > round_quota:
+            return "RoundQuota"
+        if self.used.get((client, kind), 0) + amount > total_quota:
+            return "TotalQuota"
+        return "Cooldown" if mine and self.latest < mine[-1].round + cooldown else "None"
+
+    def approve(self, entry: Request) -> None:
+        entry.state, entry.round = "Approved", self.latest
+        self.approvals.append(entry)
+        self.charge(entry, entry.amount)
+
+    def charge(self, entry: Request, amount: int) -> None:
+        place = (entry.client, entry.kind)
+        self.used[place] = self.used.get(place, 0) + amount
+        self.in_round[*place, entry.round] = self.in_round.get((*place, entry.round), 0) + amount
+
+    def request(self, who: str, kind: int, amount: int, counts: list[int]) -> None:
+        self.running()
+        refuse_unless(self.clients.get(who) == "Active", "WrongClientState")
+        refuse_unless(amount > 0, "EmptyRequest")
+        refuse_unless(kind < len(counts), "UnknownClass")
+        threshold, _, _, most, _, manual = self.policy
+        rare = sum(counts) > 0 and counts[kind] * 10_000 < sum(counts) * threshold
+        entry = self.requests[len(self.requests) + 1] = Request(who, kind, amount, "Rejected")
+        if amount <= most and rare and self.over_quota(who, kind, amount) == "None":
+            if manual:
+                entry.state = "Pending"
+            else:
+                self.approve(entry)
+
+    def decide(self, who: str, number: int, approve: bool) -> None:
+        self.needs(who, AUDITOR | ADMIN)
+        self.running()
+        refuse_unless(number in self.requests and self.requests[number].state == "Pending", "WrongRequestState")
+        entry = self.requests[number]
+        refuse_unless(entry.client != who, "RequesterCannotDecide")
+        if not approve:
+            entry.state = "Rejected"
+            return
+        refuse_unless(self.clients[entry.client] == "Active", "WrongClientState")
+        refuse_unless(self.over_quota(entry.client, entry.kind, entry.amount) == "None", "PolicyForbids")
+        self.approve(entry)
+
+    def log(self, who: str, number: int, used: int, batch: int) -> None:
+        self.running()
+        refuse_unless(self.clients.get(who) == "Active", "WrongClientState")
+        refuse_unless(number in self.requests and self.requests[number].client == who, "NotTheRequester")
+        entry = self.requests[number]
+        refuse_unless(entry.state == "Approved", "WrongRequestState")
+        refuse_unless(used <= entry.amount, "MoreThanApproved")
+        refuse_unless(batch not in self.batches, "BatchAlreadyLogged")
+        self.batches.add(batch)
+        entry.state = "Logged"
+        self.charge(entry, used - entry.amount)
+
+    def cancel(self, who: str, number: int) -> None:
+        state = self.requests[number].state if number in self.requests else "None"
+        refuse_unless(state in ("Pending", "Approved"), "WrongRequestState")
+        entry = self.requests[number]
+        refuse_unless(entry.client == who or bool(self.roles.get(who, 0) & ADMIN), "NotTheRequester")
+        entry.state = "Cancelled"
+        if state == "Approved":
+            self.charge(entry, -entry.amount)
