@@ -24,7 +24,7 @@ from bofl_jax.federate.results import RunDirectory
 from bofl_jax.federate.round import RoundInfo, TrainState, compile_round, mean_loss, start
 from bofl_jax.federate.setting import Setting, initial_params, settle
 from bofl_jax.federate.testing import compile_predict, personalise
-from bofl_jax.ledger import Ledger, Submission, create_ledger, digest, digest_rows, resume_ledger
+from bofl_jax.ledger import Ledger, Refusal, Submission, create_ledger, digest, digest_rows, resume_ledger
 
 if TYPE_CHECKING:
     from bofl_jax.config import Config
@@ -201,7 +201,7 @@ class _Conductor:
                 digest=digests[i],
                 samples=int(cohort.weight[i]),
                 metric=_millionths(loss[i]),
-                accepted=bool(finite[i]),
+                refusal=Refusal.NONE if finite[i] else Refusal.NOT_FINITE,
             )
             for i in np.flatnonzero(cohort.weight)
         ]

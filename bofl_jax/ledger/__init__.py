@@ -4,7 +4,7 @@ Importing this does not import py-evm; creating, resuming or auditing a ledger d
 """
 
 from bofl_jax.ledger.audit import AuditedRound, ChainAudit, audit_chain
-from bofl_jax.ledger.base import Ledger, RoundCost, Submission
+from bofl_jax.ledger.base import Ledger, Refusal, RoundCost, Submission
 from bofl_jax.ledger.digest import digest, digest_rows
 from bofl_jax.ledger.factory import create_ledger, resume_ledger
 from bofl_jax.ledger.merkle import Leaf
@@ -16,6 +16,7 @@ __all__ = [
     "Leaf",
     "Ledger",
     "LedgerOptions",
+    "Refusal",
     "RoundCost",
     "Submission",
     "audit_chain",

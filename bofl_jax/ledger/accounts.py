@@ -17,7 +17,7 @@ class Account(NamedTuple):
 
 
 def account(seed: int, role: str, index: int) -> Account:
-    """Account number ``index`` of a role (``authority``, ``admin``, ``aggregator``, ``auditor``, ``client``) in the run with this seed.
+    """Account number ``index`` of a role (``authority``, ``admin``, ``client`` ...) in the run with this seed.
 
     Its key is keccak("bofl-key-SEED-ROLE-INDEX"), known to everyone who knows the seed: good for a simulation, never
     for a network that anything depends on.

@@ -11,8 +11,11 @@ from typing import NamedTuple
 
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.ledger import merkle
-from bofl_jax.ledger.base import Applied, Engine, LogEvent
-from bofl_jax.ledger.leaves import RoundLeaves, read_leaves
+from bofl_jax.ledger.base import Applied, Engine, LogEvent, Refusal
+from bofl_jax.ledger.leaves import RoundLeaves, read_leaves, totals
+
+UPDATES = {"UpdateAccepted", "UpdateRefused", "DigestsPublished"}
+WITHDRAWING = (Refusal.DIGEST_MISMATCH, Refusal.NOT_FINITE)
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,13 @@ class ChainAudit:
 
 
 class ChainRound(NamedTuple):
-    """What the chain alone says about a round."""
+    """What the chain alone says about a round: its events in order, the digests published in calldata, its gas."""
 
     opened: LogEvent
+    updates: list[LogEvent]
     committed: LogEvent
     finalised: LogEvent
+    published: list[bytes]
     gas: int
 
 
@@ -108,7 +113,8 @@ class _Story:
 
         self._engine, self._address, self._config_hash = engine, address, config_hash
         self._contract = load_contract()
-        self._open: tuple[LogEvent, int] | None = None
+        self._blocks: list[Applied] = []  # of the round in hand
+        self._events_so_far: list[LogEvent] = []
         self.clients: list[bytes] = []
         self.rounds: list[ChainRound] = []
 
@@ -122,27 +128,54 @@ class _Story:
         if block.number == 2 and names == {"RoleGranted", "ClientRegistered"}:
             registered = (event for event in events if event.name == "ClientRegistered")
             self.clients = [bytes.fromhex(event.args["client"][2:]) for event in registered]
-        elif block.number % 2 and [event.name for event in events] == ["RoundOpened"]:
-            self._opened(block, events[0])
-        elif self._open and [event.name for event in events] == ["RoundCommitted", "RoundFinalised"]:
-            opened, gas = self._open
-            self.rounds.append(ChainRound(opened, events[0], events[1], gas + _gas(block)))
-            self._open = None
+        elif self._fits(events):
+            self._take_in(block, events)
         else:
             raise VerificationError(f"block {block.number} is out of order: it holds {', '.join(names) or 'no event'}")
+
+    def _fits(self, events: list[LogEvent]) -> bool:
+        """May a block with these events follow? A round is opened, its updates are recorded, then it is closed."""
+        names = [event.name for event in events]
+        if names == ["RoundOpened"]:
+            return not self._blocks
+        closing = names in (["RoundCommitted", "RoundFinalised"], ["RoundAborted"])
+        recording = bool(names) and set(names) <= UPDATES and len(self._blocks) == 1
+        return bool(self._blocks) and (closing or recording)
+
+    def _take_in(self, block: Applied, events: list[LogEvent]) -> None:
+        if events[0].name == "RoundOpened" and events[0].args["configHash"] != self._config_hash:
+            raise VerificationError(f"block {block.number} opens a round under another configuration")
+        self._blocks.append(block)
+        self._events_so_far += events
+        if events[-1].name == "RoundFinalised":
+            self.rounds.append(self._finished())
+        if events[-1].name in ("RoundFinalised", "RoundAborted"):
+            self._blocks, self._events_so_far = [], []
+
+    def _finished(self) -> ChainRound:
+        opened, *updates, committed, finalised = self._events_so_far
+        published = [
+            digest
+            for block in self._blocks
+            for outcome in block.outcomes
+            for digest in self._contract.decode_call(outcome.data, "publishDigests")
+        ]
+        gas = sum(outcome.gas for block in self._blocks for outcome in block.outcomes)
+        return ChainRound(opened, updates, committed, finalised, published, gas)
 
     def end(self) -> None:
         """No block follows."""
         if self._engine.height < 2:
             raise VerificationError(f"the block log ends after block {self._engine.height}, before any round")
-        if self._open:
-            raise VerificationError(f"the block log ends inside round {self._open[0].args['round']}")
+        if self._blocks:
+            raise VerificationError(f"the block log ends inside round {self._events_so_far[0].args['round']}")
 
     def audit_round(self, chain: ChainRound, record: RoundLeaves) -> AuditedRound:
         """Hold a round's leaves against what the chain committed to."""
         number = chain.opened.args["round"]
         self._audit_cohort(chain, record)
         self._audit_leaves(chain, record)
+        _audit_updates(chain, record)
         samples = sum(leaf.samples for leaf in record.leaves)
         digest = chain.finalised.args["modelDigest"]
         return AuditedRound(number, record.root, len(record.leaves), digest, samples, chain.gas)
@@ -165,11 +198,6 @@ class _Story:
                 raise VerificationError(f"block {block.number}, transaction {index} was reverted")
         logs = [log for outcome in block.outcomes for log in outcome.logs]
         return [self._contract.decode_log(topics, data) for _, topics, data in logs]
-
-    def _opened(self, block: Applied, event: LogEvent) -> None:
-        if event.args["configHash"] != self._config_hash:
-            raise VerificationError(f"block {block.number} opens a round under another configuration")
-        self._open = event, _gas(block)
 
     def _audit_cohort(self, chain: ChainRound, record: RoundLeaves) -> None:
         from bofl_jax.ledger.governed import cohort_digest
@@ -195,6 +223,8 @@ class _Story:
         for index, leaf in enumerate(record.leaves):
             if not merkle.verify(record.root, len(record.leaves), index, leaf, merkle.proof(tree, index)):
                 raise VerificationError(f"round {number}: the proof of client {record.clients[index]} does not hold")
+        if totals(record.leaves) != (committed["samples"], committed["metric"]):
+            raise VerificationError(f"round {number}: the committed samples or metric are not those of the leaves")
         for index in {0, len(record.leaves) - 1}:
             self._prove_on_chain(index, record.leaves[index], merkle.proof(tree, index))
 
@@ -217,5 +247,17 @@ def _audit_contributors(record: RoundLeaves, clients: Sequence[bytes]) -> None:
             raise VerificationError(f"round {record.round}: client {client} has another address on the chain")
 
 
-def _gas(block: Applied) -> int:
-    return sum(outcome.gas for outcome in block.outcomes)
+def _audit_updates(chain: ChainRound, record: RoundLeaves) -> None:
+    """Where updates went on chain themselves, they are those under the root: no more, no fewer, no others."""
+    number, standing = record.round, {}
+    for event in chain.updates:
+        if event.name == "UpdateAccepted":
+            fields = ("updateDigest", "samples", "metric")
+            standing[event.args["client"]] = tuple(event.args[name] for name in fields)
+        elif event.name == "UpdateRefused" and event.args["reason"] in WITHDRAWING:
+            standing.pop(event.args["client"], None)
+    heard = any(event.name == "UpdateAccepted" for event in chain.updates)
+    if heard and standing != {"0x" + leaf.client.hex(): tuple(leaf[2:]) for leaf in record.leaves}:
+        raise VerificationError(f"round {number}: the leaves are not the updates that clients handed in on chain")
+    if chain.published and chain.published != [leaf.update_digest for leaf in record.leaves]:
+        raise VerificationError(f"round {number}: the leaves are not the digests that were published on chain")

@@ -1,7 +1,22 @@
 """What a ledger is to the rest of the program, and what an engine is to a ledger."""
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
+
+
+class Refusal(IntEnum):
+    """Why an update has no influence on the model; the numbers are the contract's."""
+
+    NONE = 0
+    NOT_REGISTERED = 1
+    SUSPENDED = 2
+    REVOKED = 3
+    NOT_IN_COHORT = 4
+    DUPLICATE = 5
+    BAD_SIGNATURE = 6
+    DIGEST_MISMATCH = 7
+    NOT_FINITE = 8
 
 
 class Submission(NamedTuple):
@@ -12,14 +27,19 @@ class Submission(NamedTuple):
         digest: 32 bytes, the digest of its update.
         samples: training examples used.
         metric: training loss in millionths, >= 0.
-        accepted: False keeps the update out of the round's tree; it is counted as rejected.
+        refusal: any but NONE keeps the update out of the round's tree; it is recorded as refused.
     """
 
     client: int
     digest: bytes
     samples: int
     metric: int
-    accepted: bool = True
+    refusal: Refusal = Refusal.NONE
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it has influence on the model."""
+        return self.refusal is Refusal.NONE
 
 
 class RoundCost(NamedTuple):

@@ -1,6 +1,7 @@
 """The governance contract as Python sees it: calls to bytes, bytes to results, events and readable errors."""
 
 import json
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Any
@@ -56,6 +57,11 @@ class Contract:
         """
         entry = self._by_name[function]
         return _hash(entry)[:4] + encode(_types(entry["inputs"]), args)
+
+    def decode_call(self, data: bytes, function: str) -> Sequence[Any]:
+        """The last argument of a call to ``function``; nothing if the calldata is of another."""
+        entry = self._by_name[function]
+        return decode(_types(entry["inputs"]), data[4:])[-1] if data[:4] == _hash(entry)[:4] else ()
 
     def decode_output(self, function: str, output: bytes) -> tuple[Any, ...]:
         """What a call returned."""

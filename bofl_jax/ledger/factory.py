@@ -1,11 +1,10 @@
 """Starting a ledger, and taking it up again where a run stopped."""
 
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.ledger.base import Call, Engine, Ledger
+from bofl_jax.ledger.base import Applied, Call, Engine, Ledger
 from bofl_jax.ledger.off import OffLedger
 from bofl_jax.ledger.options import LedgerOptions
 
@@ -13,10 +12,8 @@ if TYPE_CHECKING:
     from bofl_jax.ledger.folder import Files, Network
 
 SETUP_BLOCKS = 2
-BLOCKS_PER_ROUND = 2
 BATCH = 200
 DEPLOY_GAS = 5_000_000
-BATCH_GAS = 8_000_000
 
 
 def create_ledger(options: LedgerOptions, directory: Path, clients: int, seed: int, config_hash: bytes) -> Ledger:
@@ -50,7 +47,7 @@ def create_ledger(options: LedgerOptions, directory: Path, clients: int, seed: i
     write_genesis(files.genesis, genesis, engine.head_hash)
     address = _set_up(engine, network, files)
     folder.write_contract(files.contract, address)
-    return GovernedLedger(engine, network, address, config_hash, directory)
+    return GovernedLedger(options, engine, network, address, config_hash, directory)
 
 
 def resume_ledger(
@@ -74,12 +71,12 @@ def resume_ledger(
     network = folder.network(seed, options.authorities, clients)
     try:
         address = folder.read_contract(files.contract)
-        engine, size = _replay(files, network, config_hash, SETUP_BLOCKS + BLOCKS_PER_ROUND * rounds)
+        engine, size = _replay(files, network, config_hash, rounds)
         _check_progress(engine, address, clients, rounds)
         _cut(files, size, rounds)
     except VerificationError as error:
         raise BoflError(f"the ledger cannot be resumed: {error}") from error
-    return GovernedLedger(engine, network, address, config_hash, directory, rounds=rounds)
+    return GovernedLedger(options, engine, network, address, config_hash, directory, rounds=rounds)
 
 
 def _check_config_hash(config_hash: bytes) -> None:
@@ -99,23 +96,23 @@ def _set_up(engine: Engine, network: "Network", files: "Files") -> bytes:
     """Deploy, hand out the roles and register; returns the contract's address."""
     from bofl_jax.ledger.blocklog import append_block
     from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, deployed_address, load_contract
-    from bofl_jax.ledger.governed import seal_calls
+    from bofl_jax.ledger.governed import seal_steps
+    from bofl_jax.ledger.modes import BATCH_GAS, Step
 
     admin = network.admin
     deployment = engine.seal_block([Call(admin.key, b"", load_contract().bytecode, DEPLOY_GAS)])
     append_block(files.blocks, deployment.raw)
     address = deployed_address(admin.address, 0)
-    batches = [network.clients[start : start + BATCH] for start in range(0, len(network.clients), BATCH)]
+    batches = [network.addresses[start : start + BATCH] for start in range(0, len(network.clients), BATCH)]
     roles = ((network.aggregator, AGGREGATOR), (network.auditor, AUDITOR))
-    grants = [(admin, "grantRole", account.address, role) for account, role in roles]
-    registrations = [(admin, "registerClients", batch) for batch in batches]
-    calls = [*grants, *registrations]
-    seal_calls(engine, files.blocks, address, "registering the clients", *calls, gas=BATCH_GAS)
+    grants = [Step(admin, "grantRole", (account.address, role)) for account, role in roles]
+    registrations = [Step(admin, "registerClients", (batch,), BATCH_GAS) for batch in batches]
+    seal_steps(engine, files.blocks, address, "registering the clients", [*grants, *registrations])
     return address
 
 
-def _replay(files: "Files", network: "Network", config_hash: bytes, blocks: int) -> tuple[Engine, int]:
-    """Import the log's first ``blocks`` blocks; returns the engine and how many bytes they take."""
+def _replay(files: "Files", network: "Network", config_hash: bytes, rounds: int) -> tuple[Engine, int]:
+    """Import the log up to the block that finalised ``rounds``; returns the engine and how many bytes that takes."""
     from bofl_jax.ledger.blocklog import read_blocks
     from bofl_jax.ledger.chain import PyEvmEngine
     from bofl_jax.ledger.genesis import read_genesis
@@ -126,16 +123,29 @@ def _replay(files: "Files", network: "Network", config_hash: bytes, blocks: int)
     if genesis != expected or block_hash != engine.head_hash:
         raise VerificationError("genesis.json belongs to another configuration, seed or number of authorities")
     size = 0
-    for raw in islice(read_blocks(files.blocks), blocks):
-        engine.import_block(raw)
+    for raw in read_blocks(files.blocks):
+        block = engine.import_block(raw)
         size += len(raw)
-    if engine.height < blocks:
-        raise VerificationError(f"blocks.rlp ends after block {engine.height} of {blocks}: restore it from a copy")
-    return engine, size
+        if _finalised(block) == rounds and engine.height >= SETUP_BLOCKS:
+            return engine, size
+    raise VerificationError(
+        f"blocks.rlp ends at block {engine.height}, before round {rounds} is finalised: restore it from a copy"
+    )
+
+
+def _finalised(block: Applied) -> int | None:
+    """The version of the global model that stands after a block; None while a round is under way."""
+    from bofl_jax.ledger.contract import load_contract
+
+    contract = load_contract()
+    events = [contract.decode_log(topics, data) for outcome in block.outcomes for _, topics, data in outcome.logs]
+    if any(event.name == "ClientRegistered" for event in events):
+        return 0
+    return next((event.args["version"] for event in events if event.name == "RoundFinalised"), None)
 
 
 def _check_progress(engine: Engine, address: bytes, clients: int, rounds: int) -> None:
-    for function, expected in (("latestRound", rounds), ("activeClients", clients)):
+    for function, expected in (("latestVersion", rounds), ("activeClients", clients)):
         found = _read_number(engine, address, function)
         if found != expected:
             raise VerificationError(f"the contract says {function} is {found}, the run says {expected}")

@@ -33,14 +33,19 @@ class Network(NamedTuple):
         admin: who deploys the contract, registers the clients and hands out the roles.
         aggregator: who opens and commits rounds.
         auditor: who finalises and aborts them.
-        clients: 20-byte addresses, one a client.
+        clients: the clients' accounts; in modes ``merkle`` and ``calldata`` only their addresses are used.
     """
 
     authorities: tuple[Account, ...]
     admin: Account
     aggregator: Account
     auditor: Account
-    clients: tuple[bytes, ...]
+    clients: tuple[Account, ...]
+
+    @property
+    def addresses(self) -> list[bytes]:
+        """The clients' addresses, 20 bytes each."""
+        return [client.address for client in self.clients]
 
     def genesis(self, config_hash: bytes) -> Genesis:
         """Block 0 of this network for one configuration."""
@@ -50,9 +55,9 @@ class Network(NamedTuple):
 def network(seed: int, authorities: int, clients: int) -> Network:
     """The accounts that follow from a run's seed."""
     sealing = sorted((account(seed, "authority", i) for i in range(authorities)), key=lambda a: a.address)
-    addresses = tuple(account(seed, "client", i).address for i in range(clients))
+    members = tuple(account(seed, "client", i) for i in range(clients))
     admin, aggregator, auditor = (account(seed, role, 0) for role in ("admin", "aggregator", "auditor"))
-    return Network(tuple(sealing), admin, aggregator, auditor, addresses)
+    return Network(tuple(sealing), admin, aggregator, auditor, members)
 
 
 def write_contract(path: Path, address: bytes) -> None:

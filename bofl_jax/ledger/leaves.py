@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,12 @@ class RoundLeaves(NamedTuple):
     cohort: tuple[int, ...]
     clients: tuple[int, ...]
     leaves: tuple[Leaf, ...]
+
+
+def totals(leaves: Sequence[Leaf]) -> tuple[int, int]:
+    """What a commitment says about all contributors: their samples, and their mean metric weighted by samples."""
+    samples = sum(leaf.samples for leaf in leaves)
+    return samples, sum(leaf.samples * leaf.metric for leaf in leaves) // max(samples, 1)
 
 
 def append_leaves(path: Path, record: RoundLeaves) -> None:

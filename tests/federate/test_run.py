@@ -15,6 +15,7 @@ import pytest
 
 import bofl_jax as bofl
 from bofl_jax.core.errors import BoflError
+from bofl_jax.federate import audit
 from tests.federate.tiny import (
     ROUNDS,
     compiled_once,  # noqa: F401 - a fixture of this module
@@ -225,8 +226,15 @@ def test_turning_the_ledger_off_changes_no_bit(variant, finished, arrays, tmp_pa
     assert not (off.directory / "ledger").exists()
     ledger = off.summary["ledger"]
     assert (ledger["mode"], ledger["rounds"], ledger["gas_total"], ledger["head_hash"]) == ("off", 0, 0, "")
-    on = json.loads((finished / "summary.json").read_text())["ledger"]
-    assert (ledger["accepted"], ledger["rejected"]) == (on["accepted"], on["rejected"])
+
+
+@pytest.mark.parametrize("mode", ["signed", "per-client", "calldata"])
+def test_the_mode_of_the_ledger_changes_no_bit_but_the_ledger(mode, arrays, tmp_path):
+    plain = conduct(tmp_path / "merkle", arrays, {})
+    run = conduct(tmp_path / mode, arrays, {"ledger.mode": mode, "ledger.quorum": 1.0})
+    assert without_ledger(exact(run.directory)) == without_ledger(exact(plain.directory))
+    gas = [line["ledger"]["gas"] for line in read_rounds(run.directory)]
+    assert [audited.gas for audited in audit(run.directory).rounds] == gas
 
 
 def test_another_seed_gives_another_run(base, arrays, tmp_path):

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bofl_jax.ledger import Ledger, LedgerOptions, RoundCost, Submission, create_ledger
+from bofl_jax.ledger import Ledger, LedgerOptions, Refusal, RoundCost, Submission, create_ledger
 
+OK, REFUSED = Refusal.NONE, {1: Refusal.NOT_FINITE}
 CLIENTS, SEED, CONFIG = 5, 7, sha256(b"config").digest()
+
+
+def digest_of(number: int, client: int) -> bytes:
+    """The digest of a made-up update."""
+    return sha256(b"%d-%d" % (number, client)).digest()
 
 
 def play(ledger: Ledger, first: int, last: int) -> list[RoundCost]:
@@ -18,7 +24,7 @@ def play(ledger: Ledger, first: int, last: int) -> list[RoundCost]:
     for number in range(first, last + 1):
         ledger.open_round(number, [3, 0, 1, 2])
         updates = [
-            Submission(client, sha256(b"%d-%d" % (number, client)).digest(), 10 + client, 10**6, accepted=client != 1)
+            Submission(client, digest_of(number, client), 10 + client, 10**6, REFUSED.get(client, OK))
             for client in (2, 0, 3, 1)
         ]
         costs.append(ledger.close_round(number, updates, sha256(b"model %d" % number).digest()))
@@ -32,9 +38,9 @@ def rounds() -> Callable[[Ledger, int, int], list[RoundCost]]:
 
 
 @pytest.fixture(scope="session")
-def new_ledger() -> Callable[[Path], Ledger]:
+def new_ledger() -> Callable[..., Ledger]:
     """Starts a ledger of five clients in a directory."""
-    return lambda directory: create_ledger(LedgerOptions(), directory, CLIENTS, SEED, CONFIG)
+    return lambda directory, **options: create_ledger(LedgerOptions(**options), directory, CLIENTS, SEED, CONFIG)
 
 
 @pytest.fixture(scope="session")

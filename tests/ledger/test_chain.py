@@ -37,7 +37,7 @@ def call(function, *args, key=ADMIN.key):
 STAFF = [
     call("grantRole", NETWORK.aggregator.address, AGGREGATOR),
     call("grantRole", NETWORK.auditor.address, AUDITOR),
-    call("registerClients", NETWORK.clients),
+    call("registerClients", NETWORK.addresses),
 ]
 OPEN = call("openRound", 1, b"\1" * 32, b"\2" * 32, 4, 0, [], key=NETWORK.aggregator.key)
 CLOSE = (
@@ -253,7 +253,7 @@ def branch(blocks, length):
     engine = PyEvmEngine(GENESIS, NETWORK.authorities)
     for raw in blocks[:2]:
         engine.import_block(raw)
-    return [engine.seal_block([call("suspendClient", client)]).raw for client in NETWORK.clients[:length]]
+    return [engine.seal_block([call("suspendClient", client)]).raw for client in NETWORK.addresses[:length]]
 
 
 def test_a_sibling_and_a_longer_branch_are_refused(engine, blocks):

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.ledger import LedgerOptions, Submission, audit_chain, create_ledger, resume_ledger
+from bofl_jax.ledger import LedgerOptions, Refusal, Submission, audit_chain, create_ledger, resume_ledger
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ledger.json"
 CLIENTS, SEED, CONFIG = 5, 7, sha256(b"config").digest()
@@ -35,7 +35,7 @@ def test_the_ledger_is_as_in_the_golden_file(tmp_path, new_ledger, rounds):
     if os.environ.get("BOFL_WRITE_GOLDEN"):
         GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
     assert found == json.loads(GOLDEN.read_text())
-    assert ledger.blocks == 2 + 2 * 3
+    assert ledger.blocks == 2 + 3 * 3
 
 
 def test_costs_count_verdicts_and_time(tmp_path, new_ledger, rounds):
@@ -88,7 +88,7 @@ def test_the_order_of_submissions_does_not_matter(tmp_path, new_ledger):
 def test_a_round_may_end_without_an_accepted_update(tmp_path, new_ledger):
     ledger = new_ledger(tmp_path)
     ledger.open_round(1, [0, 1])
-    cost = ledger.close_round(1, [submission(0, accepted=False)], MODEL)
+    cost = ledger.close_round(1, [submission(0, refusal=Refusal.NOT_FINITE)], MODEL)
     assert (cost.accepted, cost.rejected) == (0, 1)
     assert audit_chain(tmp_path).rounds[0].count == 0
 
@@ -106,7 +106,7 @@ def test_mode_off_does_nothing(tmp_path):
         resume(tmp_path, 4, options=LedgerOptions(mode="off")),
     ):
         ledger.open_round(1, [0, 1])
-        cost = ledger.close_round(1, [submission(0), submission(1, accepted=False)], MODEL)
+        cost = ledger.close_round(1, [submission(0), submission(1, refusal=Refusal.NOT_FINITE)], MODEL)
         ledger.close()
         assert (ledger.mode, ledger.head_hash, ledger.blocks) == ("off", "", 0)
         assert cost == (0, 0, 0.0, 1, 1)
@@ -144,7 +144,7 @@ def test_a_bad_opening_is_refused(tmp_path, new_ledger, number, cohort, message)
     [
         (2, [submission(0)], MODEL, "round 2 was not opened"),
         (1, [submission(0), submission(0)], MODEL, "two updates"),
-        (1, [submission(0), submission(0, accepted=False)], MODEL, "two updates"),
+        (1, [submission(0), submission(0, refusal=Refusal.NOT_FINITE)], MODEL, "two updates"),
         (1, [submission(3)], MODEL, "client 3 handed in an update for round 1 without being in its cohort"),
         (1, [submission(0, digest=bytes(31))], MODEL, "not 31 bytes, 10 and 1000000"),
         (1, [submission(0, samples=-1)], MODEL, "32 bytes, -1 and"),
@@ -187,7 +187,7 @@ def test_resuming_equals_not_having_stopped(finished, tmp_path, new_ledger, roun
     uninterrupted = new_ledger(tmp_path / "whole")
     rounds(uninterrupted, 1, 4)
     resumed = resume(finished, known)
-    assert resumed.blocks == 2 + 2 * known
+    assert resumed.blocks == 2 + 3 * known
     rounds(resumed, known + 1, 4)
     assert resumed.head_hash == uninterrupted.head_hash
     for path in (tmp_path / "whole" / "ledger").iterdir():
@@ -214,7 +214,7 @@ def test_a_round_left_open_is_cut_off(tmp_path, new_ledger, rounds):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rounds": 4}, "blocks.rlp ends after block 8 of 10"),
+        ({"rounds": 4}, "blocks.rlp ends at block 11, before round 4 is finalised"),
         ({"seed": 8}, "belongs to another configuration"),
         ({"config_hash": MODEL}, "belongs to another configuration"),
         ({"options": LedgerOptions(authorities=4)}, "belongs to another configuration"),
