@@ -156,6 +156,8 @@ contract FederationGovernance {
     mapping(address client => mapping(uint8 class => Usage used)) public usage;
     /// @notice The batches of synthetic samples that were logged.
     mapping(bytes32 batchDigest => bool known) public loggedBatches;
+    /// @notice The digests of the results that were published with a global model.
+    mapping(uint32 version => bytes32 digest) public resultsOf;
     /// @notice The rules for synthetic samples; all zero, which approves nothing, until an admin sets them.
     Policy public policy;
     /// @notice The number of the last round that was opened; 0 before the first one.
@@ -168,6 +170,8 @@ contract FederationGovernance {
     uint32 public activeClients;
     /// @notice The number of the last request for synthetic samples; 0 before the first one.
     uint32 public latestRequest;
+    /// @notice How often the registry has changed: who read it at this number knows who may contribute.
+    uint32 public registryVersion;
     /// @notice Whether everything but the registry, roles, aborts and cancellations stands still.
     bool public paused;
 
@@ -188,6 +192,7 @@ contract FederationGovernance {
     event RoundCommitted(uint32 indexed round, bytes32 root, uint32 count, uint64 samples, int64 metric);
     event RoundFinalised(uint32 indexed round, uint32 indexed version, bytes32 modelDigest);
     event RoundAborted(uint32 indexed round);
+    event ResultsPublished(uint32 indexed version, bytes32 resultsDigest);
     event PolicyChanged(Policy policy);
     event SyntheticRequested(
         uint32 indexed request, address indexed client, uint8 class, uint32 amount, uint32[] classCounts
@@ -212,6 +217,7 @@ contract FederationGovernance {
     error NotNextRound(uint32 given, uint32 expected);
     error WrongRoundState(uint32 round, RoundState actual, RoundState required);
     error RoundUnfinished(uint32 round);
+    error RegistryChanged(uint32 given, uint32 actual);
     error EmptyDigest();
     error EmptyCohort();
     error CohortTooLarge(uint32 cohortSize, uint32 activeClients);
@@ -225,6 +231,8 @@ contract FederationGovernance {
     error RootAndCountDisagree();
     error UpdateNotAccepted(address client, Refusal reason);
     error NoReason();
+    error UnknownVersion(uint32 version);
+    error ResultsAlreadyPublished(uint32 version);
     error AlreadyWithdrawn(address client);
     error IndexOutOfRange(uint32 index, uint32 count);
     error WrongProofLength(uint256 given, uint256 required);
@@ -314,6 +322,7 @@ contract FederationGovernance {
         }
         registeredClients = index;
         activeClients += uint32(batch.length);
+        registryVersion += 1;
     }
 
     /// @notice Keep a client out of rounds until further notice.
@@ -323,6 +332,7 @@ contract FederationGovernance {
         if (state != ClientState.Active) revert WrongClientState(client, state);
         clients[client].state = ClientState.Suspended;
         activeClients -= 1;
+        registryVersion += 1;
         emit ClientSuspended(client);
     }
 
@@ -333,6 +343,7 @@ contract FederationGovernance {
         if (state != ClientState.Active && state != ClientState.Suspended) revert WrongClientState(client, state);
         clients[client].state = ClientState.Revoked;
         if (state == ClientState.Active) activeClients -= 1;
+        registryVersion += 1;
         emit ClientRevoked(client);
     }
 
@@ -343,6 +354,7 @@ contract FederationGovernance {
         if (state != ClientState.Suspended && state != ClientState.Revoked) revert WrongClientState(client, state);
         clients[client].state = ClientState.Active;
         activeClients += 1;
+        registryVersion += 1;
         emit ClientReadmitted(client);
     }
 
@@ -358,9 +370,10 @@ contract FederationGovernance {
 
     /// @notice Open the next round.
     /// Requirements: the caller is aggregator; not paused; `round` is the latest round plus one and the latest one is
-    /// finalised or aborted; the hashes are not zero; the cohort is not empty and no larger than the number of active
+    /// finalised or aborted; the registry is as the caller read it; the hashes are not zero; the cohort is not empty and no larger than the number of active
     /// clients; the quorum is within 0 .. `cohortSize`; a listed cohort has `cohortSize` members, all registered.
     /// @param round Number of the round, from 1.
+    /// @param registry `registryVersion` when the cohort was chosen: nobody is invited on the strength of an old registry.
     /// @param configHash SHA-256 of the resolved configuration of the run.
     /// @param cohortDigest SHA-256 over the invited clients' addresses, 20 bytes each, in the order of the cohort.
     /// @param cohortSize How many clients are invited.
@@ -368,6 +381,7 @@ contract FederationGovernance {
     /// @param members The cohort as a bit map over the registry's indices; empty where clients do not submit on chain.
     function openRound(
         uint32 round,
+        uint32 registry,
         bytes32 configHash,
         bytes32 cohortDigest,
         uint32 cohortSize,
@@ -375,6 +389,7 @@ contract FederationGovernance {
         uint256[] calldata members
     ) external onlyRole(AGGREGATOR) whenNotPaused {
         _requireNext(round);
+        if (registry != registryVersion) revert RegistryChanged(registry, registryVersion);
         if (configHash == 0 || cohortDigest == 0) revert EmptyDigest();
         if (cohortSize == 0) revert EmptyCohort();
         if (cohortSize > activeClients) revert CohortTooLarge(cohortSize, activeClients);
@@ -532,6 +547,16 @@ contract FederationGovernance {
         }
         rounds[round].state = RoundState.Aborted;
         emit RoundAborted(round);
+    }
+
+    /// @notice Publish the digest of what was measured of a global model, so that no figure can be changed afterwards.
+    /// Requirements: the caller is auditor; not paused; the version exists and has no results yet; the digest is not zero.
+    function publishResults(uint32 version, bytes32 resultsDigest) external onlyRole(AUDITOR) whenNotPaused {
+        if (resultsDigest == 0) revert EmptyDigest();
+        if (version == 0 || version > latestVersion) revert UnknownVersion(version);
+        if (resultsOf[version] != 0) revert ResultsAlreadyPublished(version);
+        resultsOf[version] = resultsDigest;
+        emit ResultsPublished(version, resultsDigest);
     }
 
     /// @notice Is this the update that `client` contributed to `round` as leaf number `index`?

@@ -14,7 +14,7 @@ GAS = 10_000_000
 CONFIG, COHORT, ROOT, MODEL = (bytes([value]) * 32 for value in (1, 2, 3, 4))
 OFFICE = dict.fromkeys(
     ("openRound", "submitSignedUpdates", "publishDigests", "refuseUpdates", "commitRound"), "aggregator"
-) | dict.fromkeys(("finaliseRound", "abortRound", "decideSynthetic"), "auditor")
+) | dict.fromkeys(("finaliseRound", "abortRound", "publishResults", "decideSynthetic"), "auditor")
 
 
 class World:
@@ -87,7 +87,7 @@ class World:
 
     def open(self, number: int = 1, size: int = 20, quorum: int = 0, members: tuple[int, ...] = ()) -> Outcome:
         """Open a round; ``members`` is the cohort's bit map, empty for one that is not listed."""
-        return self.do("openRound", number, CONFIG, COHORT, size, quorum, members)
+        return self.do("openRound", number, self.read("registryVersion"), CONFIG, COHORT, size, quorum, members)
 
     def commit(self, number: int = 1, count: int = 18) -> Outcome:
         """Commit a round to some root."""

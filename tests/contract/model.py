@@ -55,6 +55,8 @@ class Governance:
     policy: tuple[int, int, int, int, int, bool] = (0, 0, 0, 0, 0, False)
     paused: bool = False
     version: int = 0
+    registry: int = 0
+    published: set[int] = field(default_factory=set)
 
     def needs(self, who: str, role: int) -> None:
         refuse_unless(bool(self.roles.get(who, 0) & role), "MissingRole")
@@ -84,18 +86,21 @@ class Governance:
         self.needs(who, ADMIN)
         refuse_unless(client not in self.clients, "AlreadyRegistered")
         self.clients[client] = "Active"
+        self.registry += 1
 
     def move(self, who: str, client: str, allowed: tuple[str, ...], after: str) -> None:
         self.needs(who, ADMIN)
         refuse_unless(self.clients.get(client) in allowed, "WrongClientState")
         self.clients[client] = after
+        self.registry += 1
 
     # ---- rounds
-    def open(self, who: str, number: int, size: int, quorum: int, members: frozenset[str] | None) -> None:
+    def open(self, who: str, number: int, registry: int, size: int, quorum: int, members: frozenset[str] | None) -> None:
         self.needs(who, AGGREGATOR)
         self.running()
         refuse_unless(number == self.latest + 1, "NotNextRound")
         refuse_unless(not self.rounds or self.rounds[self.latest].state in ("Finalised", "Aborted"), "RoundUnfinished")
+        refuse_unless(registry == self.registry, "RegistryChanged")
         refuse_unless(size > 0, "EmptyCohort")
         refuse_unless(size <= self.active, "CohortTooLarge")
         refuse_unless(quorum <= size, "BadQuorum")
@@ -166,6 +171,13 @@ class Governance:
         self.needs(who, AUDITOR | ADMIN)
         refuse_unless(number in self.rounds and self.rounds[number].state in ("Open", "Committed"), "WrongRoundState")
         self.rounds[number].state = "Aborted"
+
+    def results(self, who: str, version: int) -> None:
+        self.needs(who, AUDITOR)
+        self.running()
+        refuse_unless(0 < version <= self.version, "UnknownVersion")
+        refuse_unless(version not in self.published, "ResultsAlreadyPublished")
+        self.published.add(version)
 
     # ---- synthetic data
     def rule(self, who: str, policy: tuple[int, int, int, int, int, bool]) -> None:

@@ -42,6 +42,7 @@ def merkle_rounds(world, table):
         table[f"openRound, {label}"] = world.open(number, size=PEOPLE)
         table[f"commitRound, {label}"] = world.commit(number, count)
         table[f"finaliseRound, {label}"] = world.finalise(number)
+        table[f"publishResults, {label}"] = world.do("publishResults", number, DIGEST)
         proof = [b"\x05" * 32] * merkle.depth(count)
         table[f"verifyInclusion as a transaction, {label}"] = world.do("verifyInclusion", number, 0, *leaf[1:], proof)
 
@@ -98,11 +99,13 @@ def refusals(world, table):
     update = (DIGEST, 100, 10**6)
     world.must(world.members[0], "submitUpdate", 7, *update)
     world.do("revokeClient", world.clients[1])
+    version = world.read("registryVersion")
     for label, who, function, *args in (
         ("role", world.stranger, "finaliseRound", 7, DIGEST),
         ("known client", world.admin, "registerClients", [world.clients[0]]),
-        ("round number", world.aggregator, "openRound", 5, DIGEST, DIGEST, 10, 0, []),
-        ("round unfinished", world.aggregator, "openRound", 8, DIGEST, DIGEST, 10, 0, []),
+        ("round number", world.aggregator, "openRound", 5, version, DIGEST, DIGEST, 10, 0, []),
+        ("registry changed", world.aggregator, "openRound", 8, version - 1, DIGEST, DIGEST, 10, 0, []),
+        ("round unfinished", world.aggregator, "openRound", 8, version, DIGEST, DIGEST, 10, 0, []),
         ("round state", world.aggregator, "commitRound", 3, DIGEST, 1, 100, 10**6),
         ("duplicate update", world.members[0], "submitUpdate", 7, *update),
         ("revoked client", world.members[1], "submitUpdate", 7, *update),

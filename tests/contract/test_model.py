@@ -23,7 +23,7 @@ MOVES = {
 }
 OFTEN = {
     "open": 4, "submit": 5, "relay": 4, "withdraw": 3, "publish": 5, "commit": 3, "finalise": 4, "abort": 2, "move": 3,
-    "register": 1, "pause": 1, "rules": 3, "request": 6, "decide": 6, "log": 3, "cancel": 2,
+    "results": 3, "register": 1, "pause": 1, "rules": 3, "request": 6, "decide": 6, "log": 3, "cancel": 2,
 }  # fmt: skip
 
 
@@ -92,8 +92,9 @@ class Walk:
             names = [*self.order, *(name for name in CLIENTS if name not in self.order)]
             members, words = frozenset(names[i] for i in range(4) if bits >> i & 1), [bits]
             size = size if self.rarely() else len(members)
-        change = lambda: self.model.open(who, number, size, quorum, members)  # noqa: E731
-        self.both(who, change, "openRound", number, CONFIG, COHORT, size, quorum, words)
+        registry = self.model.registry - self.rarely(0.05)
+        change = lambda: self.model.open(who, number, registry, size, quorum, members)  # noqa: E731
+        self.both(who, change, "openRound", number, registry, CONFIG, COHORT, size, quorum, words)
 
     def submit(self):
         number = self.round()
@@ -136,6 +137,12 @@ class Walk:
         who, number = self.officer("auditor"), self.round()
         self.both(who, lambda: self.model.abort(who, number), "abortRound", number)
 
+    def results(self):
+        who, version = self.officer("auditor"), self.model.version
+        if self.rarely(0.3):
+            version = self.draw.randint(0, self.model.version + 1)
+        self.both(who, lambda: self.model.results(who, version), "publishResults", version, ROOT)
+
     def rules(self):
         who, quota = self.officer("admin"), self.draw.randint(8, 20)
         policy = (3000, quota, 4 * quota, 5, self.draw.randint(0, 2), self.rarely(0.5))
@@ -176,7 +183,7 @@ class Walk:
         world, model = self.world, self.model
         assert world.read("paused") == model.paused
         assert (world.read("latestRound"), world.read("latestVersion")) == (model.latest, model.version)
-        assert world.read("activeClients") == model.active
+        assert (world.read("activeClients"), world.read("registryVersion")) == (model.active, model.registry)
         states = world.read("clientStates", [self.account(name).address for name in CLIENTS])
         expected = [model.clients.get(name, "Unknown") for name in CLIENTS]
         assert [ENUMS["ClientState"][state] for state in states] == expected
@@ -211,5 +218,5 @@ def test_a_random_walk_leads_to_the_same_state(world, made, seed):
 
 def test_the_walks_have_been_everywhere(made):
     functions = {function for function, _ in made}
-    assert len(functions) == 18
+    assert len(functions) == 19
     assert all(made[function, success] >= 2 for function in functions for success in (True, False)), made

@@ -17,13 +17,14 @@ NEEDED = {
     "revokeClient": ((ZERO,), ADMIN),
     "readmitClient": ((ZERO,), ADMIN),
     "setPolicy": (((0, 0, 0, 0, 0, False),), ADMIN),
-    "openRound": ((1, bytes(32), bytes(32), 1, 0, []), AGGREGATOR),
+    "openRound": ((1, 0, bytes(32), bytes(32), 1, 0, []), AGGREGATOR),
     "submitSignedUpdates": ((1, []), AGGREGATOR),
     "publishDigests": ((1, []), AGGREGATOR),
     "refuseUpdates": ((1, []), AGGREGATOR),
     "commitRound": ((1, bytes(32), 1, 0, 0), AGGREGATOR),
     "finaliseRound": ((1, bytes(32)), AUDITOR),
     "abortRound": ((1,), ADMIN | AUDITOR),
+    "publishResults": ((1, bytes(32)), AUDITOR),
     "decideSynthetic": ((1, True), ADMIN | AUDITOR),
 }
 OF_CLIENTS = {"submitUpdate", "requestSynthetic", "logSynthetic", "cancelSynthetic"}
@@ -46,6 +47,16 @@ def test_registering_is_announced_and_counted(world):
     assert [event.args["client"] for event in world.events(outcome)] == [hexed(client) for client in world.clients]
     assert (world.read("activeClients"), world.read("registeredClients")) == (20, 20)
     assert world.read("clients", world.clients[7]) == (1, 7, 0, 0)
+
+
+def test_every_change_of_the_registry_has_a_number(world):
+    assert world.read("registryVersion") == 0
+    calls = ("registerClients", "suspendClient", "readmitClient", "revokeClient", "readmitClient")
+    for version, function in enumerate(calls, 1):
+        world.do(function, [CLIENT] if function == "registerClients" else CLIENT)
+        assert world.read("registryVersion") == version
+    world.refused("readmitClient", CLIENT)
+    assert world.read("registryVersion") == len(calls)
 
 
 def bring_to(world, state):
@@ -161,7 +172,7 @@ def test_a_pause_stops_rounds_and_requests_but_not_the_registry(staffed):
     staffed.do("setPaused", True)
     client = staffed.members[0]
     stopped = ("openRound", "submitSignedUpdates", "publishDigests", "refuseUpdates", "commitRound", "finaliseRound")
-    for function in (*stopped, "decideSynthetic"):
+    for function in (*stopped, "publishResults", "decideSynthetic"):
         assert staffed.refused(function, *NEEDED[function][0]) == "IsPaused()", function
     assert staffed.refusal(client, "submitUpdate", 1, bytes([1]) * 32, 1, 1) == "IsPaused()"
     assert staffed.refusal(client, "requestSynthetic", 0, 1, [1, 9]) == "IsPaused()"

@@ -5,7 +5,7 @@ import pytest
 from tests.contract.conftest import COHORT, CONFIG, MODEL, ROOT
 
 STEPS = {
-    "open": ("openRound", (CONFIG, COHORT, 20, 3, [])),
+    "open": ("openRound", (1, CONFIG, COHORT, 20, 3, [])),
     "commit": ("commitRound", (ROOT, 18, 1800, 10**6)),
     "finalise": ("finaliseRound", (MODEL,)),
     "abort": ("abortRound", ()),
@@ -98,15 +98,17 @@ def test_every_step_off_the_path_is_refused(staffed, state, name, number, reason
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        ((1, bytes(32), COHORT, 20, 0, []), "EmptyDigest()"),
-        ((1, CONFIG, bytes(32), 20, 0, []), "EmptyDigest()"),
-        ((1, CONFIG, COHORT, 0, 0, []), "EmptyCohort()"),
-        ((1, CONFIG, COHORT, 21, 0, []), "CohortTooLarge(cohortSize=21, activeClients=20)"),
-        ((1, CONFIG, COHORT, 5, 6, []), "BadQuorum(quorum=6, cohortSize=5)"),
-        ((1, CONFIG, COHORT, 5, 0, [0b1111]), "CohortMiscounted(given=5, listed=4)"),
-        ((1, CONFIG, COHORT, 5, 0, [0b111111]), "CohortMiscounted(given=5, listed=6)"),
-        ((1, CONFIG, COHORT, 1, 0, [1 << 20]), "UnknownMember(index=20)"),
-        ((1, CONFIG, COHORT, 2, 0, [1, 1]), "UnknownMember(index=256)"),
+        ((1, 0, CONFIG, COHORT, 20, 0, []), "RegistryChanged(given=0, actual=1)"),
+        ((1, 2, CONFIG, COHORT, 20, 0, []), "RegistryChanged(given=2, actual=1)"),
+        ((1, 1, bytes(32), COHORT, 20, 0, []), "EmptyDigest()"),
+        ((1, 1, CONFIG, bytes(32), 20, 0, []), "EmptyDigest()"),
+        ((1, 1, CONFIG, COHORT, 0, 0, []), "EmptyCohort()"),
+        ((1, 1, CONFIG, COHORT, 21, 0, []), "CohortTooLarge(cohortSize=21, activeClients=20)"),
+        ((1, 1, CONFIG, COHORT, 5, 6, []), "BadQuorum(quorum=6, cohortSize=5)"),
+        ((1, 1, CONFIG, COHORT, 5, 0, [0b1111]), "CohortMiscounted(given=5, listed=4)"),
+        ((1, 1, CONFIG, COHORT, 5, 0, [0b111111]), "CohortMiscounted(given=5, listed=6)"),
+        ((1, 1, CONFIG, COHORT, 1, 0, [1 << 20]), "UnknownMember(index=20)"),
+        ((1, 1, CONFIG, COHORT, 2, 0, [1, 1]), "UnknownMember(index=256)"),
     ],
 )
 def test_a_round_is_not_opened_with_bad_values(staffed, args, reason):
@@ -116,7 +118,7 @@ def test_a_round_is_not_opened_with_bad_values(staffed, args, reason):
 @pytest.mark.parametrize("function", ["suspendClient", "revokeClient"])
 def test_inactive_clients_do_not_count_towards_a_cohort(staffed, function):
     staffed.do(function, staffed.clients[0])
-    assert refusal(staffed, "open") == "CohortTooLarge(cohortSize=20, activeClients=19)"
+    assert staffed.refused("openRound", 1, 2, *STEPS["open"][1][1:]) == "CohortTooLarge(cohortSize=20, activeClients=19)"
 
 
 @pytest.mark.parametrize(
@@ -142,6 +144,17 @@ def test_a_round_without_an_accepted_update_can_be_closed_if_no_quorum_is_asked(
 def test_a_model_digest_is_never_empty(staffed):
     bring_to(staffed, "Committed")
     assert staffed.refused("finaliseRound", 1, bytes(32)) == "EmptyDigest()"
+
+
+def test_results_are_published_once_for_a_model_that_exists(staffed):
+    bring_to(staffed, "Finalised")
+    for version in (0, 2):
+        assert staffed.refused("publishResults", version, ROOT) == f"UnknownVersion(version={version})"
+    assert staffed.refused("publishResults", 1, bytes(32)) == "EmptyDigest()"
+    told = staffed.events(staffed.do("publishResults", 1, ROOT))
+    assert [(event.name, event.args) for event in told] == [("ResultsPublished", {"version": 1, "resultsDigest": ROOT})]
+    assert staffed.read("resultsOf", 1) == ROOT
+    assert staffed.refused("publishResults", 1, MODEL) == "ResultsAlreadyPublished(version=1)"
 
 
 def test_the_admin_may_abort_too(staffed):
