@@ -19,9 +19,7 @@ from eth_keys.exceptions import ValidationError as KeyValidationError
 from eth_utils import ValidationError
 
 from bofl_jax.ledger.accounts import Account, private_key
-from bofl_jax.ledger.genesis import CHAIN_ID, SEAL, Genesis
-
-BLOCK_SECONDS = 12
+from bofl_jax.ledger.genesis import BLOCK_SECONDS, CHAIN_ID, SEAL, Genesis
 
 
 def in_turn(genesis: Genesis, number: int) -> bytes:

@@ -9,6 +9,8 @@ from bofl_jax.core.errors import VerificationError
 CHAIN_ID = 1337
 TIMESTAMP = 1_700_000_000
 GAS_LIMIT = 10**12
+VIEW_GAS = 10**8
+BLOCK_SECONDS = 12
 VANITY = 32
 ADDRESS = 20
 SEAL = 65
