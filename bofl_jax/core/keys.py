@@ -18,6 +18,9 @@ class Purpose(IntEnum):
     STRAGGLER = 4
     TRAIN = 5
     PERSONALISE = 6
+    INTRUDER = 7
+    CHANNEL = 8
+    ALTERED = 9
 
 
 def root_key(seed: int) -> jax.Array:

@@ -18,9 +18,14 @@ def canonical_bytes(tree: Any) -> tuple[str, bytes]:
     >>> canonical_bytes({"b": np.zeros((2, 1), np.float32), "a": np.int32(1)})
     ("['a'] () int32\\n['b'] (2, 1) float32\\n", b'\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00')
     """
-    leaves = sorted(((jax.tree_util.keystr(p), np.asarray(leaf)) for p, leaf in _paths(tree)), key=lambda pair: pair[0])
-    text = "".join(f"{path} {leaf.shape} {leaf.dtype.name}\n" for path, leaf in leaves)
-    return text, b"".join(_little_endian(leaf) for _, leaf in leaves)
+    text, leaves = layout_of(jax.tree.map(np.asarray, tree))
+    return text, b"".join(map(_little_endian, leaves))
+
+
+def layout_of(tree: Any) -> tuple[str, list[Any]]:
+    """The layout text of a pytree of arrays and its leaves in that order, inside a JAX program too."""
+    leaves = sorted(((jax.tree_util.keystr(p), leaf) for p, leaf in _paths(tree)), key=lambda pair: pair[0])
+    return "".join(f"{path} {leaf.shape} {leaf.dtype.name}\n" for path, leaf in leaves), [leaf for _, leaf in leaves]
 
 
 def stacked_canonical_bytes(tree: Any) -> tuple[str, np.ndarray]:

@@ -4,11 +4,11 @@ Importing this does not import py-evm; creating, resuming or auditing a ledger d
 """
 
 from bofl_jax.ledger.audit import AuditedRound, ChainAudit, audit_chain
-from bofl_jax.ledger.base import Ledger, Refusal, RoundCost, Submission
+from bofl_jax.ledger.base import Ledger, Refusal, RoundCost, Submissions, VerdictDiffersError
 from bofl_jax.ledger.digest import digest, digest_rows
 from bofl_jax.ledger.factory import create_ledger, resume_ledger
 from bofl_jax.ledger.merkle import Leaf
-from bofl_jax.ledger.options import LedgerOptions
+from bofl_jax.ledger.options import LedgerOptions, RegistryChange
 
 __all__ = [
     "AuditedRound",
@@ -17,8 +17,10 @@ __all__ = [
     "Ledger",
     "LedgerOptions",
     "Refusal",
+    "RegistryChange",
     "RoundCost",
-    "Submission",
+    "Submissions",
+    "VerdictDiffersError",
     "audit_chain",
     "create_ledger",
     "digest",

@@ -29,9 +29,9 @@ def account(seed: int, role: str, index: int) -> Account:
     return Account(key, private_key(key).public_key.to_canonical_address())
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1 << 15)
 def private_key(key: bytes) -> "PrivateKey":
-    """A private key ready to sign; making one derives the public key, so those in use are kept."""
+    """A private key ready to sign; making one derives the public key, so they are kept."""
     from eth_keys import keys
 
     return keys.PrivateKey(key)

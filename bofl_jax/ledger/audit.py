@@ -1,42 +1,58 @@
 """Replaying a run's chain in a fresh EVM and checking every claim that the ledger's files make.
 
 The audit trusts nothing but this package: it has no keys, and takes from the files only what it has checked. What it
-cannot know is that a whole round is missing from the end: compare its head hash with the one in the run's summary.
+cannot know is that whole rounds are missing from the end: compare its head hash with the one in the run's summary.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from bofl_jax.core.errors import VerificationError
+import numpy as np
+
+from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.ledger import merkle
-from bofl_jax.ledger.base import Applied, Engine, LogEvent, Refusal
-from bofl_jax.ledger.leaves import RoundLeaves, read_leaves, totals
+from bofl_jax.ledger.base import Applied, Follower, Refusal
 
-UPDATES = {"UpdateAccepted", "UpdateRefused", "DigestsPublished"}
-WITHDRAWING = (Refusal.DIGEST_MISMATCH, Refusal.NOT_FINITE)
+if TYPE_CHECKING:
+    from bofl_jax.ledger.genesis import Genesis
+    from bofl_jax.ledger.leaves import RoundLeaves
+    from bofl_jax.ledger.story import ChainRound, Story, Told
+
+SecondEngine = Literal["eels"]
 
 
 @dataclass(frozen=True)
 class AuditedRound:
-    """One round, checked.
+    """One finalised round, checked.
 
     Attributes:
-        round: its number, from 1.
+        round: its number on the chain; aborted rounds have numbers too.
+        version: the number of the global model it led to, from 1.
         root: 32 bytes, the committed root.
         count: contributing clients.
+        refused: updates that were refused.
         model_digest: 32 bytes, of the global model after the round.
         samples: training examples of all contributors.
+        metric: their mean training loss in millionths.
         gas: gas of its transactions.
+        record: its leaves.
+        blocks: the blocks that opened, committed and finalised it.
     """
 
     round: int
+    version: int
     root: bytes
     count: int
+    refused: int
     model_digest: bytes
     samples: int
+    metric: int
     gas: int
+    record: "RoundLeaves"
+    blocks: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -45,219 +61,215 @@ class ChainAudit:
 
     Attributes:
         blocks: number of blocks after genesis.
-        rounds: the rounds in order.
+        rounds: the finalised rounds in order.
+        aborted: numbers of the aborted rounds.
         head_hash: hash of the last block as ``0x...``.
-        final_model_digest: 32 bytes, of the last round's model; empty before the first round.
         config_hash: 32 bytes, SHA-256 of the configuration.
-        clients: registered clients.
+        registry: the clients' addresses, 20 bytes each, in the order of their registration.
+        results: global model version -> 32 bytes, the digest of its results.
+        told: every event of the chain.
+        engines: the EVMs that replayed it.
     """
 
     blocks: int
     rounds: list[AuditedRound]
+    aborted: list[int]
     head_hash: str
-    final_model_digest: bytes
     config_hash: bytes
-    clients: int
+    registry: list[bytes]
+    results: dict[int, bytes]
+    told: "list[Told]"
+    engines: tuple[str, ...]
+
+    @property
+    def final_model_digest(self) -> bytes:
+        """32 bytes, of the last global model; empty before the first one."""
+        return self.rounds[-1].model_digest if self.rounds else b""
+
+    @property
+    def clients(self) -> int:
+        """How many clients are registered."""
+        return len(self.registry)
 
 
-class ChainRound(NamedTuple):
-    """What the chain alone says about a round: its events in order, the digests published in calldata, its gas."""
-
-    opened: LogEvent
-    updates: list[LogEvent]
-    committed: LogEvent
-    finalised: LogEvent
-    published: list[bytes]
-    gas: int
-
-
-def audit_chain(directory: Path) -> ChainAudit:
+def audit_chain(directory: Path, second: SecondEngine | None = None) -> ChainAudit:
     """Check the ledger of a run directory.
 
     Every block: decoding, seal, authority in turn, header rules, re-execution, all roots. The contract: the deployed
-    code is the package's. The rounds: strict order, one configuration, none left open. Every client's leaf: registered,
-    in the round's cohort, under the committed root by its own proof; the first and last of a round also through the
-    contract's own check.
+    code is the package's. The rounds: strict order, one configuration, none left open. Every client's leaf: of an
+    active client of the round's cohort, under the committed root by its own proof; the first and last of a round also
+    through the contract's own check.
+
+    Args:
+        directory: the run directory.
+        second: another EVM that has to come to the same gas, logs and state roots.
 
     Raises:
         VerificationError: naming the first thing that does not hold.
+        BoflError: if the second EVM is not installed.
     """
-    from bofl_jax.ledger.blocklog import read_blocks
     from bofl_jax.ledger.chain import PyEvmEngine
     from bofl_jax.ledger.folder import files_of, read_contract
     from bofl_jax.ledger.genesis import read_genesis
+    from bofl_jax.ledger.leaves import read_leaves
+    from bofl_jax.ledger.story import Story
 
     files = files_of(directory)
     genesis, genesis_hash = read_genesis(files.genesis)
     engine = PyEvmEngine(genesis)
     if engine.head_hash != genesis_hash:
         raise VerificationError("genesis.json does not hold: block 0 has another hash than it says")
-    story = _Story(engine, read_contract(files.contract), genesis.config_hash)
-    for raw in read_blocks(files.blocks):
-        story.follow(engine.import_block(raw))
-    story.end()
+    other = second_engine(second, genesis) if second else None
+    story = Story(engine, read_contract(files.contract), genesis.config_hash)
+    _replay(files.blocks, engine, other, story)
     records = read_leaves(files.leaves)
     if len(records) != len(story.rounds):
-        raise VerificationError(f"leaves.jsonl has {len(records)} rounds, the chain has {len(story.rounds)}")
-    rounds = [story.audit_round(*pair) for pair in zip(story.rounds, records, strict=True)]
-    final = rounds[-1].model_digest if rounds else b""
-    head = "0x" + engine.head_hash.hex()
-    return ChainAudit(engine.height, rounds, head, final, genesis.config_hash, len(story.clients))
+        raise VerificationError(f"leaves.rlp has {len(records)} rounds, the chain has {len(story.rounds)}")
+    hold = _Rounds(engine, story)
+    return ChainAudit(
+        blocks=engine.height,
+        rounds=[hold.audit(*pair) for pair in zip(story.rounds, records, strict=True)],
+        aborted=story.aborted,
+        head_hash="0x" + engine.head_hash.hex(),
+        config_hash=genesis.config_hash,
+        registry=story.clients,
+        results=story.results,
+        told=story.told,
+        engines=("py-evm", second) if second else ("py-evm",),
+    )
 
 
-class _Story:
-    """What happened on the chain, block by block: deployment, registration, then two blocks a round."""
+def second_engine(name: SecondEngine, genesis: "Genesis") -> Follower:
+    """Another EVM on a fresh chain.
 
-    def __init__(self, engine: Engine, address: bytes, config_hash: bytes) -> None:
+    Raises:
+        BoflError: if it is not installed.
+    """
+    try:
+        from bofl_jax.ledger.eels import EelsEngine
+    except ImportError as error:
+        raise BoflError(
+            f"the engine {name} is not installed ({error.name}): pip install 'bofl_jax[audit]' on Python 3.11 or 3.12"
+        ) from None
+    return EelsEngine(genesis)
+
+
+def _replay(log: Path, engine: Follower, other: Follower | None, story: "Story") -> None:
+    from bofl_jax.ledger.blocklog import read_blocks
+
+    for raw in read_blocks(log):
+        block = engine.import_block(raw)
+        if other:
+            _compare(block, other.import_block(raw))
+        story.follow(block)
+    story.end()
+
+
+def _compare(first: Applied, second: Applied) -> None:
+    """Both EVMs agree on every transaction; that they agree on the state root, each has checked against the header."""
+    for index, (ours, theirs) in enumerate(zip(first.outcomes, second.outcomes, strict=True)):
+        if ours != theirs:
+            field = next(name for name in ours._fields if getattr(ours, name) != getattr(theirs, name))
+            raise VerificationError(f"block {first.number}, transaction {index}: the two EVMs differ in {field}")
+
+
+class _Rounds:
+    """Holds the rounds' leaves against what the chain says."""
+
+    def __init__(self, engine: Follower, story: "Story") -> None:
         from bofl_jax.ledger.contract import load_contract
 
-        self._engine, self._address, self._config_hash = engine, address, config_hash
+        self._engine, self._address = engine, story._address
         self._contract = load_contract()
-        self._blocks: list[Applied] = []  # of the round in hand
-        self._events_so_far: list[LogEvent] = []
-        self.clients: list[bytes] = []
-        self.rounds: list[ChainRound] = []
+        joined = b"".join(story.clients)
+        self._addresses = np.frombuffer(joined, np.uint8).reshape(-1, 20)
 
-    def follow(self, block: Applied) -> None:
-        """Take in the next block."""
-        if block.number == 1:
-            self._deployment(block)
-            return
-        events = self._events(block)
-        names = {event.name for event in events}
-        if block.number == 2 and names == {"RoleGranted", "ClientRegistered"}:
-            registered = (event for event in events if event.name == "ClientRegistered")
-            self.clients = [bytes.fromhex(event.args["client"][2:]) for event in registered]
-        elif self._fits(events):
-            self._take_in(block, events)
-        else:
-            raise VerificationError(f"block {block.number} is out of order: it holds {', '.join(names) or 'no event'}")
+    def audit(self, chain: "ChainRound", record: "RoundLeaves") -> AuditedRound:
+        """One round."""
+        from bofl_jax.ledger.story import refused
 
-    def _fits(self, events: list[LogEvent]) -> bool:
-        """May a block with these events follow? A round is opened, its updates are recorded, then it is closed."""
-        names = [event.name for event in events]
-        if names == ["RoundOpened"]:
-            return not self._blocks
-        closing = names in (["RoundCommitted", "RoundFinalised"], ["RoundAborted"])
-        recording = bool(names) and set(names) <= UPDATES and len(self._blocks) == 1
-        return bool(self._blocks) and (closing or recording)
-
-    def _take_in(self, block: Applied, events: list[LogEvent]) -> None:
-        if events[0].name == "RoundOpened" and events[0].args["configHash"] != self._config_hash:
-            raise VerificationError(f"block {block.number} opens a round under another configuration")
-        self._blocks.append(block)
-        self._events_so_far += events
-        if events[-1].name == "RoundFinalised":
-            self.rounds.append(self._finished())
-        if events[-1].name in ("RoundFinalised", "RoundAborted"):
-            self._blocks, self._events_so_far = [], []
-
-    def _finished(self) -> ChainRound:
-        opened, *updates, committed, finalised = self._events_so_far
-        published = [
-            digest
-            for block in self._blocks
-            for outcome in block.outcomes
-            for digest in self._contract.decode_call(outcome.data, "publishDigests")
-        ]
-        gas = sum(outcome.gas for block in self._blocks for outcome in block.outcomes)
-        return ChainRound(opened, updates, committed, finalised, published, gas)
-
-    def end(self) -> None:
-        """No block follows."""
-        if self._engine.height < 2:
-            raise VerificationError(f"the block log ends after block {self._engine.height}, before any round")
-        if self._blocks:
-            raise VerificationError(f"the block log ends inside round {self._events_so_far[0].args['round']}")
-
-    def audit_round(self, chain: ChainRound, record: RoundLeaves) -> AuditedRound:
-        """Hold a round's leaves against what the chain committed to."""
-        number = chain.opened.args["round"]
+        committed, finalised = chain.committed, chain.finalised
+        assert committed and finalised  # by the contract
+        if record.round != chain.number:
+            raise VerificationError(f"leaves.rlp: model {finalised.args['version']} is not of round {record.round}")
         self._audit_cohort(chain, record)
-        self._audit_leaves(chain, record)
+        self._audit_contributors(chain, record)
+        self._audit_leaves(committed.args, record)
         _audit_updates(chain, record)
-        samples = sum(leaf.samples for leaf in record.leaves)
-        digest = chain.finalised.args["modelDigest"]
-        return AuditedRound(number, record.root, len(record.leaves), digest, samples, chain.gas)
+        return AuditedRound(
+            round=chain.number,
+            version=finalised.args["version"],
+            root=record.root,
+            count=len(record.leaves),
+            refused=len(refused(chain)),
+            model_digest=finalised.args["modelDigest"],
+            samples=committed.args["samples"],
+            metric=committed.args["metric"],
+            gas=chain.gas,
+            record=record,
+            blocks=tuple(chain.blocks),
+        )
 
-    def _deployment(self, block: Applied) -> None:
-        from bofl_jax.ledger.contract import deployed_address
-
-        if len(block.outcomes) != 1 or block.outcomes[0].data != self._contract.bytecode:
-            raise VerificationError("block 1 does not deploy the contract that the package ships")
-        if deployed_address(block.outcomes[0].sender, 0) != self._address:
-            raise VerificationError("contract.json names another address than the one block 1 deploys to")
-        if self._engine.code(self._address) != self._contract.deployed_bytecode:
-            raise VerificationError("the code at the contract's address is not the one that the package ships")
-
-    def _events(self, block: Applied) -> list[LogEvent]:
-        for index, outcome in enumerate(block.outcomes):
-            if outcome.to != self._address:
-                raise VerificationError(f"block {block.number}, transaction {index} is not for the contract")
-            if not outcome.success:
-                raise VerificationError(f"block {block.number}, transaction {index} was reverted")
-        logs = [log for outcome in block.outcomes for log in outcome.logs]
-        return [self._contract.decode_log(topics, data) for _, topics, data in logs]
-
-    def _audit_cohort(self, chain: ChainRound, record: RoundLeaves) -> None:
+    def _audit_cohort(self, chain: "ChainRound", record: "RoundLeaves") -> None:
         from bofl_jax.ledger.governed import cohort_digest
 
         number, opened = record.round, chain.opened.args
-        if not all(0 <= client < len(self.clients) for client in record.cohort):
+        if len(record.cohort) and record.cohort.max() >= len(self._addresses):
             raise VerificationError(f"round {number}: the cohort names a client that is not registered")
-        digest = cohort_digest(self.clients, record.cohort)
+        digest = cohort_digest(self._addresses, record.cohort)
         if (digest, len(record.cohort)) != (opened["cohortDigest"], opened["cohortSize"]):
-            raise VerificationError(f"round {number}: the cohort in leaves.jsonl is not the one on the chain")
+            raise VerificationError(f"round {number}: the cohort in leaves.rlp is not the one on the chain")
 
-    def _audit_leaves(self, chain: ChainRound, record: RoundLeaves) -> None:
-        number, committed = record.round, chain.committed.args
-        _audit_contributors(record, self.clients)
-        if (record.root, len(record.leaves)) != (committed["root"], committed["count"]):
-            raise VerificationError(f"round {number}: root or count in leaves.jsonl is not the committed one")
-        if not record.leaves:
+    def _audit_contributors(self, chain: "ChainRound", record: "RoundLeaves") -> None:
+        """Every leaf is of an active client of the cohort, in ascending order, hence once, under that client's address."""
+        number, clients = record.round, record.clients
+        if len(clients) != len(record.leaves) or (np.diff(clients) <= 0).any():
+            raise VerificationError(f"round {number}: the leaves are not one a client, in ascending order")
+        if not np.isin(clients, record.cohort).all():
+            raise VerificationError(f"round {number}: a client outside the cohort contributed")
+        inactive = [c for c in clients if "0x" + self._addresses[c].tobytes().hex() not in chain.active]
+        if inactive:
+            raise VerificationError(f"round {number}: client {inactive[0]} contributed without being active")
+        for row in np.flatnonzero(record.leaves["client"] != self._addresses[clients].view("V20").reshape(-1)):
+            raise VerificationError(f"round {number}: client {clients[row]} has another address on the chain")
+
+    def _audit_leaves(self, committed: dict, record: "RoundLeaves") -> None:
+        from bofl_jax.ledger.leaves import totals
+
+        number, leaves = record.round, record.leaves
+        if (record.root, len(leaves)) != (committed["root"], committed["count"]):
+            raise VerificationError(f"round {number}: root or count in leaves.rlp is not the committed one")
+        if not len(leaves):
             return
-        try:
-            tree = merkle.levels(record.leaves)
-        except ValueError as error:
-            raise VerificationError(f"round {number}: {error}") from error
-        for index, leaf in enumerate(record.leaves):
-            if not merkle.verify(record.root, len(record.leaves), index, leaf, merkle.proof(tree, index)):
+        if (leaves["round"] != number).any() or leaves["tag"].any():
+            raise VerificationError(f"round {number}: a leaf in leaves.rlp is of another round")
+        tree = merkle.levels(leaves)
+        for index in range(len(leaves)):
+            leaf = merkle.leaf_at(leaves, index)
+            if not merkle.verify(record.root, len(leaves), index, leaf, merkle.proof(tree, index)):
                 raise VerificationError(f"round {number}: the proof of client {record.clients[index]} does not hold")
-        if totals(record.leaves) != (committed["samples"], committed["metric"]):
+        if totals(leaves) != (committed["samples"], committed["metric"]):
             raise VerificationError(f"round {number}: the committed samples or metric are not those of the leaves")
-        for index in {0, len(record.leaves) - 1}:
-            self._prove_on_chain(index, record.leaves[index], merkle.proof(tree, index))
+        for index in {0, len(leaves) - 1}:
+            self._prove_on_chain(index, merkle.leaf_at(leaves, index), merkle.proof(tree, index))
 
     def _prove_on_chain(self, index: int, leaf: merkle.Leaf, proof: Sequence[bytes]) -> None:
-        client, *rest = leaf[1:]
-        data = self._contract.encode("verifyInclusion", leaf.round, index, client, *rest, proof)
+        data = self._contract.encode("verifyInclusion", leaf.round, index, *leaf[1:], proof)
         success, output = self._engine.view(self._address, data)
         if not success or not self._contract.decode_output("verifyInclusion", output)[0]:
             raise VerificationError(f"round {leaf.round}: the contract does not accept the proof of leaf {index}")
 
 
-def _audit_contributors(record: RoundLeaves, clients: Sequence[bytes]) -> None:
-    """Every leaf is of a client of the cohort, in ascending order, hence once, and under that client's address."""
-    if list(record.clients) != sorted(set(record.clients)):
-        raise VerificationError(f"round {record.round}: the leaves are not in ascending order of their clients")
-    if not set(record.clients) <= set(record.cohort):
-        raise VerificationError(f"round {record.round}: a client outside the cohort contributed")
-    for client, leaf in zip(record.clients, record.leaves, strict=True):
-        if clients[client] != leaf.client:
-            raise VerificationError(f"round {record.round}: client {client} has another address on the chain")
-
-
-def _audit_updates(chain: ChainRound, record: RoundLeaves) -> None:
+def _audit_updates(chain: "ChainRound", record: "RoundLeaves") -> None:
     """Where updates went on chain themselves, they are those under the root: no more, no fewer, no others."""
-    number, standing = record.round, {}
-    for event in chain.updates:
-        if event.name == "UpdateAccepted":
-            fields = ("updateDigest", "samples", "metric")
-            standing[event.args["client"]] = tuple(event.args[name] for name in fields)
-        elif event.name == "UpdateRefused" and event.args["reason"] in WITHDRAWING:
-            standing.pop(event.args["client"], None)
+    from bofl_jax.ledger.story import refused, standing_updates
+
+    number, leaves = record.round, [merkle.leaf_at(record.leaves, index) for index in range(len(record.leaves))]
     heard = any(event.name == "UpdateAccepted" for event in chain.updates)
-    if heard and standing != {"0x" + leaf.client.hex(): tuple(leaf[2:]) for leaf in record.leaves}:
+    if heard and standing_updates(chain) != {"0x" + leaf.client.hex(): tuple(leaf[2:]) for leaf in leaves}:
         raise VerificationError(f"round {number}: the leaves are not the updates that clients handed in on chain")
-    if chain.published and chain.published != [leaf.update_digest for leaf in record.leaves]:
+    if chain.published and chain.published != [leaf.update_digest for leaf in leaves]:
         raise VerificationError(f"round {number}: the leaves are not the digests that were published on chain")
+    recorded = Counter(e.args["client"] for e in refused(chain) if e.args["reason"] < Refusal.DIGEST_MISMATCH)
+    if chain.reverted - recorded:
+        raise VerificationError(f"round {number}: an update was refused by the contract and is not on record")

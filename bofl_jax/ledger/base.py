@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
+from bofl_jax.core.errors import BoflError
+
 
 class Refusal(IntEnum):
     """Why an update has no influence on the model; the numbers are the contract's."""
@@ -19,27 +23,35 @@ class Refusal(IntEnum):
     NOT_FINITE = 8
 
 
-class Submission(NamedTuple):
-    """What one client hands in at the end of a round.
+class Submissions(NamedTuple):
+    """The M updates that arrive at the server at the end of a round, a row each, with the server's verdicts.
+
+    Of several updates of one client, at most one is accepted, and it stands first.
 
     Attributes:
-        client: index of the client, 0..C-1.
-        digest: 32 bytes, the digest of its update.
-        samples: training examples used.
-        metric: training loss in millionths, >= 0.
-        refusal: any but NONE keeps the update out of the round's tree; it is recorded as refused.
+        client: int[M], index of the sender, 0..C-1.
+        digest: uint8[M, 32], of the update that the client says it sent.
+        received: uint8[M, 32], of what arrived; the same where the channel is honest.
+        samples: int[M], training examples used.
+        metric: int[M], training loss in millionths, >= 0.
+        refusal: uint8[M], `Refusal`; any but NONE keeps the update out of the round's tree, and is recorded.
     """
 
-    client: int
-    digest: bytes
-    samples: int
-    metric: int
-    refusal: Refusal = Refusal.NONE
+    client: np.ndarray
+    digest: np.ndarray
+    received: np.ndarray
+    samples: np.ndarray
+    metric: np.ndarray
+    refusal: np.ndarray
 
     @property
-    def accepted(self) -> bool:
-        """Whether it has influence on the model."""
-        return self.refusal is Refusal.NONE
+    def accepted(self) -> np.ndarray:
+        """bool[M]: which have influence on the model."""
+        return self.refusal == Refusal.NONE
+
+    def take(self, rows: np.ndarray) -> "Submissions":
+        """Some of the rows, in the order given."""
+        return Submissions(*(column[rows] for column in self))
 
 
 class RoundCost(NamedTuple):
@@ -48,20 +60,28 @@ class RoundCost(NamedTuple):
     Attributes:
         gas: gas of the round's transactions.
         bytes: length of those signed transactions.
-        cpu_ms: CPU time of this thread in ms, Merkle tree and disk included, update digests excluded.
+        cpu_ms: CPU time of the ledger in ms, disk included, hashing excluded.
+        hash_ms: CPU time in ms of hashing the round's tree; the updates' own digests are not the ledger's.
         accepted: updates in the round's tree.
         rejected: updates handed in and kept out of it.
+        phases: where ``cpu_ms`` went, phase -> ms.
     """
 
     gas: int
     bytes: int
     cpu_ms: float
+    hash_ms: float
     accepted: int
     rejected: int
+    phases: dict[str, float]
+
+
+class VerdictDiffersError(BoflError):
+    """The chain's word on a round is another than the server's: the round has no influence, the run must stop."""
 
 
 class Ledger(Protocol):
-    """Where a run writes down who contributed what to which model. Rounds count from 1."""
+    """Where a run writes down who contributed what to which model. Rounds count from 1, a finalised model each."""
 
     mode: str
 
@@ -75,12 +95,31 @@ class Ledger(Protocol):
         """Number of blocks after genesis."""
         ...
 
-    def open_round(self, round: int, cohort: Sequence[int]) -> None:
-        """Announce a round and the client indices invited to it, before they train."""
+    def standing(self, round: int) -> np.ndarray:
+        """uint8[C]: why each client may not contribute to a round (`Refusal`; NONE: it may), as the registry says now.
+
+        Changes of the registry that the configuration has in store for this round are made first.
+        """
         ...
 
-    def close_round(self, round: int, submissions: Sequence[Submission], model_digest: bytes) -> RoundCost:
-        """Commit to the accepted updates and to the 32-byte digest of the model that they led to."""
+    def open_round(self, round: int, cohort: np.ndarray) -> None:
+        """Announce a round and the client indices invited to it, before they train.
+
+        Raises:
+            VerdictDiffersError: if the registry changed since `standing` was asked.
+        """
+        ...
+
+    def close_round(self, round: int, submissions: Submissions, model_digest: bytes) -> RoundCost:
+        """Commit to the accepted updates and to the 32-byte digest of the model that they led to.
+
+        Raises:
+            VerdictDiffersError: if the chain's verdict is another than the server's; then the round is aborted.
+        """
+        ...
+
+    def publish_results(self, digest: bytes) -> None:
+        """Put the 32-byte digest of what was measured of the last model on record."""
         ...
 
     def close(self) -> None:
@@ -129,8 +168,13 @@ class Call(NamedTuple):
     gas: int
 
 
-class Engine(Protocol):
-    """An EVM with a chain of blocks. Only this knows which implementation executes the contract."""
+class Follower(Protocol):
+    """An EVM that follows a chain of blocks. Only this knows which implementation executes the contract."""
+
+    @property
+    def chain_id(self) -> int:
+        """The chain that transactions and typed data are signed for."""
+        ...
 
     @property
     def head_hash(self) -> bytes:
@@ -140,10 +184,6 @@ class Engine(Protocol):
     @property
     def height(self) -> int:
         """Number of the last block; genesis is 0."""
-        ...
-
-    def seal_block(self, calls: Sequence[Call], *, strict: bool = True) -> Applied:
-        """Sign, execute and seal. ``strict`` refuses the whole block if a transaction is reverted."""
         ...
 
     def import_block(self, raw: bytes) -> Applied:
@@ -161,6 +201,26 @@ class Engine(Protocol):
     def code(self, address: bytes) -> bytes:
         """The contract code at an address."""
         ...
+
+
+class Engine(Follower, Protocol):
+    """An EVM that also makes blocks."""
+
+    def seal_block(self, calls: Sequence[Call], *, strict: bool = True) -> Applied:
+        """Sign, execute and seal. ``strict`` refuses the whole block if a transaction is reverted.
+
+        Raises:
+            TransactionRevertedError: if ``strict`` and one was reverted; the chain is as before.
+        """
+        ...
+
+
+class TransactionRevertedError(Exception):
+    """A transaction that had to succeed was reverted, and its block dropped; says which and the encoded error."""
+
+    def __init__(self, index: int, output: bytes) -> None:
+        super().__init__(index, output)
+        self.index, self.output = index, output
 
 
 class LogEvent(NamedTuple):

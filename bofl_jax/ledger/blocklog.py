@@ -1,4 +1,4 @@
-"""The block log: an append-only file of blocks, each an RLP record, so that the file delimits itself."""
+"""Append-only files of RLP lists, which delimit themselves: the block log and the leaf file."""
 
 import os
 from collections.abc import Iterator
@@ -10,16 +10,20 @@ LONG_LIST = 0xF7  # an RLP list of 56 bytes or more starts with 0xf7 + the numbe
 FIRST_LIST = 0xC0
 
 
-def append_block(path: Path, raw: bytes) -> None:
-    """Add a block; on return it is on the disk."""
+def append_record(path: Path, raw: bytes) -> None:
+    """Add a record; on return it is on the disk."""
     with path.open("ab") as file:
         file.write(raw)
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_blocks(path: Path) -> Iterator[bytes]:
-    """The blocks of a log, one after the other.
+def read_records(path: Path, name: str) -> Iterator[bytes]:
+    """The records of a file, one after the other.
+
+    Args:
+        path: the file.
+        name: what a record is called in an error.
 
     Raises:
         VerificationError: where the file is missing, or a record does not start as one or ends early.
@@ -30,23 +34,31 @@ def read_blocks(path: Path) -> Iterator[bytes]:
         raise VerificationError(f"{path.name} cannot be read ({error.strerror}): restore it from a copy") from error
     start, number = 0, 1
     while start < len(data):
-        end = start + _record_length(data[start : start + 9], number)
-        if end > len(data):
-            raise VerificationError(f"the block log ends inside block {number}")
-        yield data[start:end]
-        start, number = end, number + 1
+        length = _record_length(data[start : start + 9])
+        if not length:
+            raise VerificationError(f"{path.name}: {name} {number} does not start as an RLP list")
+        if start + length > len(data):
+            raise VerificationError(f"{path.name} ends inside {name} {number}")
+        yield data[start : start + length]
+        start, number = start + length, number + 1
 
 
-def cut_log(path: Path, size: int) -> None:
-    """Cut the log down to its first ``size`` bytes, on the disk."""
+def read_blocks(path: Path) -> Iterator[bytes]:
+    """The blocks of a block log; raises as `read_records` does."""
+    return read_records(path, "block")
+
+
+def cut_file(path: Path, size: int) -> None:
+    """Cut a file down to its first ``size`` bytes, on the disk."""
     with path.open("r+b") as file:
         file.truncate(size)
         os.fsync(file.fileno())
 
 
-def _record_length(head: bytes, number: int) -> int:
+def _record_length(head: bytes) -> int:
+    """How long the record is that starts so; 0 if none does."""
     if head[0] < FIRST_LIST:
-        raise VerificationError(f"block {number} does not start as an RLP list")
+        return 0
     if head[0] <= LONG_LIST:
         return 1 + head[0] - FIRST_LIST
     width = head[0] - LONG_LIST

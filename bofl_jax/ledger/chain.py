@@ -23,19 +23,19 @@ from eth_utils import ValidationError
 
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.ledger.accounts import Account, private_key
-from bofl_jax.ledger.authority import BLOCK_SECONDS, check_body, check_header, check_seal, in_turn, seal
-from bofl_jax.ledger.base import Applied, Call, Outcome
-from bofl_jax.ledger.genesis import CHAIN_ID, GAS_LIMIT, SEAL, TIMESTAMP, Genesis, parse_extra_data
-
-VIEW_GAS = 10**8
-
-
-class TransactionRevertedError(Exception):
-    """A transaction that had to succeed was reverted, and its block dropped; says which and the encoded error."""
-
-    def __init__(self, index: int, output: bytes) -> None:
-        super().__init__(index, output)
-        self.index, self.output = index, output
+from bofl_jax.ledger.authority import check_body, check_header, check_seal, in_turn, seal
+from bofl_jax.ledger.base import Applied, Call, Outcome, TransactionRevertedError
+from bofl_jax.ledger.clock import Clock
+from bofl_jax.ledger.genesis import (
+    BLOCK_SECONDS,
+    CHAIN_ID,
+    GAS_LIMIT,
+    SEAL,
+    TIMESTAMP,
+    VIEW_GAS,
+    Genesis,
+    parse_extra_data,
+)
 
 
 class PyEvmEngine:
@@ -44,13 +44,19 @@ class PyEvmEngine:
     Args:
         genesis: block 0.
         authorities: key pairs of the genesis block's authorities, in any order; none for an audit.
+        clock: charged with the time for signing, execution, tries and sealing.
     """
 
-    def __init__(self, genesis: Genesis, authorities: Iterable[Account] = ()) -> None:
+    def __init__(self, genesis: Genesis, authorities: Iterable[Account] = (), clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
         self._genesis = genesis
         self._authorities = {account.address: account for account in authorities}
         self._chain = _GovernedChain.from_genesis(AtomicDB(), _genesis_params(genesis), {})
         self._head: BlockHeaderAPI = self._chain.get_canonical_head()
+
+    @property
+    def chain_id(self) -> int:
+        return CHAIN_ID
 
     @property
     def head_hash(self) -> bytes:
@@ -70,15 +76,19 @@ class PyEvmEngine:
         extra_data = self._genesis.config_hash + bytes(SEAL)
         header = self._chain.create_header_from_parent(self._head, coinbase=authority.address, extra_data=extra_data)
         vm = self._chain.get_vm(header)
-        transactions = self._sign(calls, vm.state)
-        executed, receipts, computations = vm.apply_all_transactions(transactions, header)
+        with self._clock.phase("signing"):
+            transactions = self._sign(calls, vm.state)
+        with self._clock.phase("execution"):
+            executed, receipts, computations = vm.apply_all_transactions(transactions, header)
         if strict:
             _refuse_reverts(computations)
-        block = vm.set_block_transactions_and_withdrawals(vm.get_block(), executed, transactions, receipts)
-        block = vm.finalize_block(vm.pack_block(block)).block
-        block = block.copy(header=seal(block.header, authority))
-        vm.validate_block(block)
-        return self._append(block, receipts, [computation.output for computation in computations])
+        with self._clock.phase("tries"):
+            block = vm.set_block_transactions_and_withdrawals(vm.get_block(), executed, transactions, receipts)
+            block = vm.finalize_block(vm.pack_block(block)).block
+        with self._clock.phase("sealing"):
+            block = block.copy(header=seal(block.header, authority))
+            vm.validate_block(block)
+            return self._append(block, receipts, [computation.output for computation in computations])
 
     def import_block(self, raw: bytes) -> Applied:
         """Check seal, header and transactions, execute them again, compare every root, and append the block."""
@@ -104,6 +114,12 @@ class PyEvmEngine:
 
     def code(self, address: bytes) -> bytes:
         return self._chain.get_vm(self._head).state.get_code(Address(address))
+
+    def receipts(self, number: int) -> list[bytes]:
+        """The encoded receipts of a block, as they stand in the trie under its header's receipt root."""
+        header = self._chain.get_canonical_block_header_by_number(BlockNumber(number))
+        receipts = self._chain.chaindb.get_receipts(header, _GovernedVM.get_block_class().get_receipt_builder())
+        return [receipt.encode() for receipt in receipts]
 
     def _sign(self, calls: Sequence[Call], state: StateAPI) -> list[SignedTransactionAPI]:
         nonces: dict[bytes, int] = {}

@@ -58,10 +58,21 @@ class Contract:
         entry = self._by_name[function]
         return _hash(entry)[:4] + encode(_types(entry["inputs"]), args)
 
+    def function_of(self, data: bytes) -> str | None:
+        """The name of the function that calldata is for; None if it is none of this contract's."""
+        return self._by_selector.get(data[:4])
+
     def decode_call(self, data: bytes, function: str) -> Sequence[Any]:
         """The last argument of a call to ``function``; nothing if the calldata is of another."""
         entry = self._by_name[function]
         return decode(_types(entry["inputs"]), data[4:])[-1] if data[:4] == _hash(entry)[:4] else ()
+
+    def decode_error(self, output: bytes, name: str) -> tuple[Any, ...]:
+        """The arguments of the error ``name``. Raises ValueError if the revert has another reason."""
+        entry = self._errors.get(output[:4])
+        if entry is None or entry["name"] != name:
+            raise ValueError(f"not {name}, but {self.describe_error(output)}")
+        return decode(_types(entry["inputs"]), output[4:])
 
     def decode_output(self, function: str, output: bytes) -> tuple[Any, ...]:
         """What a call returned."""
@@ -94,6 +105,10 @@ class Contract:
     @cached_property
     def _by_name(self) -> dict[str, dict[str, Any]]:
         return {entry["name"]: entry for entry in self.artefact["abi"] if entry["type"] == "function"}
+
+    @cached_property
+    def _by_selector(self) -> dict[bytes, str]:
+        return {_hash(entry)[:4]: name for name, entry in self._by_name.items()}
 
     @cached_property
     def _events(self) -> dict[bytes, dict[str, Any]]:

@@ -32,7 +32,7 @@ def digest(layout_text: str, data: bytes | memoryview) -> bytes:
     return _digest_row(_header(layout_text, len(data)), np.frombuffer(data, np.uint8))
 
 
-def digest_rows(layout_text: str, rows: np.ndarray) -> list[bytes]:
+def digest_rows(layout_text: str, rows: np.ndarray) -> np.ndarray:
     """The digests of C updates of one layout.
 
     Args:
@@ -40,10 +40,10 @@ def digest_rows(layout_text: str, rows: np.ndarray) -> list[bytes]:
         rows: uint8[C, bytes], a row an update.
 
     Returns:
-        C digests of 32 bytes.
+        uint8[C, 32], a digest a row.
     """
     header = _header(layout_text, rows.shape[1])
-    return [_digest_row(header, row) for row in rows]
+    return np.frombuffer(b"".join(_digest_row(header, row) for row in rows), np.uint8).reshape(len(rows), 32)
 
 
 def _header(layout_text: str, length: int) -> bytes:

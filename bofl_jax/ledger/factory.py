@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.ledger.base import Applied, Call, Engine, Ledger
+from bofl_jax.ledger.base import Call, Engine, Ledger
+from bofl_jax.ledger.clock import Clock
 from bofl_jax.ledger.off import OffLedger
 from bofl_jax.ledger.options import LedgerOptions
+from bofl_jax.ledger.registry import at_start
 
 if TYPE_CHECKING:
     from bofl_jax.ledger.folder import Files, Network
 
 SETUP_BLOCKS = 2
 BATCH = 200
-DEPLOY_GAS = 5_000_000
+DEPLOY_GAS = 6_000_000
 
 
 def create_ledger(options: LedgerOptions, directory: Path, clients: int, seed: int, config_hash: bytes) -> Ledger:
@@ -30,7 +32,7 @@ def create_ledger(options: LedgerOptions, directory: Path, clients: int, seed: i
         BoflError: if there is a ledger already, or the contract refuses a call.
     """
     if options.mode == "off":
-        return OffLedger()
+        return OffLedger(options, clients)
     from bofl_jax.ledger import folder
     from bofl_jax.ledger.chain import PyEvmEngine
     from bofl_jax.ledger.genesis import write_genesis
@@ -39,15 +41,17 @@ def create_ledger(options: LedgerOptions, directory: Path, clients: int, seed: i
     _check_config_hash(config_hash)
     if clients < 1:
         raise BoflError("a ledger needs at least one client to register")
+    registered = at_start(options, clients)
     files = folder.files_of(directory)
     _make_room(files)
-    network = folder.network(seed, options.authorities, clients)
+    network, clock = folder.network(seed, options.authorities, clients), Clock()
     genesis = network.genesis(config_hash)
-    engine = PyEvmEngine(genesis, network.authorities)
+    engine = PyEvmEngine(genesis, network.authorities, clock)
     write_genesis(files.genesis, genesis, engine.head_hash)
-    address = _set_up(engine, network, files)
+    address = _set_up(engine, network, files, registered)
     folder.write_contract(files.contract, address)
-    return GovernedLedger(options, engine, network, address, config_hash, directory)
+    clock.reset()
+    return GovernedLedger(options, engine, network, address, config_hash, directory, clock)
 
 
 def resume_ledger(
@@ -56,27 +60,27 @@ def resume_ledger(
     """The ledger of an interrupted run after ``rounds`` finalised rounds, ready for the next one.
 
     The chain is replayed up to there with all checks; blocks and leaves behind it, which a crash may have left without
-    the checkpoint knowing them, are cut off the files.
+    the checkpoint knowing them, are cut off the files. Rounds that were aborted after it stay.
 
     Raises:
         BoflError: if a file is missing or damaged, or belongs to another configuration.
     """
     if options.mode == "off":
-        return OffLedger()
+        return OffLedger(options, clients)
     from bofl_jax.ledger import folder
     from bofl_jax.ledger.governed import GovernedLedger
 
     _check_config_hash(config_hash)
-    files = folder.files_of(directory)
+    files, clock = folder.files_of(directory), Clock()
     network = folder.network(seed, options.authorities, clients)
     try:
         address = folder.read_contract(files.contract)
-        engine, size = _replay(files, network, config_hash, rounds)
-        _check_progress(engine, address, clients, rounds)
-        _cut(files, size, rounds)
+        engine = _replay(files, network, config_hash, rounds, clock)
+        _check_progress(engine, address, options, clients, rounds)
     except VerificationError as error:
         raise BoflError(f"the ledger cannot be resumed: {error}") from error
-    return GovernedLedger(options, engine, network, address, config_hash, directory, rounds=rounds)
+    clock.reset()
+    return GovernedLedger(options, engine, network, address, config_hash, directory, clock, rounds=rounds)
 
 
 def _check_config_hash(config_hash: bytes) -> None:
@@ -92,18 +96,18 @@ def _make_room(files: "Files") -> None:
     files.leaves.touch()
 
 
-def _set_up(engine: Engine, network: "Network", files: "Files") -> bytes:
-    """Deploy, hand out the roles and register; returns the contract's address."""
-    from bofl_jax.ledger.blocklog import append_block
+def _set_up(engine: Engine, network: "Network", files: "Files", registered: int) -> bytes:
+    """Deploy, hand out the roles and register the first clients; returns the contract's address."""
+    from bofl_jax.ledger.blocklog import append_record
     from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, deployed_address, load_contract
     from bofl_jax.ledger.governed import seal_steps
     from bofl_jax.ledger.modes import BATCH_GAS, Step
 
     admin = network.admin
     deployment = engine.seal_block([Call(admin.key, b"", load_contract().bytecode, DEPLOY_GAS)])
-    append_block(files.blocks, deployment.raw)
+    append_record(files.blocks, deployment.raw)
     address = deployed_address(admin.address, 0)
-    batches = [network.addresses[start : start + BATCH] for start in range(0, len(network.clients), BATCH)]
+    batches = [network.addresses[start : min(start + BATCH, registered)] for start in range(0, registered, BATCH)]
     roles = ((network.aggregator, AGGREGATOR), (network.auditor, AUDITOR))
     grants = [Step(admin, "grantRole", (account.address, role)) for account, role in roles]
     registrations = [Step(admin, "registerClients", (batch,), BATCH_GAS) for batch in batches]
@@ -111,59 +115,75 @@ def _set_up(engine: Engine, network: "Network", files: "Files") -> bytes:
     return address
 
 
-def _replay(files: "Files", network: "Network", config_hash: bytes, rounds: int) -> tuple[Engine, int]:
-    """Import the log up to the block that finalised ``rounds``; returns the engine and how many bytes that takes."""
-    from bofl_jax.ledger.blocklog import read_blocks
+def _replay(files: "Files", network: "Network", config_hash: bytes, rounds: int, clock: Clock) -> Engine:
+    """A chain with the log up to the end of round ``rounds``, and the files cut down to that."""
+    from bofl_jax.ledger.blocklog import cut_file
     from bofl_jax.ledger.chain import PyEvmEngine
     from bofl_jax.ledger.genesis import read_genesis
+    from bofl_jax.ledger.leaves import keep_leaves
 
     expected = network.genesis(config_hash)
     genesis, block_hash = read_genesis(files.genesis)
-    engine = PyEvmEngine(expected, network.authorities)
+    engine = PyEvmEngine(expected, network.authorities, clock)
     if genesis != expected or block_hash != engine.head_hash:
         raise VerificationError("genesis.json belongs to another configuration, seed or number of authorities")
-    size = 0
-    for raw in read_blocks(files.blocks):
-        block = engine.import_block(raw)
-        size += len(raw)
-        if _finalised(block) == rounds and engine.height >= SETUP_BLOCKS:
-            return engine, size
-    raise VerificationError(
-        f"blocks.rlp ends at block {engine.height}, before round {rounds} is finalised: restore it from a copy"
-    )
-
-
-def _finalised(block: Applied) -> int | None:
-    """The version of the global model that stands after a block; None while a round is under way."""
-    from bofl_jax.ledger.contract import load_contract
-
-    contract = load_contract()
-    events = [contract.decode_log(topics, data) for outcome in block.outcomes for _, topics, data in outcome.logs]
-    if any(event.name == "ClientRegistered" for event in events):
-        return 0
-    return next((event.args["version"] for event in events if event.name == "RoundFinalised"), None)
-
-
-def _check_progress(engine: Engine, address: bytes, clients: int, rounds: int) -> None:
-    for function, expected in (("latestVersion", rounds), ("activeClients", clients)):
-        found = _read_number(engine, address, function)
-        if found != expected:
-            raise VerificationError(f"the contract says {function} is {found}, the run says {expected}")
-
-
-def _read_number(engine: Engine, address: bytes, function: str) -> int:
-    from bofl_jax.ledger.contract import load_contract
-
-    contract = load_contract()
-    success, output = engine.view(address, contract.encode(function))
-    if not success or not output:
-        raise VerificationError("there is no contract at the address in contract.json")
-    return contract.decode_output(function, output)[0]
-
-
-def _cut(files: "Files", size: int, rounds: int) -> None:
-    from bofl_jax.ledger.blocklog import cut_log
-    from bofl_jax.ledger.leaves import keep_leaves
-
+    kept = _blocks_to_keep(files.blocks, rounds)
+    for raw in kept:
+        engine.import_block(raw)
     keep_leaves(files.leaves, rounds)
-    cut_log(files.blocks, size)
+    cut_file(files.blocks, sum(map(len, kept)))
+    return engine
+
+
+def _blocks_to_keep(path: Path, rounds: int) -> list[bytes]:
+    """The blocks up to the one that finalised round ``rounds``, and those that end in an aborted round after it.
+
+    What a crash left behind them need not be whole.
+    """
+    from bofl_jax.ledger.blocklog import read_blocks
+
+    blocks: list[bytes] = []
+    kept = finalised = 0
+    try:
+        for raw in read_blocks(path):
+            blocks.append(raw)
+            called = _functions_called(raw)
+            finalised += "finaliseRound" in called
+            if finalised > rounds:
+                break
+            at_end = not called.isdisjoint({"finaliseRound", "abortRound"}) or len(blocks) == SETUP_BLOCKS
+            if finalised == rounds and at_end:
+                kept = len(blocks)
+    except VerificationError:
+        if not kept:
+            raise
+    if not kept:
+        raise VerificationError(
+            f"{path.name} ends at block {len(blocks)}, before round {rounds} is finalised: restore it from a copy"
+        )
+    return blocks[:kept]
+
+
+def _functions_called(raw: bytes) -> set[str]:
+    """The contract's functions that a block calls."""
+    import rlp
+
+    from bofl_jax.ledger.contract import load_contract
+
+    try:
+        names = {load_contract().function_of(transaction[5]) for transaction in rlp.decode(raw)[1]}
+    except (rlp.DecodingError, IndexError, TypeError) as error:
+        raise VerificationError(f"the block log holds something that is no block ({error})") from error
+    return {name for name in names if name}
+
+
+def _check_progress(engine: Engine, address: bytes, options: LedgerOptions, clients: int, rounds: int) -> None:
+    from bofl_jax.ledger.governed import read_contract
+
+    version, registered = (read_contract(engine, address, name) for name in ("latestVersion", "registeredClients"))
+    if version != rounds:
+        raise VerificationError(f"the contract says latestVersion is {version}, the run says {rounds}")
+    joined = sum(change.action == "register" and change.round <= rounds for change in options.changes)
+    expected = at_start(options, clients) + joined
+    if not expected <= registered <= clients:
+        raise VerificationError(f"the contract says registeredClients is {registered}, the run says {expected}")

@@ -1,8 +1,12 @@
 """Where a run keeps its ledger: the files under ``RUN_DIR/ledger/``, and who is who on a simulated network."""
 
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.ledger.accounts import Account, account
@@ -22,10 +26,11 @@ class Files(NamedTuple):
 def files_of(directory: Path) -> Files:
     """The ledger's files in a run directory."""
     folder = directory / "ledger"
-    return Files(folder / "genesis.json", folder / "contract.json", folder / "blocks.rlp", folder / "leaves.jsonl")
+    return Files(folder / "genesis.json", folder / "contract.json", folder / "blocks.rlp", folder / "leaves.rlp")
 
 
-class Network(NamedTuple):
+@dataclass(frozen=True)
+class Network:
     """The accounts of a run.
 
     Attributes:
@@ -42,10 +47,15 @@ class Network(NamedTuple):
     auditor: Account
     clients: tuple[Account, ...]
 
-    @property
+    @cached_property
     def addresses(self) -> list[bytes]:
         """The clients' addresses, 20 bytes each."""
         return [client.address for client in self.clients]
+
+    @cached_property
+    def address_rows(self) -> np.ndarray:
+        """uint8[C, 20]: the same as rows."""
+        return np.frombuffer(b"".join(self.addresses), np.uint8).reshape(-1, 20)
 
     def genesis(self, config_hash: bytes) -> Genesis:
         """Block 0 of this network for one configuration."""

@@ -1,38 +1,56 @@
 """A ledger on a chain: every round opened, its updates recorded in the chosen mode, committed and finalised."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from math import ceil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from eth_abi.exceptions import EncodingError
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.ledger import merkle
-from bofl_jax.ledger.base import Applied, Call, Engine, Outcome, Refusal, RoundCost, Submission
-from bofl_jax.ledger.blocklog import append_block
-from bofl_jax.ledger.chain import TransactionRevertedError
+from bofl_jax.ledger.base import (
+    Applied,
+    Call,
+    Engine,
+    Outcome,
+    Refusal,
+    RoundCost,
+    Submissions,
+    TransactionRevertedError,
+    VerdictDiffersError,
+)
+from bofl_jax.ledger.blocklog import append_record
+from bofl_jax.ledger.clock import Clock
 from bofl_jax.ledger.contract import load_contract
 from bofl_jax.ledger.folder import Network, files_of
 from bofl_jax.ledger.leaves import RoundLeaves, append_leaves, totals
-from bofl_jax.ledger.modes import BATCH_GAS, MODES, Sent, Step, bit_map, heard, refusals
+from bofl_jax.ledger.modes import BATCH_GAS, MODES, Place, Step, bit_map, expected, refusals
 from bofl_jax.ledger.options import LedgerOptions
+from bofl_jax.ledger.registry import AFTER, BY_STATE, FUNCTION, due
 
-U32, I64 = 1 << 32, 1 << 63
+U32 = 1 << 32
+VIEW_BATCH = 1000
+
+
+class ContractRefusedError(BoflError):
+    """The contract refused a call; the message has its reason."""
 
 
 class GovernedLedger:
     """The ledger of a run whose contract is deployed and whose clients are registered.
 
     Args:
-        options: mode and quorum.
+        options: mode, quorum, and what happens to the registry.
         engine: the chain, able to seal.
         network: who is who.
         address: 20 bytes, where the contract stands.
         config_hash: 32 bytes that every round is opened with.
         directory: the run directory.
+        clock: what the engine charges its time to.
         rounds: how many rounds are finalised.
     """
 
@@ -44,16 +62,19 @@ class GovernedLedger:
         address: bytes,
         config_hash: bytes,
         directory: Path,
+        clock: Clock,
         *,
         rounds: int = 0,
     ) -> None:
         self.mode: str = options.mode
-        self._share = options.quorum
-        self._engine, self._network, self._address, self._config_hash = engine, network, address, config_hash
-        self._files = files_of(directory)
-        self._round, self._cohort = rounds, tuple[int, ...]()
+        self.network, self.rounds = network, rounds
+        self._options, self._engine, self._address, self._config_hash = options, engine, address, config_hash
+        self._files, self._clock = files_of(directory), clock
+        self._contract = load_contract()
+        self._round, self._cohort = 0, np.zeros(0, np.int64)  # the round in hand; 0: none
+        self._registry, self._standing = -1, np.zeros(0, np.uint8)
         self._outcomes: list[Outcome] = []
-        self._cpu_ms = 0.0
+        self._latest = self.read("latestRound")
 
     @property
     def head_hash(self) -> str:
@@ -65,123 +86,183 @@ class GovernedLedger:
         """Number of blocks in the log."""
         return self._engine.height
 
-    def open_round(self, round: int, cohort: Sequence[int]) -> None:
+    def standing(self, round: int) -> np.ndarray:
+        """uint8[C]: who may contribute, read from the contract; it is read anew only after the registry changed."""
+        with self._clock.phase("registry"):
+            current = self._read_standing()
+            for change in due(self._options, round):
+                if current[change.client] != AFTER[change.action]:  # a resumed run finds its changes made
+                    self._change(change.action, change.client)
+                    current = self._read_standing()
+            return current
+
+    def open_round(self, round: int, cohort: np.ndarray) -> None:
         """Put the round, the configuration's hash, the cohort's digest and the quorum on the chain.
 
         Raises:
             BoflError: if the contract refuses, or the cohort names a client twice or one that does not exist.
         """
-        with self._timed():
-            cohort = tuple(int(client) for client in cohort)
-            self._check_cohort(cohort)
-            digest = cohort_digest(self._network.addresses, cohort)
+        with self._clock.phase("records"):
+            cohort = np.asarray(cohort, np.int64)
+            self._check_opening(round, cohort)
+            number = self._latest + 1
+            digest = cohort_digest(self.network.address_rows, cohort)
             members = bit_map(cohort) if MODES[self.mode].listed else []
-            args = (round, self._config_hash, digest, len(cohort), _quorum(self._share, len(cohort)), members)
-            self._seal(f"opening round {round}", [Step(self._network.aggregator, "openRound", args, BATCH_GAS)])
-            self._round, self._cohort = round, cohort
+            quorum = _quorum(self._options.quorum, len(cohort))
+            args = (number, self._registry, self._config_hash, digest, len(cohort), quorum, members)
+            self.transact(f"opening round {round}", [Step(self.network.aggregator, "openRound", args, BATCH_GAS)])
+            self._round, self._cohort, self._latest = number, cohort, number
 
-    def close_round(self, round: int, submissions: Sequence[Submission], model_digest: bytes) -> RoundCost:
+    def close_round(self, round: int, submissions: Submissions, model_digest: bytes) -> RoundCost:
         """Record the updates, commit to the accepted ones by ascending client index, and finalise the round.
 
         Raises:
-            BoflError: if the contract refuses, or its verdict on an update differs (then the round is aborted on
-                chain), or a submission is from outside the cohort, a duplicate or malformed.
+            VerdictDiffersError: if the contract refuses, or its verdict on an update is another; the round is aborted.
+            BoflError: if a submission is malformed, or accepted from outside the cohort or twice.
         """
-        if len(model_digest) != 32:
-            raise BoflError(f"the model digest of round {round} has {len(model_digest)} bytes instead of 32")
-        with self._timed():
-            self._check_senders(round, submissions)
-            sent = [Sent(one, self._leaf(round, one)) for one in sorted(submissions, key=lambda one: one.client)]
-            self._record(round, sent)
-            accepted = [one for one in sent if one.submission.accepted]
-            leaves = tuple(one.leaf for one in accepted)
-            root = merkle.root(leaves)
-            commitment = Step(self._network.aggregator, "commitRound", (round, root, len(leaves), *totals(leaves)))
-            finalisation = Step(self._network.auditor, "finaliseRound", (round, model_digest))
-            self._seal(f"closing round {round}", [commitment, finalisation])
-            clients = tuple(one.submission.client for one in accepted)
-            append_leaves(self._files.leaves, RoundLeaves(round, root, self._cohort, clients, leaves))
-        return self._cost(len(accepted), len(sent) - len(accepted))
+        with self._clock.phase("records"):
+            self._check_closing(round, submissions, model_digest)
+            sent = submissions.take(np.argsort(submissions.client, kind="stable"))
+            accepted = sent.take(np.flatnonzero(sent.accepted))
+            addresses = self.network.address_rows[accepted.client]
+            leaves = merkle.rows(self._round, addresses, accepted.digest, accepted.samples, accepted.metric)
+            with self._clock.phase("hashing"):
+                root = merkle.root(leaves)
+            record = RoundLeaves(self._round, root, self._cohort, accepted.client, leaves)
+            with self._aborting(round):
+                self._record(round, sent)
+                self._close(round, record, model_digest)
+            append_leaves(self._files.leaves, record)
+            self.rounds, self._round = round, 0
+        return self._cost(len(accepted.client), len(sent.client) - len(accepted.client))
+
+    def abort_round(self, round: int) -> None:
+        """Give up the round in hand on chain."""
+        self.transact(f"aborting round {round}", [Step(self.network.auditor, "abortRound", (self._round,))])
+        self._round = 0
+        self._outcomes.clear()
+        self._clock.reset()
+
+    def publish_results(self, digest: bytes) -> None:
+        """Put the digest of the results on chain, beside the last global model."""
+        self.transact("publishing the results", [Step(self.network.auditor, "publishResults", (self.rounds, digest))])
 
     def close(self) -> None:
         """Nothing to release: every block is on the disk as soon as it is sealed."""
 
-    def _record(self, round: int, sent: Sequence[Sent]) -> None:
-        """Bring the updates on chain as the mode says, and hold the contract's verdicts against the server's."""
-        mode = MODES[self.mode]
-        steps = [
-            *mode.record(self._network, self._address, round, sent),
-            *refusals(self._network, round, sent),
-        ]
-        if not steps:
-            return
-        verdicts = heard(self._seal(f"recording the updates of round {round}", steps))
-        for submission, leaf in sent:
-            expected = submission.refusal
-            found = verdicts.get("0x" + leaf.client.hex(), Refusal.NONE if not mode.listed else None)
-            if found is not expected:
-                self._abort(round, f"client {submission.client}: {_name(found)}, not {_name(expected)}")
+    def transact(self, what: str, steps: Sequence[Step], *, strict: bool = True) -> Applied:
+        """One block of contract calls, sealed and on the disk; ``strict`` refuses all of them if one is reverted.
 
-    def _abort(self, round: int, reason: str) -> None:
-        self._seal(f"aborting round {round}", [Step(self._network.auditor, "abortRound", (round,))])
-        raise BoflError(f"round {round} was aborted on chain, whose verdict differs from the server's on {reason}")
-
-    def _seal(self, what: str, steps: Sequence[Step]) -> Applied:
-        applied = seal_steps(self._engine, self._files.blocks, self._address, what, steps)
+        Raises:
+            BoflError: with the contract's reason; then nothing has happened.
+        """
+        applied = seal_steps(self._engine, self._files.blocks, self._address, what, steps, strict=strict)
         self._outcomes += applied.outcomes
         return applied
 
-    def _check_cohort(self, cohort: Sequence[int]) -> None:
-        known = len(self._network.clients)
-        strangers = [client for client in cohort if not 0 <= client < known]
-        if strangers:
-            raise BoflError(f"the cohort names client {strangers[0]}, but clients are 0..{known - 1}")
-        if len(set(cohort)) != len(cohort):
-            raise BoflError("the cohort names a client twice: draw it without replacement")
+    def read(self, function: str, *args: Any) -> Any:
+        """The one value that a view of the contract returns."""
+        return read_contract(self._engine, self._address, function, *args)
 
-    def _check_senders(self, round: int, submissions: Sequence[Submission]) -> None:
-        if round != self._round:
-            raise BoflError(f"round {round} was not opened: the last one opened is round {self._round}")
-        senders = [submission.client for submission in submissions]
-        if len(set(senders)) != len(senders):
-            raise BoflError(f"a client handed in two updates for round {round}: keep one a client")
-        strangers = sorted(set(senders) - set(self._cohort))
-        if strangers:
-            raise BoflError(f"client {strangers[0]} handed in an update for round {round} without being in its cohort")
+    def _read_standing(self) -> np.ndarray:
+        version = self.read("registryVersion")
+        if version != self._registry:
+            addresses = self.network.addresses
+            batches = (addresses[start : start + VIEW_BATCH] for start in range(0, len(addresses), VIEW_BATCH))
+            states = [state for batch in batches for state in self.read("clientStates", batch)]
+            self._registry, self._standing = version, BY_STATE[states]
+        return self._standing
 
-    def _leaf(self, round: int, submission: Submission) -> merkle.Leaf:
-        client, digest, samples, metric, _ = submission
-        if len(digest) != 32 or not 0 <= samples < U32 or not 0 <= metric < I64:
-            raise BoflError(
-                f"client {client}'s update in round {round} cannot be recorded: it needs a 32-byte digest, "
-                f"samples in 0..2^32-1 and a metric in 0..2^63-1, not {len(digest)} bytes, {samples} and {metric}"
+    def _change(self, action: str, client: int) -> None:
+        address = self.network.clients[client].address
+        subject = [address] if action == "register" else address
+        step = Step(self.network.admin, FUNCTION[action], (subject,))
+        self.transact(f"changing the entry of client {client} ({action})", [step])
+
+    def _record(self, round: int, sent: Submissions) -> None:
+        """Bring the updates on chain as the mode says, and hold the contract's verdicts against the server's."""
+        mode = MODES[self.mode]
+        place = Place(self.network, self._engine.chain_id, self._address, self._round)
+        with self._clock.phase("signing"):
+            recording = list(mode.record(place, sent))
+        steps = [*recording, *refusals(self.mode, place, sent)]
+        if not steps:
+            return
+        applied = self.transact(f"recording the updates of round {round}", steps, strict=self.mode != "per-client")
+        for outcome, step in zip(applied.outcomes, steps, strict=True):
+            if not outcome.success and step.function != "submitUpdate":
+                raise ContractRefusedError(f"{step.function}: {self._contract.describe_error(outcome.output)}")
+        heard = np.array(list(mode.heard(applied.outcomes[: len(recording)])), np.uint8)
+        for row in np.flatnonzero(heard != expected(sent)[: len(heard)]):
+            raise ContractRefusedError(
+                f"client {sent.client[row]} is {_name(heard[row])} by the contract, "
+                f"and {_name(expected(sent)[row])} by the server"
             )
-        return merkle.Leaf(round, self._network.clients[client].address, digest, int(samples), int(metric))
 
-    def _cost(self, accepted: int, rejected: int) -> RoundCost:
-        outcomes, cpu_ms = self._outcomes, self._cpu_ms
-        self._outcomes, self._cpu_ms = [], 0.0
-        return RoundCost(sum(o.gas for o in outcomes), sum(o.size for o in outcomes), cpu_ms, accepted, rejected)
+    def _close(self, round: int, record: RoundLeaves, model_digest: bytes) -> None:
+        committed = (record.round, record.root, len(record.leaves), *totals(record.leaves))
+        commitment = Step(self.network.aggregator, "commitRound", committed)
+        finalisation = Step(self.network.auditor, "finaliseRound", (record.round, model_digest))
+        self.transact(f"closing round {round}", [commitment, finalisation])
 
     @contextmanager
-    def _timed(self) -> Iterator[None]:
-        start = time.thread_time()
+    def _aborting(self, round: int) -> Iterator[None]:
+        """Where the contract refuses what is done inside, the round is aborted on chain."""
         try:
             yield
-        finally:
-            self._cpu_ms += 1000 * (time.thread_time() - start)
+        except ContractRefusedError as error:
+            self.abort_round(round)
+            raise VerdictDiffersError(f"round {round} was aborted on chain: {error}") from error
+
+    def _check_opening(self, round: int, cohort: np.ndarray) -> None:
+        if round != self.rounds + 1 or self._round:
+            raise BoflError(f"round {round} cannot be opened: the next one to be finalised is {self.rounds + 1}")
+        known = len(self.network.clients)
+        strangers = cohort[(cohort < 0) | (cohort >= known)]
+        if len(strangers):
+            raise BoflError(f"the cohort names client {strangers[0]}, but clients are 0..{known - 1}")
+        if len(np.unique(cohort)) != len(cohort):
+            raise BoflError("the cohort names a client twice: draw it without replacement")
+        if not len(cohort):
+            raise BoflError(f"round {round}: no client may contribute; readmit or register some (ledger.changes)")
+
+    def _check_closing(self, round: int, sent: Submissions, model_digest: bytes) -> None:
+        if not self._round or round != self.rounds + 1:
+            raise BoflError(f"round {round} was not opened")
+        if len(model_digest) != 32:
+            raise BoflError(f"the model digest of round {round} has {len(model_digest)} bytes instead of 32")
+        shapes = sent.digest.shape == sent.received.shape == (len(sent.client), 32)
+        numbers = ((sent.samples >= 0) & (sent.samples < U32) & (sent.metric >= 0)).all()
+        if not (shapes and numbers):
+            raise BoflError(f"round {round}: updates need 32-byte digests, samples in 0..2^32-1 and a metric >= 0")
+        accepted = sent.client[sent.accepted]
+        if len(np.unique(accepted)) != len(accepted):
+            raise BoflError(f"round {round}: two updates of one client were accepted; the second is a duplicate")
+        strangers = accepted[~np.isin(accepted, self._cohort)]
+        if len(strangers):
+            raise BoflError(f"round {round}: an update of client {strangers[0]} was accepted, which was not invited")
+
+    def _cost(self, accepted: int, rejected: int) -> RoundCost:
+        outcomes, self._outcomes = self._outcomes, []
+        phases = self._clock.reset()
+        hash_ms = phases.pop("hashing", 0.0)
+        gas, size = sum(o.gas for o in outcomes), sum(o.size for o in outcomes)
+        return RoundCost(gas, size, sum(phases.values()), hash_ms, accepted, rejected, phases)
 
 
-def cohort_digest(clients: Sequence[bytes], cohort: Sequence[int]) -> bytes:
-    """32 bytes: SHA-256 over the cohort's addresses, in its order."""
-    return sha256(b"".join(clients[client] for client in cohort)).digest()
+def cohort_digest(addresses: np.ndarray, cohort: np.ndarray) -> bytes:
+    """32 bytes: SHA-256 over the cohort's addresses (rows of uint8[C, 20]), in its order."""
+    return sha256(addresses[cohort].tobytes()).digest()
 
 
-def seal_steps(engine: Engine, log: Path, address: bytes, what: str, steps: Sequence[Step]) -> Applied:
+def seal_steps(
+    engine: Engine, log: Path, address: bytes, what: str, steps: Sequence[Step], *, strict: bool = True
+) -> Applied:
     """One block of contract calls, sealed and on the disk.
 
     Raises:
-        BoflError: with the contract's reason, if it refuses one, or if a value does not fit; then nothing has happened.
+        ContractRefusedError: with the contract's reason, if it refuses one; then nothing has happened.
+        BoflError: if a value does not fit.
     """
     contract = load_contract()
     try:
@@ -189,12 +270,25 @@ def seal_steps(engine: Engine, log: Path, address: bytes, what: str, steps: Sequ
     except EncodingError as error:
         raise BoflError(f"the contract cannot be called while {what}: {error}") from error
     try:
-        applied = engine.seal_block(calls)
+        applied = engine.seal_block(calls, strict=strict)
     except TransactionRevertedError as error:
         reason = contract.describe_error(error.output)
-        raise BoflError(f"the contract refused {steps[error.index].function} while {what}: {reason}") from error
-    append_block(log, applied.raw)
+        raise ContractRefusedError(f"the contract refused {steps[error.index].function} while {what}: {reason}") from error
+    append_record(log, applied.raw)
     return applied
+
+
+def read_contract(engine: Any, address: bytes, function: str, *args: Any) -> Any:
+    """The one value that a view returns.
+
+    Raises:
+        BoflError: if there is no such contract.
+    """
+    contract = load_contract()
+    success, output = engine.view(address, contract.encode(function, *args))
+    if not success or not output:
+        raise BoflError(f"there is no contract at 0x{address.hex()}, or it refuses {function}")
+    return contract.decode_output(function, output)[0]
 
 
 def _quorum(share: float, size: int) -> int:
@@ -202,7 +296,6 @@ def _quorum(share: float, size: int) -> int:
     return ceil(round(share * size, 9))
 
 
-def _name(verdict: Refusal | None) -> str:
-    if verdict is None:
-        return "not heard of"
-    return "accepted" if verdict is Refusal.NONE else f"refused ({verdict.name.lower().replace('_', ' ')})"
+def _name(verdict: int) -> str:
+    reason = Refusal(verdict)
+    return "accepted" if reason is Refusal.NONE else f"refused ({reason.name.lower().replace('_', ' ')})"

@@ -7,6 +7,8 @@ big-endian. The tree is complete: the padding leaf, which fills it up to the nex
 of 32 zero bytes. Nobody knows a leaf that hashes to zero, and the contract refuses an index beyond the real count, so
 padding proves nothing. A proof has exactly ceil(log2(count)) words, which together with the two prefixes keeps inner
 nodes from passing for leaves.
+
+Many leaves are an array of ``ROW``, whose 69 bytes a leaf are the very message that is hashed.
 """
 
 import struct
@@ -14,7 +16,19 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+import numpy as np
+
 PADDING = bytes(32)
+ROW = np.dtype(
+    [
+        ("tag", "u1"),
+        ("round", ">u4"),
+        ("client", "V20"),
+        ("update_digest", "V32"),
+        ("samples", ">u4"),
+        ("metric", ">i8"),
+    ]
+)
 _LEAF = struct.Struct(">BI20s32sIq")
 
 
@@ -36,16 +50,31 @@ class Leaf(NamedTuple):
     metric: int
 
 
+def rows(round: int, clients: np.ndarray, digests: np.ndarray, samples: np.ndarray, metric: np.ndarray) -> np.ndarray:
+    """``ROW[n]``: the leaves of n updates.
+
+    Args:
+        round: number of the round.
+        clients: uint8[n, 20], addresses.
+        digests: uint8[n, 32], digests of the updates.
+        samples: int[n], within u32.
+        metric: int[n], within i64.
+    """
+    packed = np.zeros(len(samples), ROW)
+    packed["round"], packed["samples"], packed["metric"] = round, samples, metric
+    packed["client"] = np.ascontiguousarray(clients, np.uint8).view("V20").reshape(-1)
+    packed["update_digest"] = np.ascontiguousarray(digests, np.uint8).view("V32").reshape(-1)
+    return packed
+
+
+def leaf_at(packed: np.ndarray, index: int) -> Leaf:
+    """Leaf number ``index`` of an array of ``ROW``."""
+    return Leaf(*_LEAF.unpack(packed[index].tobytes())[1:])
+
+
 def leaf_hash(leaf: Leaf) -> bytes:
     """32 bytes. Raises ValueError where a field does not fit."""
-    if len(leaf.client) != 20 or len(leaf.update_digest) != 32:
-        raise ValueError("a leaf needs a 20-byte client address and a 32-byte update digest")
-    try:
-        return sha256(_LEAF.pack(0, *leaf)).digest()
-    except struct.error as error:
-        raise ValueError(
-            f"a leaf's round and samples are 32-bit, its metric a signed 64-bit integer: {error}"
-        ) from error
+    return sha256(_message(leaf)).digest()
 
 
 def depth(count: int) -> int:
@@ -57,11 +86,12 @@ def depth(count: int) -> int:
     return (count - 1).bit_length()
 
 
-def levels(leaves: Sequence[Leaf]) -> list[list[bytes]]:
+def levels(leaves: np.ndarray | Sequence[Leaf]) -> list[list[bytes]]:
     """All levels of the tree, from the padded leaf hashes up to the root. At least one leaf."""
-    if not leaves:
+    if not len(leaves):
         raise ValueError("a tree needs at least one leaf")
-    nodes = [leaf_hash(leaf) for leaf in leaves]
+    messages = leaves.tobytes() if isinstance(leaves, np.ndarray) else b"".join(map(_message, leaves))
+    nodes = [sha256(messages[start : start + ROW.itemsize]).digest() for start in range(0, len(messages), ROW.itemsize)]
     nodes += [PADDING] * ((1 << depth(len(leaves))) - len(leaves))
     tree = [nodes]
     while len(nodes) > 1:
@@ -70,9 +100,9 @@ def levels(leaves: Sequence[Leaf]) -> list[list[bytes]]:
     return tree
 
 
-def root(leaves: Sequence[Leaf]) -> bytes:
+def root(leaves: np.ndarray | Sequence[Leaf]) -> bytes:
     """The 32 bytes that are committed on chain; all zero for a round without a leaf."""
-    return levels(leaves)[-1][0] if leaves else bytes(32)
+    return levels(leaves)[-1][0] if len(leaves) else bytes(32)
 
 
 def proof(tree: Sequence[Sequence[bytes]], index: int) -> list[bytes]:
@@ -89,6 +119,17 @@ def verify(root: bytes, count: int, index: int, leaf: Leaf, proof: Sequence[byte
         node = _node(sibling, node) if index & 1 else _node(node, sibling)
         index >>= 1
     return node == root
+
+
+def _message(leaf: Leaf) -> bytes:
+    if len(leaf.client) != 20 or len(leaf.update_digest) != 32:
+        raise ValueError("a leaf needs a 20-byte client address and a 32-byte update digest")
+    try:
+        return _LEAF.pack(0, *leaf)
+    except struct.error as error:
+        raise ValueError(
+            f"a leaf's round and samples are 32-bit, its metric a signed 64-bit integer: {error}"
+        ) from error
 
 
 def _node(left: bytes, right: bytes) -> bytes:

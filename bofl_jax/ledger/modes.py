@@ -1,27 +1,30 @@
-"""How a round's updates reach the chain before its Merkle root is committed.
+"""How a round's updates reach the chain before its Merkle root is committed, and what the contract says of each.
 
-``merkle``: nothing more. ``calldata``: their bare digests. ``signed``: typed data that their clients signed, relayed in
-batches. ``per-client``: a transaction of each client. In the last two each client has a key of its own, and the
-contract lists the cohort, to hold every sender against it.
+``merkle``: only refusals. ``calldata``: the bare digests of accepted updates as well. ``signed``: typed data that the
+senders signed, relayed in batches. ``per-client``: a transaction of each sender. In the last two each client has a key
+of its own, the contract lists the cohort, and its own verdict on every update can be read back.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bofl_jax.ledger.accounts import Account
-from bofl_jax.ledger.base import Applied, Refusal, Submission
+from bofl_jax.ledger.base import Outcome, Refusal, Submissions
 from bofl_jax.ledger.contract import load_contract
 from bofl_jax.ledger.folder import Network
-from bofl_jax.ledger.genesis import CHAIN_ID
 from bofl_jax.ledger.merkle import Leaf
 from bofl_jax.ledger.typed import domain_separator, sign_update
 
 STEP_GAS, BATCH_GAS = 500_000, 16_000_000
 SIGNED_BATCH, DIGEST_BATCH, REFUSED_BATCH = 100, 10_000, 200
+BY_SERVER = Refusal.DIGEST_MISMATCH
+"""From here on, reasons are the server's to find: the contract cannot see what arrived."""
 
 
 class Step(NamedTuple):
-    """A contract call to be made: by whom, which, with what, and with how much gas at most."""
+    """A contract call to be made: by whom, which, with what, with how much gas at most; it must succeed, or may not."""
 
     account: Account
     function: str
@@ -29,87 +32,113 @@ class Step(NamedTuple):
     gas: int = STEP_GAS
 
 
-class Sent(NamedTuple):
-    """What the server has from one client: the submission and the leaf that it makes."""
+class Place(NamedTuple):
+    """Where a round is recorded: who is who, the chain, the contract's address, and the round's number there."""
 
-    submission: Submission
-    leaf: Leaf
-
-
-Record = Callable[[Network, bytes, int, Sequence[Sent]], Iterator[Step]]
-"""network, the contract's address, round, all that was sent -> calls."""
+    network: Network
+    chain_id: int
+    address: bytes
+    round: int
 
 
 class Mode(NamedTuple):
-    """One way to record a round; ``listed`` if clients are heard on chain themselves."""
+    """One way to record a round.
+
+    Attributes:
+        listed: whether clients are heard on chain themselves, so that the contract has to know the cohort.
+        record: where, what arrived -> calls.
+        heard: outcomes of those calls -> the contract's verdict on each update, as far as it gives any.
+    """
 
     listed: bool
-    record: Record
+    record: Callable[[Place, Submissions], Iterator[Step]]
+    heard: Callable[[Sequence[Outcome]], Iterator[Refusal]]
 
 
-def _nothing(_network: Network, _address: bytes, _round: int, _sent: Sequence[Sent]) -> Iterator[Step]:
+def _nothing(_place: Place, _sent: Submissions) -> Iterator[Step]:
     return iter(())
 
 
-def _digests(network: Network, _address: bytes, round: int, sent: Sequence[Sent]) -> Iterator[Step]:
-    digests = [leaf.update_digest for submission, leaf in sent if submission.accepted]
+def _unheard(_outcomes: Sequence[Outcome]) -> Iterator[Refusal]:
+    return iter(())
+
+
+def _digests(place: Place, sent: Submissions) -> Iterator[Step]:
+    digests = [row.tobytes() for row in sent.digest[sent.accepted]]
     for batch in _batches(digests, DIGEST_BATCH):
-        yield Step(network.aggregator, "publishDigests", (round, batch), BATCH_GAS)
+        yield Step(place.network.aggregator, "publishDigests", (place.round, batch), BATCH_GAS)
 
 
-def _signed(network: Network, address: bytes, round: int, sent: Sequence[Sent]) -> Iterator[Step]:
-    domain = domain_separator(CHAIN_ID, address)
-    updates = [
-        (*leaf[1:], *sign_update(network.clients[submission.client].key, domain, leaf)) for submission, leaf in sent
-    ]
+def _signed(place: Place, sent: Submissions) -> Iterator[Step]:
+    domain = domain_separator(place.chain_id, place.address)
+    updates = [(*leaf[1:], *sign_update(account.key, domain, leaf)) for account, leaf in _leaves(place, sent)]
     for batch in _batches(updates, SIGNED_BATCH):
-        yield Step(network.aggregator, "submitSignedUpdates", (round, batch), BATCH_GAS)
+        yield Step(place.network.aggregator, "submitSignedUpdates", (place.round, batch), BATCH_GAS)
 
 
-def _per_client(network: Network, _address: bytes, round: int, sent: Sequence[Sent]) -> Iterator[Step]:
-    for submission, leaf in sent:
-        yield Step(network.clients[submission.client], "submitUpdate", (round, *leaf[2:]))
+def _heard_signed(outcomes: Sequence[Outcome]) -> Iterator[Refusal]:
+    """One event an update, in the order of the batch."""
+    contract = load_contract()
+    for outcome in outcomes:
+        for _, topics, data in outcome.logs:
+            yield Refusal(contract.decode_log(topics, data).args.get("reason", 0))
+
+
+def _per_client(place: Place, sent: Submissions) -> Iterator[Step]:
+    for account, leaf in _leaves(place, sent):
+        yield Step(account, "submitUpdate", (place.round, *leaf[2:]))
+
+
+def _heard_per_client(outcomes: Sequence[Outcome]) -> Iterator[Refusal]:
+    """A refused update is a reverted transaction, and its error says why."""
+    for outcome in outcomes:
+        reason = load_contract().decode_error(outcome.output, "UpdateNotAccepted") if not outcome.success else (b"", 0)
+        yield Refusal(reason[1])
 
 
 MODES = {
-    "merkle": Mode(listed=False, record=_nothing),
-    "calldata": Mode(listed=False, record=_digests),
-    "signed": Mode(listed=True, record=_signed),
-    "per-client": Mode(listed=True, record=_per_client),
+    "merkle": Mode(listed=False, record=_nothing, heard=_unheard),
+    "calldata": Mode(listed=False, record=_digests, heard=_unheard),
+    "signed": Mode(listed=True, record=_signed, heard=_heard_signed),
+    "per-client": Mode(listed=True, record=_per_client, heard=_heard_per_client),
 }
 
 
-def refusals(network: Network, round: int, sent: Sequence[Sent]) -> Iterator[Step]:
-    """The calls that record which updates have no influence, and why."""
-    refused = [
-        (leaf.client, leaf.update_digest, submission.refusal) for submission, leaf in sent if not submission.accepted
+def refusals(mode: str, place: Place, sent: Submissions) -> Iterator[Step]:
+    """The calls that record which updates have no influence, and why; what the contract refused by an event, it knows."""
+    known = BY_SERVER if mode == "signed" else Refusal.NOT_REGISTERED
+    refused = sent.take(np.flatnonzero(sent.refusal >= known))
+    addresses = place.network.address_rows[refused.client]
+    rows = [
+        (address.tobytes(), received.tobytes(), int(reason))
+        for address, received, reason in zip(addresses, refused.received, refused.refusal, strict=True)
     ]
-    for batch in _batches(refused, REFUSED_BATCH):
-        yield Step(network.aggregator, "refuseUpdates", (round, batch), BATCH_GAS)
+    for batch in _batches(rows, REFUSED_BATCH):
+        yield Step(place.network.aggregator, "refuseUpdates", (place.round, batch), BATCH_GAS)
 
 
-def bit_map(cohort: Sequence[int]) -> list[int]:
+def expected(sent: Submissions) -> np.ndarray:
+    """uint8[M]: what the contract must say of each update; what only the server can find it accepts at first."""
+    return np.where(sent.refusal >= BY_SERVER, Refusal.NONE, sent.refusal)
+
+
+def bit_map(cohort: np.ndarray) -> list[int]:
     """A cohort as the contract lists it: bit i of word w stands for client 256 w + i.
 
-    >>> bit_map([0, 3, 256])
+    >>> bit_map(np.array([0, 3, 256]))
     [9, 1]
     """
-    words = [0] * (max(cohort) // 256 + 1)
-    for client in cohort:
-        words[client // 256] |= 1 << client % 256
-    return words
+    bits = np.zeros(256 * (int(cohort.max()) // 256 + 1), np.uint8)
+    bits[cohort] = 1
+    packed = np.packbits(bits, bitorder="little").reshape(-1, 32)
+    return [int.from_bytes(word.tobytes(), "little") for word in packed]
 
 
-def heard(block: Applied) -> dict[str, Refusal]:
-    """The contract's own last word on every client that a block of updates is about: address ``0x...`` -> verdict."""
-    contract = load_contract()
-    verdicts = {}
-    for outcome in block.outcomes:
-        for _, topics, data in outcome.logs:
-            event = contract.decode_log(topics, data)
-            if event.name in ("UpdateAccepted", "UpdateRefused"):
-                verdicts[event.args["client"]] = Refusal(event.args.get("reason", 0))
-    return verdicts
+def _leaves(place: Place, sent: Submissions) -> Iterator[tuple[Account, Leaf]]:
+    """Every sender's account and what it says it sent."""
+    for client, digest, _, samples, metric, _ in zip(*sent, strict=True):
+        account = place.network.clients[client]
+        yield account, Leaf(place.round, account.address, digest.tobytes(), int(samples), int(metric))
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -1,24 +1,37 @@
 """No ledger: the same interface, nothing written, nothing spent."""
 
-from collections.abc import Sequence
+import numpy as np
 
-from bofl_jax.ledger.base import RoundCost, Submission
+from bofl_jax.ledger.base import RoundCost, Submissions
+from bofl_jax.ledger.options import LedgerOptions
+from bofl_jax.ledger.registry import at_start, planned_standing
 
 
 class OffLedger:
-    """Counts submissions and does nothing else."""
+    """Counts submissions and takes the configuration's word for who may contribute."""
 
     mode = "off"
     head_hash = ""
     blocks = 0
 
-    def open_round(self, round: int, cohort: Sequence[int]) -> None:
+    def __init__(self, options: LedgerOptions, clients: int) -> None:
+        at_start(options, clients)
+        self._options, self._clients = options, clients
+
+    def standing(self, round: int) -> np.ndarray:
+        """uint8[C]: what the registry would say."""
+        return planned_standing(self._options, self._clients, round)
+
+    def open_round(self, round: int, cohort: np.ndarray) -> None:
         """Nothing to announce."""
 
-    def close_round(self, round: int, submissions: Sequence[Submission], model_digest: bytes) -> RoundCost:  # noqa: ARG002
+    def close_round(self, round: int, submissions: Submissions, model_digest: bytes) -> RoundCost:  # noqa: ARG002
         """A round that costs nothing."""
-        accepted = sum(submission.accepted for submission in submissions)
-        return RoundCost(0, 0, 0.0, accepted, len(submissions) - accepted)
+        accepted = int(submissions.accepted.sum())
+        return RoundCost(0, 0, 0.0, 0.0, accepted, len(submissions.client) - accepted, {})
+
+    def publish_results(self, digest: bytes) -> None:
+        """Nothing to put on record."""
 
     def close(self) -> None:
         """Nothing to release."""

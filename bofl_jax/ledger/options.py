@@ -2,9 +2,17 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bofl_jax.core.options import Options
+
+
+class RegistryChange(Options):
+    """What the admin does to one client's entry before a round is opened."""
+
+    round: int = Field(ge=1, description="before which round")
+    action: Literal["register", "suspend", "revoke", "readmit"]
+    client: int = Field(ge=0, description="index of the client")
 
 
 class LedgerOptions(Options):
@@ -15,8 +23,21 @@ class LedgerOptions(Options):
             ``signed`` what every client signed, ``per-client`` a transaction of each; ``off`` keeps no ledger.
         quorum: share of the cohort whose updates must be accepted for a round to be committed.
         authorities: how many accounts seal blocks in turn.
+        registered: how many clients, in the order of their index, are registered from the start; all when left out.
+        changes: what happens to the registry during the run.
     """
 
     mode: Literal["merkle", "signed", "per-client", "calldata", "off"] = "merkle"
     quorum: float = Field(0.0, ge=0, le=1)
     authorities: int = Field(3, ge=1, le=16)
+    registered: int | None = Field(None, ge=1)
+    changes: tuple[RegistryChange, ...] = ()
+
+    @model_validator(mode="after")
+    def _join_in_order(self) -> "LedgerOptions":
+        joining = [change.client for change in sorted(self.changes, key=lambda c: c.round) if change.action == "register"]
+        if joining and self.registered is None:
+            raise ValueError("clients can be registered later only if ledger.registered says how many are at the start")
+        if joining != list(range(self.registered or 0, (self.registered or 0) + len(joining))):
+            raise ValueError(f"clients join in the order of their index: register {self.registered} next")
+        return self

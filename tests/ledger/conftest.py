@@ -5,9 +5,10 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bofl_jax.ledger import Ledger, LedgerOptions, Refusal, RoundCost, Submission, create_ledger
+from bofl_jax.ledger import Ledger, LedgerOptions, Refusal, RoundCost, Submissions, create_ledger
 
 OK, REFUSED = Refusal.NONE, {1: Refusal.NOT_FINITE}
 CLIENTS, SEED, CONFIG = 5, 7, sha256(b"config").digest()
@@ -18,16 +19,24 @@ def digest_of(number: int, client: int) -> bytes:
     return sha256(b"%d-%d" % (number, client)).digest()
 
 
+def submissions(*rows: tuple, received: dict[int, bytes] | None = None) -> Submissions:
+    """Updates from rows ``(client, digest, samples, metric, refusal)``; ``received`` is what arrived of a row instead."""
+    client, digest, samples, metric, refusal = zip(*rows, strict=True)
+    arrived = [(received or {}).get(row, sent) for row, sent in enumerate(digest)]
+    as_bytes = (np.frombuffer(b"".join(part), np.uint8).reshape(len(rows), -1) for part in (digest, arrived))
+    return Submissions(np.array(client), *as_bytes, np.array(samples), np.array(metric), np.array(refusal, np.uint8))
+
+
 def play(ledger: Ledger, first: int, last: int) -> list[RoundCost]:
     """Rounds in which client 4 stays away and client 1's update is rejected."""
     costs = []
     for number in range(first, last + 1):
-        ledger.open_round(number, [3, 0, 1, 2])
+        ledger.standing(number)
+        ledger.open_round(number, np.array([3, 0, 1, 2]))
         updates = [
-            Submission(client, digest_of(number, client), 10 + client, 10**6, REFUSED.get(client, OK))
-            for client in (2, 0, 3, 1)
+            (client, digest_of(number, client), 10 + client, 10**6, REFUSED.get(client, OK)) for client in (2, 0, 3, 1)
         ]
-        costs.append(ledger.close_round(number, updates, sha256(b"model %d" % number).digest()))
+        costs.append(ledger.close_round(number, submissions(*updates), sha256(b"model %d" % number).digest()))
     return costs
 
 

@@ -15,8 +15,8 @@ from eth_keys.constants import SECPK1_N
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.ledger.accounts import account
 from bofl_jax.ledger.authority import in_turn, seal, seal_hash
-from bofl_jax.ledger.base import Call
-from bofl_jax.ledger.chain import PyEvmEngine, TransactionRevertedError, _GovernedVM
+from bofl_jax.ledger.base import Call, TransactionRevertedError
+from bofl_jax.ledger.chain import PyEvmEngine, _GovernedVM
 from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, deployed_address, load_contract
 from bofl_jax.ledger.folder import network
 from bofl_jax.ledger.genesis import CHAIN_ID, Genesis
@@ -39,7 +39,7 @@ STAFF = [
     call("grantRole", NETWORK.auditor.address, AUDITOR),
     call("registerClients", NETWORK.addresses),
 ]
-OPEN = call("openRound", 1, b"\1" * 32, b"\2" * 32, 4, 0, [], key=NETWORK.aggregator.key)
+OPEN = call("openRound", 1, 1, b"\1" * 32, b"\2" * 32, 4, 0, [], key=NETWORK.aggregator.key)
 CLOSE = (
     call("commitRound", 1, b"\3" * 32, 4, 400, 10**6, key=NETWORK.aggregator.key),
     call("finaliseRound", 1, b"\4" * 32, key=NETWORK.auditor.key),

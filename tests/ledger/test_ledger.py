@@ -7,14 +7,22 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.ledger import LedgerOptions, Refusal, Submission, audit_chain, create_ledger, resume_ledger
+from bofl_jax.ledger import (
+    LedgerOptions,
+    Refusal,
+    VerdictDiffersError,
+    audit_chain,
+    create_ledger,
+    resume_ledger,
+)
+from tests.ledger.conftest import CLIENTS, CONFIG, SEED, submissions
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ledger.json"
-CLIENTS, SEED, CONFIG = 5, 7, sha256(b"config").digest()
 MODEL = sha256(b"model").digest()
 
 
@@ -23,8 +31,14 @@ def resume(directory, rounds, **changes):
     return resume_ledger(directory=directory, rounds=rounds, **arguments)
 
 
-def submission(client, **changes):
-    return Submission(client, bytes([client + 1]) * 32, 10, 10**6)._replace(**changes)
+def row(client, digest=None, samples=10, metric=10**6, refusal=Refusal.NONE):
+    return client, bytes([client + 1]) * 32 if digest is None else digest, samples, metric, refusal
+
+
+def opened(ledger, number, cohort):
+    ledger.standing(number)
+    ledger.open_round(number, np.array(cohort, int))
+    return ledger
 
 
 def test_the_ledger_is_as_in_the_golden_file(tmp_path, new_ledger, rounds):
@@ -79,24 +93,24 @@ def test_the_order_of_submissions_does_not_matter(tmp_path, new_ledger):
     heads = set()
     for name, order in (("a", (0, 1, 2)), ("b", (2, 0, 1))):
         ledger = new_ledger(tmp_path / name)
-        ledger.open_round(1, [0, 1, 2])
-        ledger.close_round(1, [submission(client) for client in order], MODEL)
+        opened(ledger, 1, [0, 1, 2])
+        ledger.close_round(1, submissions(*(row(client) for client in order)), MODEL)
         heads.add(ledger.head_hash)
     assert len(heads) == 1
 
 
 def test_a_round_may_end_without_an_accepted_update(tmp_path, new_ledger):
     ledger = new_ledger(tmp_path)
-    ledger.open_round(1, [0, 1])
-    cost = ledger.close_round(1, [submission(0, refusal=Refusal.NOT_FINITE)], MODEL)
+    opened(ledger, 1, [0, 1])
+    cost = ledger.close_round(1, submissions(row(0, refusal=Refusal.NOT_FINITE)), MODEL)
     assert (cost.accepted, cost.rejected) == (0, 1)
     assert audit_chain(tmp_path).rounds[0].count == 0
 
 
 def test_many_clients_are_registered_in_batches(tmp_path):
     ledger = create_ledger(LedgerOptions(authorities=1), tmp_path, 450, 0, CONFIG)
-    ledger.open_round(1, range(450))
-    ledger.close_round(1, [Submission(i, bytes([1]) * 32, 1, 0) for i in range(450)], MODEL)
+    opened(ledger, 1, range(450))
+    ledger.close_round(1, submissions(*(row(i, b"\1" * 32) for i in range(450))), MODEL)
     assert audit_chain(tmp_path).clients == 450
 
 
@@ -105,11 +119,11 @@ def test_mode_off_does_nothing(tmp_path):
         create_ledger(LedgerOptions(mode="off"), tmp_path, CLIENTS, SEED, CONFIG),
         resume(tmp_path, 4, options=LedgerOptions(mode="off")),
     ):
-        ledger.open_round(1, [0, 1])
-        cost = ledger.close_round(1, [submission(0), submission(1, refusal=Refusal.NOT_FINITE)], MODEL)
+        opened(ledger, 1, [0, 1])
+        cost = ledger.close_round(1, submissions(row(0), row(1, refusal=Refusal.NOT_FINITE)), MODEL)
         ledger.close()
         assert (ledger.mode, ledger.head_hash, ledger.blocks) == ("off", "", 0)
-        assert cost == (0, 0, 0.0, 1, 1)
+        assert cost == (0, 0, 0.0, 0.0, 1, 1, {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -122,10 +136,10 @@ def test_bad_options_are_refused(options):
 @pytest.mark.parametrize(
     ("number", "cohort", "message"),
     [
-        (2, [0], r"opening round 2: NotNextRound\(given=2, expected=1\)"),
-        (1, [], r"opening round 1: EmptyCohort\(\)"),
+        (2, [0], "round 2 cannot be opened: the next one to be finalised is 1"),
+        (-1, [0], "round -1 cannot be opened"),
+        (1, [], "round 1: no client may contribute"),
         (1, [5], "names client 5, but clients are 0..4"),
-        (-1, [0], "cannot be called while opening round -1"),
         (1, [-1], "names client -1"),
         (1, [1, 1], "names a client twice"),
     ],
@@ -134,35 +148,57 @@ def test_a_bad_opening_is_refused(tmp_path, new_ledger, number, cohort, message)
     ledger = new_ledger(tmp_path)
     before = ledger.head_hash
     with pytest.raises(BoflError, match=message):
-        ledger.open_round(number, cohort)
+        opened(ledger, number, cohort)
     assert ledger.head_hash == before
-    ledger.open_round(1, [0, 1])
+    opened(ledger, 1, [0, 1])
 
 
 @pytest.mark.parametrize(
-    ("number", "submissions", "model", "message"),
+    ("number", "rows", "model", "message"),
     [
-        (2, [submission(0)], MODEL, "round 2 was not opened"),
-        (1, [submission(0), submission(0)], MODEL, "two updates"),
-        (1, [submission(0), submission(0, refusal=Refusal.NOT_FINITE)], MODEL, "two updates"),
-        (1, [submission(3)], MODEL, "client 3 handed in an update for round 1 without being in its cohort"),
-        (1, [submission(0, digest=bytes(31))], MODEL, "not 31 bytes, 10 and 1000000"),
-        (1, [submission(0, samples=-1)], MODEL, "32 bytes, -1 and"),
-        (1, [submission(0, samples=2**32)], MODEL, "samples in"),
-        (1, [submission(0, metric=-1)], MODEL, "10 and -1"),
-        (1, [submission(0)], bytes([1]) * 31, "model digest of round 1 has 31 bytes"),
-        (1, [submission(0)], bytes(32), r"refused finaliseRound while closing round 1: EmptyDigest\(\)"),
+        (2, [row(0)], MODEL, "round 2 was not opened"),
+        (1, [row(0), row(0)], MODEL, "two updates of one client were accepted"),
+        (1, [row(3)], MODEL, "an update of client 3 was accepted, which was not invited"),
+        (1, [row(0, digest=bytes(31))], MODEL, "32-byte digests"),
+        (1, [row(0, samples=-1)], MODEL, "samples in"),
+        (1, [row(0, samples=2**32)], MODEL, "samples in"),
+        (1, [row(0, metric=-1)], MODEL, "a metric >= 0"),
+        (1, [row(0)], bytes([1]) * 31, "model digest of round 1 has 31 bytes"),
     ],
 )
-def test_a_bad_closing_is_refused_and_changes_nothing(tmp_path, new_ledger, number, submissions, model, message):
-    ledger = new_ledger(tmp_path)
-    ledger.open_round(1, [0, 1])
+def test_a_bad_closing_is_refused_and_changes_nothing(tmp_path, new_ledger, number, rows, model, message):
+    ledger = opened(new_ledger(tmp_path), 1, [0, 1])
     before = ledger.head_hash
     with pytest.raises(BoflError, match=message):
-        ledger.close_round(number, submissions, model)
+        ledger.close_round(number, submissions(*rows), model)
     assert ledger.head_hash == before
-    ledger.close_round(1, [submission(0)], MODEL)
+    ledger.close_round(1, submissions(row(0)), MODEL)
     assert audit_chain(tmp_path).rounds[0].count == 1
+
+
+def test_what_the_contract_refuses_is_aborted_on_chain_and_leaves_no_gap(tmp_path, new_ledger):
+    ledger = opened(new_ledger(tmp_path), 1, [0, 1])
+    message = r"round 1 was aborted on chain: the contract refused finaliseRound while closing round 1: EmptyDigest\(\)"
+    with pytest.raises(VerdictDiffersError, match=message):
+        ledger.close_round(1, submissions(row(0)), bytes(32))
+    opened(ledger, 1, [0, 1])
+    ledger.close_round(1, submissions(row(0)), MODEL)
+    audit = audit_chain(tmp_path)
+    assert (audit.aborted, [(r.round, r.version) for r in audit.rounds]) == ([1], [(2, 1)])
+
+
+def test_resuming_keeps_a_round_that_was_aborted(tmp_path, new_ledger, rounds):
+    ledger = new_ledger(tmp_path)
+    rounds(ledger, 1, 2)
+    opened(ledger, 3, [0, 1])
+    ledger.abort_round(3)
+    head = ledger.head_hash
+    opened(ledger, 3, [0, 1])
+    resumed = resume(tmp_path, 2)
+    assert resumed.head_hash == head
+    rounds(resumed, 3, 3)
+    audit = audit_chain(tmp_path)
+    assert (audit.aborted, [(r.round, r.version) for r in audit.rounds]) == ([3], [(1, 1), (2, 2), (4, 3)])
 
 
 def test_an_existing_ledger_is_not_overwritten(finished, new_ledger):
@@ -196,7 +232,7 @@ def test_resuming_equals_not_having_stopped(finished, tmp_path, new_ledger, roun
 
 def test_what_a_crash_left_half_written_is_cut_off(finished):
     head = audit_chain(finished).head_hash
-    for name, rest in (("blocks.rlp", b"\xf9\x03\x00half a block"), ("leaves.jsonl", b'{"round":4,"ro')):
+    for name, rest in (("blocks.rlp", b"\xf9\x03\x00half a block"), ("leaves.rlp", b"\xf8\x90half a record")):
         with (finished / "ledger" / name).open("ab") as file:
             file.write(rest)
     assert resume(finished, 3).head_hash == head
@@ -207,7 +243,7 @@ def test_a_round_left_open_is_cut_off(tmp_path, new_ledger, rounds):
     ledger = new_ledger(tmp_path)
     rounds(ledger, 1, 2)
     head = ledger.head_hash
-    ledger.open_round(3, [0, 1])
+    opened(ledger, 3, [0, 1])
     assert resume(tmp_path, 2).head_hash == head
 
 
@@ -218,7 +254,7 @@ def test_a_round_left_open_is_cut_off(tmp_path, new_ledger, rounds):
         ({"seed": 8}, "belongs to another configuration"),
         ({"config_hash": MODEL}, "belongs to another configuration"),
         ({"options": LedgerOptions(authorities=4)}, "belongs to another configuration"),
-        ({"clients": 6}, "activeClients is 5, the run says 6"),
+        ({"clients": 6}, "registeredClients is 5, the run says 6"),
     ],
 )
 def test_resuming_something_else_is_refused(finished, changes, message):
@@ -234,9 +270,9 @@ def test_resuming_something_else_is_refused(finished, changes, message):
     ("name", "damage"),
     [
         (name, damage)
-        for name in ("genesis.json", "contract.json", "blocks.rlp", "leaves.jsonl")
+        for name in ("genesis.json", "contract.json", "blocks.rlp", "leaves.rlp")
         for damage in ("missing", "empty", "flipped", "cut")
-        if (name, damage) != ("leaves.jsonl", "flipped")  # resuming does not prove every leaf; the audit does
+        if (name, damage) != ("leaves.rlp", "flipped")  # resuming does not prove every leaf; the audit does
     ],
 )
 def test_resuming_a_damaged_ledger_is_refused(finished, name, damage):

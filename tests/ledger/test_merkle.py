@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,15 @@ def padded(leaves):
 @given(LEAVES)
 def test_root_equals_the_recursion(leaves):
     assert merkle.root(leaves) == plain_root(padded(leaves))
+
+
+@given(LEAVES)
+def test_rows_are_the_messages_that_are_hashed(leaves):
+    columns = [list(column) for column in zip(*leaves, strict=True)]
+    clients, digests = (np.frombuffer(b"".join(part), np.uint8).reshape(len(leaves), -1) for part in columns[1:3])
+    rows = merkle.rows(3, clients, digests, np.array(columns[3], np.uint32), np.array(columns[4], np.int64))
+    assert merkle.levels(rows) == merkle.levels(leaves)
+    assert [merkle.leaf_at(rows, index) for index in range(len(leaves))] == leaves
 
 
 @given(LEAVES)
