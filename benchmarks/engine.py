@@ -89,7 +89,7 @@ def measure(config, arguments: argparse.Namespace) -> dict:
     state = start(setting, params)
     cohort = draw(config.federation, setting.training, setting.root, 1)
     began = time.perf_counter()
-    one_round = compile_round(setting, state, cohort, stack=False)
+    one_round = compile_round(setting, state, cohort, digests="off")
     compile_s = time.perf_counter() - began
     multiply = matrix_product(plan)
     state, _ = jax.block_until_ready(one_round(state, cohort, 1, 0.05))

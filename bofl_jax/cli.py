@@ -1,11 +1,12 @@
 """The command line: ``bofl``."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -25,6 +26,7 @@ app.add_typer(data_app, name="data")
 
 out = Console()
 INTERRUPTED = 130
+Second = Literal["eels"]
 UsageError: Any = typer.BadParameter.__base__  # click's own, or the copy that typer brings
 
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -60,19 +62,79 @@ def run(
 
 
 @app.command()
-def audit(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
-    """Replay a run's chain in a fresh EVM and check every block, seal, root and digest."""
-    from bofl_jax.federate import audit as check
+def audit(
+    directory: Annotated[Path | None, typer.Argument(help="A run directory.", metavar="RUN")] = None,
+    engine: Annotated[Second | None, typer.Option(help="Replay on a second EVM too.")] = None,
+    client: Annotated[str | None, typer.Option(help="List everything that one client did.", metavar="ID")] = None,
+    prove: Annotated[
+        tuple[str, int] | None, typer.Option(help="Prove that a client contributed to a round.", metavar="CLIENT ROUND")
+    ] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Write the listing (.csv, .json) or the proof there.")
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option("--verify-proof", help="Check a proof; no run directory is needed.", metavar="FILE")
+    ] = None,
+    genesis: Annotated[
+        Path | None, typer.Option(help="The genesis.json that a proof must be under.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Replay a run's chain in a fresh EVM and check every block, seal, root and digest; say who contributed what."""
+    if verify:
+        if directory or engine or client or prove or out_file:
+            raise BoflError("--verify-proof goes alone, or with --genesis: the proof is all that it looks at")
+        _verify_proof(verify, genesis)
+        return
+    if directory is None or genesis or (client and prove):
+        raise BoflError("name a run directory and at most one of --client and --prove; --genesis is for --verify-proof")
+    from bofl_jax.federate.provenance import Report, write_rows
 
-    found = check(directory)
-    proofs = sum(r.count for r in found.rounds)
-    out.print(
-        f"Holds: {found.blocks} blocks with their seals and roots, {len(found.rounds)} rounds in order, "
-        f"{proofs} inclusion proofs of {found.clients} clients, the final model's digest.\n"
-        f"Head {found.head_hash}",
-        highlight=False,
-        soft_wrap=True,
+    report = Report(directory, engine)
+    if prove:
+        _say(f"Written to {report.prove(*prove, out_file)}: bofl audit --verify-proof checks it")
+        return
+    rows = report.deeds(client) if client else report.rounds()
+    if out_file:
+        write_rows(out_file, rows)
+    out.print(provenance_table(rows))
+    _say(report.conclusion())
+
+
+def _verify_proof(path: Path, genesis: Path | None) -> None:
+    from bofl_jax.ledger.proof import verify_proof
+
+    claim = verify_proof(path, genesis)
+    anchor = f"the genesis block of {genesis}" if genesis else "the genesis block that the proof names: compare its hash"
+    lines = (
+        f"Holds, under {anchor}.",
+        f"Client 0x{claim.client.hex()} contributed update 0x{claim.update_digest.hex()}",
+        f"({claim.samples} samples, loss {claim.metric / 1e6:.6f}) to round {claim.round}, as number {claim.index + 1} "
+        f"of {claim.count}.",
+        f"The round led to global model {claim.version}, 0x{claim.model_digest.hex()}.",
+        f"Genesis 0x{claim.genesis_hash.hex()}",
     )
+    _say("\n".join(lines))
+
+
+def provenance_table(rows: list[dict[str, Any]]) -> Table:
+    """Rows of an audit; long digests are shortened, files have them in full."""
+    names = [name for name in (rows[0] if rows else {"nothing": ""}) if name != "clients"]
+    table = Table(*(name.replace("_", " ") for name in names), box=None)
+    for row in rows:
+        table.add_row(*(_cell(row[name]) for name in names))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return f"{value:,}" if isinstance(value, int) else re.sub(r"(0x[0-9a-f]{16})[0-9a-f]{24,}", r"\1…", value)
+
+
+def _say(text: str) -> None:
+    out.print(text, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from typing import Any, get_args
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from bofl_jax.adversary import AdversaryOptions
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.options import Options
 from bofl_jax.data import DataOptions
@@ -58,6 +59,7 @@ class Config(Options):
     personalise: PersonaliseOptions = NoPersonaliseOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
     ledger: LedgerOptions = LedgerOptions()
+    adversary: AdversaryOptions = AdversaryOptions()
     engine: EngineOptions = EngineOptions()
 
     @model_validator(mode="after")
@@ -66,6 +68,8 @@ class Config(Options):
         if algorithm in ("local", "centralised"):
             if self.ledger.mode != "off":
                 raise ValueError(f"federation.algorithm = '{algorithm}' shares no update: set ledger.mode = 'off'")
+            if self.adversary != AdversaryOptions():
+                raise ValueError(f"federation.algorithm = '{algorithm}' shares no update: leave adversary.* out")
             if self.optimizer.server_lr != 1.0:
                 raise ValueError(f"federation.algorithm = '{algorithm}' has no server: leave optimizer.server_lr out")
         if algorithm == "local" and personalised:

@@ -1,52 +1,79 @@
 """Audit a run from its directory alone: the chain, and everything in the results that the chain vouches for."""
 
+import csv
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from bofl_jax.core.errors import BoflError, VerificationError
+from bofl_jax.federate.batches import check_batches
 from bofl_jax.federate.checkpoint import Checkpoints
-from bofl_jax.federate.results import read_json, read_toml
-from bofl_jax.ledger import ChainAudit, audit_chain
+from bofl_jax.federate.results import read_json, read_toml, results_digest
+from bofl_jax.ledger import ChainAudit, SecondEngine, audit_chain
 
 
-def audit(directory: str | Path) -> ChainAudit:
+def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAudit:
     """Replay a run's chain in a fresh EVM and compare it with the run's files.
 
     Checks every block, seal, root and proof of the chain; that it was opened with this configuration; that
-    ``rounds.jsonl`` and ``summary.json`` say what the chain says; and that the last checkpoint holds the model that the
-    chain finalised.
+    ``rounds.jsonl`` and ``summary.json`` say what the chain says; that all results are those whose digest was published;
+    that synthetic batches are the logged ones; and that the last checkpoint holds the model that the chain finalised.
+
+    Args:
+        directory: the run directory.
+        second: another EVM that has to come to the same gas, logs and state roots.
 
     Raises:
-        BoflError: if the directory is no run, or the run has no ledger.
+        BoflError: if the directory is no run, the run has no ledger, or the second EVM is not installed.
         VerificationError: naming the first thing that does not hold.
     """
     path = Path(directory)
     config = read_toml(path / "config.toml")
     if config.get("ledger", {}).get("mode") == "off":
         raise BoflError(f"{path} was run with ledger.mode = 'off': there is no chain to audit")
-    chain = audit_chain(path)
+    chain = audit_chain(path, second)
     if chain.config_hash != hashlib.sha256((path / "config.toml").read_bytes()).digest():
         raise VerificationError(f"{path / 'config.toml'} is not the configuration that the chain was opened with")
     _compare_rounds(path, chain)
+    check_batches(path, [told.event.args for told in chain.told if told.event.name == "SyntheticLogged"])
     _compare_model(path, chain)
-    if (path / "summary.json").exists():
-        _compare_summary(path, chain, config.get("federation", {}).get("rounds", 0))
+    if chain.results or (path / "summary.json").exists():
+        _compare_summary(path, chain, config["ledger"]["mode"], config["federation"]["rounds"])
     return chain
+
+
+def find_client(directory: str | Path, chain: ChainAudit, name: str) -> int:
+    """The index of a client, by its name in ``clients.csv``, its address ``0x...`` or its index.
+
+    Raises:
+        BoflError: if there is none.
+    """
+    path = Path(directory) / "clients.csv"
+    if path.exists():
+        with path.open(newline="") as file:
+            names = [row.get("client") for row in csv.DictReader(file)]
+        if name in names:
+            return names.index(name)
+    addresses = ["0x" + address.hex() for address in chain.registry]
+    if name.lower() in addresses:
+        return addresses.index(name.lower())
+    if name.isdecimal() and int(name) < chain.clients:
+        return int(name)
+    raise BoflError(f"there is no client {name}: give a name of clients.csv, an address, or an index 0..{chain.clients - 1}")
 
 
 def _compare_rounds(path: Path, chain: ChainAudit) -> None:
     try:
         records = [json.loads(line) for line in (path / "rounds.jsonl").read_text().splitlines()]
-        stated = [(r["round"], r["ledger"]["gas"], r["ledger"]["accepted"]) for r in records]
+        stated = [(r["round"], r["ledger"]["gas"], r["ledger"]["accepted"], r["ledger"]["rejected"]) for r in records]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VerificationError(f"{path / 'rounds.jsonl'} is missing or damaged ({error})") from None
     if len(stated) != len(chain.rounds):
         raise VerificationError(f"rounds.jsonl holds {len(stated)} rounds, the chain {len(chain.rounds)}")
     for line, on_chain in zip(stated, chain.rounds, strict=True):
-        if line != (on_chain.round, on_chain.gas, on_chain.count):
-            raise VerificationError(f"rounds.jsonl, round {line[0]}: gas or accepted updates differ from the chain")
+        if line != (on_chain.version, on_chain.gas, on_chain.count, on_chain.refused):
+            raise VerificationError(f"rounds.jsonl, round {line[0]}: gas, accepted or rejected differ from the chain")
 
 
 def _compare_model(path: Path, chain: ChainAudit) -> None:
@@ -61,12 +88,14 @@ def _compare_model(path: Path, chain: ChainAudit) -> None:
         checkpoints.close()
     if saved is None:
         raise VerificationError(f"{path / 'checkpoints'} is empty: the final model cannot be checked")
-    expected = next((r.model_digest for r in chain.rounds if r.round == saved.round), None)
+    expected = next((r.model_digest for r in chain.rounds if r.version == saved.round), None)
     if expected != saved.digest("params"):
         raise VerificationError(f"the model of checkpoint {saved.round} is not the one that the chain finalised")
+    if chain.results and saved.round != len(chain.rounds):
+        raise VerificationError(f"the last checkpoint is of round {saved.round}, the chain ends with {len(chain.rounds)}")
 
 
-def _compare_summary(path: Path, chain: ChainAudit, rounds: int) -> None:
+def _compare_summary(path: Path, chain: ChainAudit, mode: str, rounds: int) -> None:
     try:
         summary: dict[str, Any] = read_json(path / "summary.json")
         stated = summary["ledger"]
@@ -76,10 +105,33 @@ def _compare_summary(path: Path, chain: ChainAudit, rounds: int) -> None:
             "the number of rounds on the chain": (len(chain.rounds), rounds),
             "ledger.gas_total": (stated["gas_total"], sum(r.gas for r in chain.rounds)),
             "ledger.accepted": (stated["accepted"], sum(r.count for r in chain.rounds)),
+            "ledger.mode": (stated["mode"], mode),
             "config_sha256": (summary["config_sha256"], chain.config_hash.hex()),
+            **_sums_of_rounds(path, summary),
         }
-    except (BoflError, KeyError, TypeError) as error:
+        digest = results_digest(path, summary)
+    except (BoflError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise VerificationError(f"{path / 'summary.json'} is missing or damaged ({error})") from None
     for name, (said, true) in pairs.items():
         if said != true:
             raise VerificationError(f"summary.json: {name} is {said}, but {true} is what was verified")
+    if chain.results.get(rounds) != digest:
+        raise VerificationError(
+            "the results (summary.json, rounds.jsonl, clients.csv, predictions.npz) are not those that were published"
+        )
+
+
+def _sums_of_rounds(path: Path, summary: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What the summary says beyond the chain, and the lines of ``rounds.jsonl`` that it must follow from."""
+    records = [json.loads(line) for line in (path / "rounds.jsonl").read_text().splitlines()]
+    stated, timing = summary["ledger"], summary["timing"]
+    total = {name: sum(r["ledger"][name] for r in records) for name in ("gas", "bytes", "cpu_ms", "rejected")}
+    seconds = sum(record["seconds"] for record in records)
+    return {
+        "ledger.gas_per_round": (stated["gas_per_round"], total["gas"] / len(records)),
+        "ledger.bytes_total": (stated["bytes_total"], total["bytes"]),
+        "ledger.cpu_ms_per_round": (stated["cpu_ms_per_round"], total["cpu_ms"] / len(records)),
+        "ledger.rejected": (stated["rejected"], total["rejected"]),
+        "timing.rounds_s": (timing["rounds_s"], seconds),
+        "timing.samples_per_s": (timing["samples_per_s"], sum(record["examples"] for record in records) / seconds),
+    }

@@ -1,6 +1,6 @@
 """Results of a run as plain tables: predictions, clients, summary."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -9,6 +9,9 @@ from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics
 from bofl_jax.evaluate.report import plain
 from bofl_jax.federate.setting import Setting
 from bofl_jax.partition import class_counts, label_divergence
+
+if TYPE_CHECKING:
+    from bofl_jax.config import Config
 
 
 class Predictions:
@@ -92,12 +95,27 @@ def client_rows(predictions: Predictions) -> list[dict[str, Any]]:
     return rows
 
 
+def measure(predictions: Predictions) -> dict[str, Any]:
+    """What the summary says of the models: ``test`` and ``fairness``."""
+    return {
+        "test": {model: predictions.measure(model) for model in ("global", "personalised")},
+        "fairness": predictions.spread(),
+    }
+
+
 def summarise(
-    predictions: Predictions, records: list[dict[str, Any]], mode: str, head_hash: str, compile_s: float
+    measured: dict[str, Any],
+    config: "Config",
+    records: list[dict[str, Any]],
+    mode: str,
+    head_hash: str,
+    compile_s: float,
 ) -> dict[str, Any]:
     """``summary.json`` of a completed run.
 
     Args:
+        measured: from `measure`.
+        config: the run's configuration.
         records: the lines of ``rounds.jsonl``.
         mode: ledger mode.
         head_hash: hash of the chain's last block, or "".
@@ -107,8 +125,7 @@ def summarise(
     total = {name: sum(cost[name] for cost in costs) for name in ("gas", "bytes", "cpu_ms", "accepted", "rejected")}
     seconds = sum(record["seconds"] for record in records)
     return {
-        "test": {model: predictions.measure(model) for model in ("global", "personalised")},
-        "fairness": predictions.spread(),
+        **measured,
         "ledger": {
             "mode": mode,
             "rounds": len(records) if mode != "off" else 0,
@@ -125,5 +142,5 @@ def summarise(
             "rounds_s": seconds,
             "samples_per_s": sum(record["examples"] for record in records) / seconds,
         },
-        "config_sha256": predictions.setting.config.sha256().hex(),
+        "config_sha256": config.sha256().hex(),
     }

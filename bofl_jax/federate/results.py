@@ -1,6 +1,7 @@
 """The run directory: what is written, when, and in which form."""
 
 import csv
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -8,6 +9,8 @@ import platform
 import shutil
 import sys
 import tomllib
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,7 @@ import jax
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
+from bofl_jax.core.layout import canonical_bytes
 
 if TYPE_CHECKING:
     from bofl_jax.config import Config
@@ -98,8 +102,8 @@ class RunDirectory:
         write_text(self.rounds, "".join(line + "\n" for line in lines))
         return records
 
-    def finish(self, clients: list[dict[str, Any]], predictions: dict[str, np.ndarray], summary: dict) -> None:
-        """Write the results of a completed run."""
+    def write_results(self, clients: list[dict[str, Any]], predictions: dict[str, np.ndarray]) -> None:
+        """Write what was measured of a completed run, client by client and sample by sample."""
         partial = self.path / "clients.csv.partial"
         with partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(clients[0]))
@@ -109,7 +113,39 @@ class RunDirectory:
         partial = self.path / "predictions.partial.npz"
         np.savez_compressed(partial, allow_pickle=False, **predictions)
         os.replace(partial, self.path / "predictions.npz")
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the summary: the run is complete."""
         write_text(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
+
+
+def results_digest(path: Path, summary: dict[str, Any]) -> bytes:
+    """32 bytes that stand for everything that was measured in a run but its clocks.
+
+    SHA-256 of a JSON text (sorted keys, no spaces) of the summary's ``test`` and ``fairness``, the lines of
+    ``rounds.jsonl`` without times, and the SHA-256 of ``clients.csv`` and of the arrays of ``predictions.npz``.
+
+    Raises:
+        BoflError: if a file is missing or damaged.
+    """
+    try:
+        with np.load(path / "predictions.npz") as arrays:
+            layout, data = canonical_bytes({name: arrays[name] for name in arrays.files})
+        content = {
+            "test": summary["test"],
+            "fairness": summary["fairness"],
+            "rounds": [_without_clocks(json.loads(line)) for line in (path / "rounds.jsonl").read_text().splitlines()],
+            "clients": hashlib.sha256((path / "clients.csv").read_bytes()).hexdigest(),
+            "predictions": hashlib.sha256(layout.encode() + data).hexdigest(),
+        }
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise BoflError(f"the results in {path} are missing or damaged ({error}): restore them from a copy") from None
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).digest()
+
+
+def _without_clocks(record: dict[str, Any]) -> dict[str, Any]:
+    ledger = {name: value for name, value in record["ledger"].items() if not name.endswith("_ms")}
+    return {name: value for name, value in record.items() if name != "seconds"} | {"ledger": ledger}
 
 
 def environment() -> dict[str, Any]:

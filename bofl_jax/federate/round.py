@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,8 @@ from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.federate.cohort import Cohort
 from bofl_jax.federate.execute import Outcome, Plan, add_up, run_clients
 from bofl_jax.federate.setting import Setting
+from bofl_jax.ledger import Refusal
+from bofl_jax.ledger.device import digest_words
 from bofl_jax.partition import Rows
 
 Tree = Any
@@ -33,12 +35,17 @@ class TrainState(NamedTuple):
 
 
 class RoundInfo(NamedTuple):
-    """What explains a round, a row for each of its M clients."""
+    """What explains a round, a row for each of its M updates."""
 
     loss: jax.Array  # float32[M], mean training loss over the client's steps
     examples: jax.Array  # int32[M], samples seen
-    finite: jax.Array  # bool[M], whether the update holds no NaN and no infinity
-    updates: Tree  # [M, ...] the updates, or () when they were not asked for
+    verdict: jax.Array  # int32[M], `Refusal`: why the update had no influence; NONE: it had
+    updates: Tree  # [M, ...] the updates, where they are digested on the host; () otherwise
+    digests: Tree  # (uint32[M, 8] of what was sent, of what arrived), where the device digests; () otherwise
+
+
+Digesting = Literal["off", "host", "device"]
+"""Where updates are digested. On the host they have to leave the device; there is no need for any without a ledger."""
 
 
 class RoundInput(NamedTuple):
@@ -64,13 +71,22 @@ def start(setting: Setting, params: Tree) -> TrainState:
     return TrainState((), (), jax.tree.map(lambda a: jnp.repeat(a[None], clients, axis=0), state))
 
 
-def compile_round(setting: Setting, state: TrainState, cohort: Cohort, stack: bool) -> Round:
+def digesting(setting: Setting) -> Digesting:
+    """On CPU `hashlib` is three times as fast; an accelerator keeps its updates, and a channel is checked in the round."""
+    if setting.channel:
+        return "device"
+    if not setting.shares or setting.config.ledger.mode == "off":
+        return "off"
+    return "host" if jax.default_backend() == "cpu" else "device"
+
+
+def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: Digesting) -> Round:
     """Compile the programs of every round of a run, once: the clients' and, where there is a server, the server's.
 
     Args:
         state: the state before the first round, for its shapes.
         cohort: a cohort, for its size.
-        stack: whether the updates themselves are returned (for their digests).
+        digests: where updates are digested; on the host, they are returned.
     """
     rows = jax.tree.map(jnp.asarray, setting.training)
 
@@ -83,7 +99,7 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, stack: bo
         alone = compile_for(setting.plan, functools.partial(_kept_round, setting), first)
         return lambda state, cohort, number, lr: alone(given(state, cohort, number, lr))
 
-    clients = functools.partial(_shared_round, setting, stack)
+    clients = functools.partial(_shared_round, setting, digests)
     work = compile_for(setting.plan, clients, first)
     home = jax.devices()[0]
     example = jax.eval_shape(clients, first)[0]
@@ -118,26 +134,58 @@ def works(setting: Setting, rows: Rows, cohort: Cohort, purpose: Purpose, number
     return local.Work(mine, size, jnp.asarray(cohort.steps), keys)
 
 
-def _shared_round(setting: Setting, stack: bool, given: RoundInput) -> tuple[Outcome, RoundInfo]:
+def _shared_round(setting: Setting, digests: Digesting, given: RoundInput) -> tuple[Outcome, RoundInfo]:
     """The clients' part of a round with a server; the sums go on to ``_server_step``."""
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
         pool, anchor, lr = shared
-        work, weight = each
+        work, cohort, key = each
         work = work._replace(steps=jnp.where(live, work.steps, 0))
         trained, info = local.train(
             setting.algorithm, setting.sampler, pool, anchor, setting.algorithm.init(anchor), work, lr
         )
-        update = jax.tree.map(jnp.subtract, setting.algorithm.params(trained), anchor)
-        finite = all_finite(update)
-        weight = jnp.where(live & finite, weight, 0.0)
-        part = jax.tree.map(lambda u: jnp.where(finite, weight * u, 0.0), update)
-        return part, weight, (info, finite, update if stack else ())
+        sent = jax.tree.map(jnp.subtract, setting.algorithm.params(trained), anchor)
+        received = send(setting, key, cohort.altered, sent)
+        hashes = _both_digests(sent, received) if digests == "device" else ()
+        verdict = judge(cohort.refusal, hashes, received)
+        counts = live & (verdict == Refusal.NONE)
+        weight = jnp.where(counts, cohort.weight, 0.0)
+        part = jax.tree.map(lambda u: jnp.where(counts, weight * u, 0.0), received)
+        return part, weight, (info, verdict, received if digests == "host" else (), hashes)
 
     work = works(setting, given.rows, given.cohort, Purpose.TRAIN, given.number)
-    out = run_clients(setting.plan, client, (given.pool, given.state.params, given.lr), (work, given.cohort.weight))
-    info, finite, updates = out.each
-    return out._replace(each=()), RoundInfo(info.loss, info.examples, finite, updates)
+    keys = jax.vmap(lambda client: derive(setting.root, Purpose.CHANNEL, given.number, client))(given.cohort.client)
+    shared = (given.pool, given.state.params, given.lr)
+    out = run_clients(setting.plan, client, shared, (work, given.cohort, keys))
+    info, verdict, updates, hashes = out.each
+    return out._replace(each=()), RoundInfo(info.loss, info.examples, verdict, updates, hashes)
+
+
+def _both_digests(sent: Tree, received: Tree) -> tuple[jax.Array, jax.Array]:
+    """uint32[8] each, side by side in one program: hashing takes long to compile."""
+    sent_digest, received_digest = jax.vmap(digest_words)(jax.tree.map(lambda *pair: jnp.stack(pair), sent, received))
+    return sent_digest, received_digest
+
+
+def send(setting: Setting, key: jax.Array, altered: jax.Array, update: Tree) -> Tree:
+    """What arrives of one update."""
+    if setting.channel is None:
+        return update
+    return jax.tree.map(lambda lie, truth: jnp.where(altered, lie, truth), setting.channel(key, update), update)
+
+
+def judge(known: jax.Array, hashes: tuple[jax.Array, ...], received: Tree) -> jax.Array:
+    """int32: why one update must have no influence (`Refusal`).
+
+    Args:
+        known: int32, the reason that was known before it arrived.
+        hashes: the digests of what was sent and of what arrived; () where nothing can come in between.
+        received: what arrived.
+    """
+    verdict = jnp.where(all_finite(received), Refusal.NONE, Refusal.NOT_FINITE)
+    if hashes:
+        verdict = jnp.where(jnp.array_equal(*hashes), verdict, Refusal.DIGEST_MISMATCH)
+    return jnp.where(known == Refusal.NONE, verdict, known).astype(jnp.int32)
 
 
 def _server_step(setting: Setting, state: TrainState, sums: Outcome) -> TrainState:
@@ -156,7 +204,8 @@ def _kept_round(setting: Setting, given: RoundInput) -> tuple[TrainState, RoundI
     out = continue_training(setting, setting.algorithm, given.pool, mine, work, given.lr)
     kept = jax.tree.map(lambda all_, new: all_.at[clients].set(new), state.kept, out.each[0])
     info = out.each[1]
-    return state._replace(kept=kept), RoundInfo(info.loss, info.examples, jnp.isfinite(info.loss), ())
+    verdict = jnp.where(jnp.isfinite(info.loss), Refusal.NONE, Refusal.NOT_FINITE).astype(jnp.int32)
+    return state._replace(kept=kept), RoundInfo(info.loss, info.examples, verdict, (), ())
 
 
 def continue_training(
@@ -181,5 +230,5 @@ def all_finite(tree: Tree) -> jax.Array:
 
 def mean_loss(info: RoundInfo, cohort: Cohort) -> float:
     """The round's training loss: over the clients that count, weighted by their training samples."""
-    counts = np.asarray(info.finite) * cohort.weight
+    counts = (np.asarray(info.verdict) == Refusal.NONE) * cohort.weight
     return float(np.sum(np.where(counts > 0, info.loss, 0) * counts) / max(counts.sum(), 1))

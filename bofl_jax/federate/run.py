@@ -4,27 +4,28 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.core.layout import canonical_bytes, stacked_canonical_bytes
 from bofl_jax.federate import runtime
 from bofl_jax.federate.checkpoint import Checkpoints, restore
 from bofl_jax.federate.cohort import Cohort, draw
 from bofl_jax.federate.execute import resolve
 from bofl_jax.federate.options import FineTuneOptions
-from bofl_jax.federate.report import Predictions, client_rows, summarise
-from bofl_jax.federate.results import RunDirectory
-from bofl_jax.federate.round import RoundInfo, TrainState, compile_round, mean_loss, start
+from bofl_jax.federate.record import Recorder
+from bofl_jax.federate.report import Predictions, client_rows, measure, summarise
+from bofl_jax.federate.results import RunDirectory, results_digest
+from bofl_jax.federate.round import RoundInfo, TrainState, compile_round, digesting, mean_loss, start
 from bofl_jax.federate.setting import Setting, initial_params, settle
 from bofl_jax.federate.testing import compile_predict, personalise
-from bofl_jax.ledger import Ledger, Refusal, Submission, create_ledger, digest, digest_rows, resume_ledger
+from bofl_jax.ledger import Ledger, Refusal, VerdictDiffersError, create_ledger, resume_ledger
 
 if TYPE_CHECKING:
     from bofl_jax.config import Config
@@ -98,7 +99,8 @@ class _Conductor:
         with ExitStack() as open_files:
             self.checkpoints = open_files.enter_context(closing(Checkpoints(self.directory.checkpoints)))
             state, records = self._restore()
-            self.ledger = open_files.enter_context(closing(self._open_ledger(len(records))))
+            ledger = self._open_ledger(len(records))
+            self.recorder = open_files.enter_context(closing(Recorder(ledger, self.setting.shares)))
             state = self._train(state, records)
             return self._finish(state, records)
 
@@ -120,38 +122,70 @@ class _Conductor:
         return create_ledger(*opening)
 
     def _train(self, state: TrainState, records: list[dict[str, Any]]) -> TrainState:
-        setting, federation = self.setting, self.setting.config.federation
-        done = len(records)
-        if done == federation.rounds:
+        """All rounds that are left. While the device trains one, the ledger records the one before."""
+        setting, last = self.setting, self.setting.config.federation.rounds
+        first = len(records) + 1
+        if first > last:
             return state
-        cohort = draw(federation, setting.training, setting.root, done + 1)
-        stack = setting.shares and self.ledger.mode != "off"
-        one_round = self._timed(lambda: compile_round(setting, state, cohort, stack))
+        standing = self.recorder.standing(first)
+        cohort = self._draw(first, standing)
+        one_round = self._timed(lambda: compile_round(setting, state, cohort, digesting(setting)))
         predict = self._compile_test(state) if setting.has_global else None
         with _postponed_interrupt() as interrupted:
-            for number in range(done + 1, federation.rounds + 1):
+            pending = _Pending(first - 1, state, {}, None)  # what is trained, and not yet on the ledger
+            for number in range(first, last + 1):
                 began = time.perf_counter()
-                cohort = draw(federation, setting.training, setting.root, number)
-                self._open_round(number, cohort)
-                state, info = jax.block_until_ready(one_round(state, cohort, number, setting.lr[number - 1]))
+                if number > first and self._registry_changes(number):
+                    self._settle(pending, records)
+                    standing = self.recorder.standing(number)
+                cohort = self._draw(number, standing)
+                after, info = one_round(pending.state, cohort, number, setting.lr[number - 1])
+                self._settle(pending, records)
+                after, info = jax.block_until_ready((after, info))
                 self._refuse_divergence(number, cohort, info)
-                cost = self._close_round(number, cohort, info, state)
-                seconds = time.perf_counter() - began
-                record = self._record(number, cohort, info, cost, seconds)
+                record = self._record(number, cohort, info)
                 if predict and self._tested(number):
-                    record["metrics"] = Predictions(setting, {"global": predict(self._shared(state))}).measure("global")
-                self.directory.append_round(record)
-                records.append(record)
-                last, stop = number == federation.rounds, interrupted.is_set()
-                if last or stop or number % setting.config.engine.checkpoint_every == 0:
-                    self.checkpoints.save(number, state)
-                self.on_round(record)
-                if stop and not last:
+                    record["metrics"] = Predictions(setting, {"global": predict(self._shared(after))}).measure("global")
+                line = self.recorder.record(number, standing, cohort, info, after.params)
+                pending = _Pending(number, after, record, line, pending.state)
+                record["seconds"] = time.perf_counter() - began
+                if interrupted.is_set() or number == last:
+                    self._settle(pending, records, stop=True)
+                if interrupted.is_set() and number < last:
                     raise Interrupted(
-                        f"stopped after round {number} of {federation.rounds}; go on with --resume "
-                        f"--out {self.directory.path}"
+                        f"stopped after round {number} of {last}; go on with --resume --out {self.directory.path}"
                     )
-        return state
+        return pending.state
+
+    def _draw(self, number: int, standing: np.ndarray) -> Cohort:
+        setting, adversary = self.setting, self.setting.config.adversary
+        return draw(setting.config.federation, setting.training, setting.root, number, standing, adversary)
+
+    def _registry_changes(self, number: int) -> bool:
+        return any(change.round == number for change in self.setting.config.ledger.changes)
+
+    def _settle(self, pending: "_Pending", records: list[dict[str, Any]], stop: bool = False) -> None:
+        """Wait until a round is on the ledger, then write it down; where the chain says no, go back before it."""
+        if pending.line is None or len(records) >= pending.number:
+            return
+        began = time.perf_counter()
+        try:
+            cost = pending.line.result()
+        except VerdictDiffersError as error:
+            if pending.before is not None and pending.number > 1:
+                self.checkpoints.save(pending.number - 1, pending.before)
+            raise VerdictDiffersError(
+                f"{error}; the run is back at round {pending.number - 1}, the last one that was finalised: find out who "
+                f"changed the registry or the contract, then go on with --resume --out {self.directory.path}"
+            ) from error
+        if stop:  # nothing is trained meanwhile: the wait is part of the round
+            pending.record["seconds"] += time.perf_counter() - began
+        record = {**pending.record, "ledger": cost}
+        self.directory.append_round(record)
+        records.append(record)
+        if stop or pending.number % self.setting.config.engine.checkpoint_every == 0:
+            self.checkpoints.save(pending.number, pending.state)
+        self.on_round(record)
 
     def _tested(self, number: int) -> bool:
         every = self.setting.config.evaluate.every
@@ -172,52 +206,21 @@ class _Conductor:
         self.compile_s += time.perf_counter() - began
         return built
 
-    def _open_round(self, number: int, cohort: Cohort) -> None:
-        if self.setting.shares:
-            self.ledger.open_round(number, cohort.client[cohort.weight > 0].tolist())
-
     def _refuse_divergence(self, number: int, cohort: Cohort, info: RoundInfo) -> None:
         """A round in which no update is a number cannot be committed: stop, with the last checkpoint intact."""
-        if not (np.asarray(info.finite) & (cohort.weight > 0)).any():
+        verdict = np.asarray(info.verdict)[cohort.sends]
+        if len(verdict) and (verdict == Refusal.NOT_FINITE).all():
             raise BoflError(
                 f"round {number}: every update holds NaN or infinity, training diverged: lower optimizer.lr "
                 f"(now {self.setting.config.optimizer.lr:g}) and start again with another --out"
             )
 
-    def _close_round(self, number: int, cohort: Cohort, info: RoundInfo, state: TrainState) -> dict[str, Any]:
-        """Digest the updates, commit them and the new model; returns what it cost."""
-        if not self.setting.shares or self.ledger.mode == "off":
-            accepted = int((np.asarray(info.finite) & (cohort.weight > 0)).sum()) if self.setting.shares else 0
-            rejected = int((cohort.weight > 0).sum()) - accepted if self.setting.shares else 0
-            return {"gas": 0, "bytes": 0, "cpu_ms": 0.0, "accepted": accepted, "rejected": rejected, "digest_ms": 0.0}
-        began = time.thread_time()
-        digests = digest_rows(*stacked_canonical_bytes(info.updates))
-        model_digest = digest(*canonical_bytes(state.params))
-        digest_ms = (time.thread_time() - began) * 1e3
-        loss, finite = np.asarray(info.loss), np.asarray(info.finite)
-        submissions = [
-            Submission(
-                client=int(cohort.client[i]),
-                digest=digests[i],
-                samples=int(cohort.weight[i]),
-                metric=_millionths(loss[i]),
-                refusal=Refusal.NONE if finite[i] else Refusal.NOT_FINITE,
-            )
-            for i in np.flatnonzero(cohort.weight)
-        ]
-        cost = self.ledger.close_round(number, submissions, model_digest)
-        return {**cost._asdict(), "digest_ms": digest_ms}
-
-    def _record(
-        self, number: int, cohort: Cohort, info: RoundInfo, cost: dict[str, Any], seconds: float
-    ) -> dict[str, Any]:
+    def _record(self, number: int, cohort: Cohort, info: RoundInfo) -> dict[str, Any]:
         return {
             "round": number,
             "loss": mean_loss(info, cohort),
             "examples": int(np.asarray(info.examples).sum()),
-            "clients": int((cohort.weight > 0).sum()),
-            "seconds": seconds,
-            "ledger": cost,
+            "clients": len(cohort.invited),
         }
 
     def _finish(self, state: TrainState, records: list[dict[str, Any]]) -> Run:
@@ -235,14 +238,32 @@ class _Conductor:
             predict = self._timed(lambda: compile_predict(setting, personal, own=True))
             probability["personalised"] = predict(personal)
         predictions = Predictions(setting, probability)
-        summary = summarise(predictions, records, self.ledger.mode, self.ledger.head_hash, self.compile_s)
-        self.directory.finish(client_rows(predictions), predictions.arrays(), summary)
+        self.directory.write_results(client_rows(predictions), predictions.arrays())
+        measured = measure(predictions)
+        if setting.shares:
+            self.recorder.publish(results_digest(self.directory.path, measured))
+        ledger = self.recorder.ledger
+        summary = summarise(measured, setting.config, records, ledger.mode, ledger.head_hash, self.compile_s)
+        self.directory.finish(summary)
         return Run(self.directory.path, summary, params, personal)
 
 
-def _millionths(loss: float) -> int:
-    """A training loss as the ledger's fixed-point number; one that is not finite counts as 0."""
-    return round(float(np.clip(np.nan_to_num(loss, posinf=0.0), 0, 1e9)) * 1e6)
+class _Pending(NamedTuple):
+    """A round that the device has done: what the ledger is still to say of it.
+
+    Attributes:
+        number: of the round.
+        state: after it.
+        record: its line, without the ledger's part.
+        line: the ledger's part; None where there is nothing to wait for.
+        before: the state before it.
+    """
+
+    number: int
+    state: TrainState
+    record: dict[str, Any]
+    line: "Future[dict[str, Any]] | None"
+    before: TrainState | None = None
 
 
 @contextmanager

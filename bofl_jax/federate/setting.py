@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bofl_jax import aggregate, data, local, models
+from bofl_jax import adversary, aggregate, data, local, models
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive, root_key
 from bofl_jax.core.types import Samples
@@ -35,6 +35,7 @@ class Setting:
     tuner: local.LocalAlgorithm  # of personalisation: the same optimiser and loss, plain descent
     sampler: local.Sampler
     aggregator: aggregate.Aggregator
+    channel: adversary.Channel | None  # between clients and server; None: honest
     root: jax.Array
     lr: np.ndarray  # float32[R]
 
@@ -92,6 +93,7 @@ def settle(config: "Config", plan: Plan, samples: Samples | None = None) -> Sett
             federation.batch_size, federation.sampling, federation.augment_scale, federation.augment_noise
         ),
         aggregator=aggregate.mean(config.optimizer.server_lr),
+        channel=adversary.channel(config.adversary),
         root=root_key(config.seed),
         lr=learning_rates(config.optimizer, federation.rounds),
     )

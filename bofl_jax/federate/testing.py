@@ -9,7 +9,7 @@ import numpy as np
 
 from bofl_jax import local
 from bofl_jax.core.keys import Purpose
-from bofl_jax.federate.cohort import Cohort
+from bofl_jax.federate.cohort import Cohort, honest
 from bofl_jax.federate.execute import run_clients
 from bofl_jax.federate.options import FineTuneOptions
 from bofl_jax.federate.round import compile_for, continue_training, works
@@ -31,7 +31,7 @@ def personalise(setting: Setting, params: Tree, options: FineTuneOptions) -> Tre
     """
     size = setting.population.train.size
     everyone = np.arange(len(size), dtype=np.int32)
-    cohort = Cohort(everyone, np.where(size > 0, options.steps, 0).astype(np.int32), size.astype(np.float32))
+    cohort = honest(everyone, np.where(size > 0, options.steps, 0), size)
     rows = jax.tree.map(jnp.asarray, setting.population.train)
 
     def program(pool: local.Batch, params: Tree, rows: Rows, cohort: Cohort) -> Tree:

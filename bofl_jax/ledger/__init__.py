@@ -3,7 +3,7 @@
 Importing this does not import py-evm; creating, resuming or auditing a ledger does.
 """
 
-from bofl_jax.ledger.audit import AuditedRound, ChainAudit, audit_chain
+from bofl_jax.ledger.audit import AuditedRound, ChainAudit, SecondEngine, audit_chain
 from bofl_jax.ledger.base import Ledger, Refusal, RoundCost, Submissions, VerdictDiffersError
 from bofl_jax.ledger.digest import digest, digest_rows
 from bofl_jax.ledger.factory import create_ledger, resume_ledger
@@ -19,6 +19,7 @@ __all__ = [
     "Refusal",
     "RegistryChange",
     "RoundCost",
+    "SecondEngine",
     "Submissions",
     "VerdictDiffersError",
     "audit_chain",

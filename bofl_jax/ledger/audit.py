@@ -5,8 +5,8 @@ cannot know is that whole rounds are missing from the end: compare its head hash
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -51,7 +51,7 @@ class AuditedRound:
     samples: int
     metric: int
     gas: int
-    record: "RoundLeaves"
+    record: "RoundLeaves" = field(compare=False, repr=False)
     blocks: tuple[int, ...]
 
 
@@ -69,6 +69,10 @@ class ChainAudit:
         results: global model version -> 32 bytes, the digest of its results.
         told: every event of the chain.
         engines: the EVMs that replayed it.
+        genesis: block 0.
+        address: 20 bytes, where the contract stands.
+        log: the raw blocks.
+        receipts: block number -> its encoded receipts.
     """
 
     blocks: int
@@ -80,6 +84,10 @@ class ChainAudit:
     results: dict[int, bytes]
     told: "list[Told]"
     engines: tuple[str, ...]
+    genesis: "Genesis"
+    address: bytes
+    log: list[bytes] = field(repr=False)
+    receipts: Callable[[int], list[bytes]] = field(compare=False, repr=False)
 
     @property
     def final_model_digest(self) -> bytes:
@@ -108,6 +116,7 @@ def audit_chain(directory: Path, second: SecondEngine | None = None) -> ChainAud
         VerificationError: naming the first thing that does not hold.
         BoflError: if the second EVM is not installed.
     """
+    from bofl_jax.ledger.blocklog import read_blocks
     from bofl_jax.ledger.chain import PyEvmEngine
     from bofl_jax.ledger.folder import files_of, read_contract
     from bofl_jax.ledger.genesis import read_genesis
@@ -120,12 +129,13 @@ def audit_chain(directory: Path, second: SecondEngine | None = None) -> ChainAud
     if engine.head_hash != genesis_hash:
         raise VerificationError("genesis.json does not hold: block 0 has another hash than it says")
     other = second_engine(second, genesis) if second else None
-    story = Story(engine, read_contract(files.contract), genesis.config_hash)
-    _replay(files.blocks, engine, other, story)
+    address, log = read_contract(files.contract), list(read_blocks(files.blocks))
+    story = Story(engine, address, genesis.config_hash)
+    _replay(log, engine, other, story)
     records = read_leaves(files.leaves)
     if len(records) != len(story.rounds):
         raise VerificationError(f"leaves.rlp has {len(records)} rounds, the chain has {len(story.rounds)}")
-    hold = _Rounds(engine, story)
+    hold = _Rounds(engine, address, story.clients)
     return ChainAudit(
         blocks=engine.height,
         rounds=[hold.audit(*pair) for pair in zip(story.rounds, records, strict=True)],
@@ -136,6 +146,10 @@ def audit_chain(directory: Path, second: SecondEngine | None = None) -> ChainAud
         results=story.results,
         told=story.told,
         engines=("py-evm", second) if second else ("py-evm",),
+        genesis=genesis,
+        address=address,
+        log=log,
+        receipts=engine.receipts,
     )
 
 
@@ -154,10 +168,8 @@ def second_engine(name: SecondEngine, genesis: "Genesis") -> Follower:
     return EelsEngine(genesis)
 
 
-def _replay(log: Path, engine: Follower, other: Follower | None, story: "Story") -> None:
-    from bofl_jax.ledger.blocklog import read_blocks
-
-    for raw in read_blocks(log):
+def _replay(log: Sequence[bytes], engine: Follower, other: Follower | None, story: "Story") -> None:
+    for raw in log:
         block = engine.import_block(raw)
         if other:
             _compare(block, other.import_block(raw))
@@ -176,13 +188,12 @@ def _compare(first: Applied, second: Applied) -> None:
 class _Rounds:
     """Holds the rounds' leaves against what the chain says."""
 
-    def __init__(self, engine: Follower, story: "Story") -> None:
+    def __init__(self, engine: Follower, address: bytes, clients: Sequence[bytes]) -> None:
         from bofl_jax.ledger.contract import load_contract
 
-        self._engine, self._address = engine, story._address
+        self._engine, self._address = engine, address
         self._contract = load_contract()
-        joined = b"".join(story.clients)
-        self._addresses = np.frombuffer(joined, np.uint8).reshape(-1, 20)
+        self._addresses = np.frombuffer(b"".join(clients), np.uint8).reshape(-1, 20)
 
     def audit(self, chain: "ChainRound", record: "RoundLeaves") -> AuditedRound:
         """One round."""
