@@ -1,5 +1,8 @@
 """The command line: what it prints, its exit codes, and one line for every request that cannot be carried out."""
 
+import csv
+import io
+import json
 import os
 import shutil
 import struct
@@ -125,8 +128,56 @@ def test_resume_by_the_command_line(command, tiny, crashed, home):
 def test_an_audit_that_holds(command, whole):
     ended = command("audit", whole)
     assert (ended.code, ended.err) == (0, "")
-    told = f"Holds: {2 + 2 * ROUNDS} blocks with their seals and roots, {ROUNDS} rounds in order, "
-    assert ended.out.startswith(f"{told}{6 * ROUNDS} inclusion proofs of 6 clients, the final model's digest.\nHead 0x")
+    told = f"Holds: {3 + 2 * ROUNDS} blocks with their seals and roots (py-evm), {ROUNDS} rounds in order, "
+    told += f"{6 * ROUNDS} inclusion proofs of 6 clients, the final model's digest, the published results.\nHead 0x"
+    assert told in ended.out
+    table = [line.split() for line in ended.out.splitlines()[1 : 1 + ROUNDS]]
+    assert [row[:2] for row in table] == [[str(number), str(number)] for number in range(1, ROUNDS + 1)]
+
+
+def test_what_one_client_did_is_listed_by_name_address_and_index(command, whole):
+    listed = [command("audit", whole, "--client", name) for name in ("s2", "2")]
+    assert listed[0] == listed[1]
+    assert listed[0].out.count("Contributed to model") == ROUNDS
+    unknown = command("audit", whole, "--client", "s9")
+    assert (unknown.code, unknown.err.startswith("bofl: there is no client s9: ")) == (2, True)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_the_provenance_table_is_written(suffix, command, whole, tmp_path):
+    path = tmp_path / f"rounds.{suffix}"
+    assert command("audit", whole, "--out", path).code == 0
+    text = path.read_text()
+    rows = json.loads(text) if suffix == "json" else list(csv.DictReader(io.StringIO(text)))
+    assert [int(row["contributors"]) for row in rows] == [6] * ROUNDS
+    assert len({row["model_digest"] for row in rows}) == ROUNDS
+    assert command("audit", whole, "--out", tmp_path / "rounds.txt").code == 2
+
+
+def test_a_proof_is_written_once_and_checked_without_the_run(command, whole, tmp_path):
+    proof, genesis = tmp_path / "proof.json", shutil.copy(whole / "ledger" / "genesis.json", tmp_path)
+    assert command("audit", whole, "--prove", "s2", "3", "--out", proof).code == 0
+    assert command("audit", whole, "--prove", "s2", "3", "--out", proof).code == 2
+    held = command("audit", "--verify-proof", proof, "--genesis", genesis)
+    assert (held.code, held.err, "to round 3, as number 3 of 6" in held.out) == (0, "", True)
+    flip(proof, 500, 1)
+    spoiled = command("audit", "--verify-proof", proof)
+    assert (spoiled.code, spoiled.err.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("--client", "0"), ("RUN", "--client", "0", "--prove", "0", "1"), ("RUN", "--verify-proof", "p.json")],
+)
+def test_an_audit_of_nothing_or_of_too_much_is_refused(words, command, whole):
+    ended = command("audit", *(whole if word == "RUN" else word for word in words))
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+
+
+def test_a_second_evm_agrees(command, whole):
+    pytest.importorskip("ethereum", reason="the extra 'audit' (EELS) is not installed")
+    ended = command("audit", whole, "--engine", "eels")
+    assert (ended.code, "(py-evm and eels)" in ended.out) == (0, True)
 
 
 SPOILED = {

@@ -159,7 +159,7 @@ def test_a_section_that_the_configuration_lacks_can_be_overridden():
         ({"optimiser.lr": 3}, "unknown key optimiser: did you mean optimizer?"),
         ({"data.patient": 3}, "unknown key data.patient: did you mean data.patients?"),
         ({"fedaration.rounds": 3}, "unknown key fedaration: did you mean federation?"),
-        ({"zzz.x": 3}, "unknown key zzz: known are data, engine, evaluate, "),
+        ({"zzz.x": 3}, "unknown key zzz: known are adversary, data, engine, evaluate, "),
         ({"federation.rounds.x": 3}, "unknown key federation.rounds.x: rounds is a value, not a section"),
         (
             {"federation.mu": 0.1},

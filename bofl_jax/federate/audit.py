@@ -32,7 +32,7 @@ def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAud
     config = read_toml(path / "config.toml")
     if config.get("ledger", {}).get("mode") == "off":
         raise BoflError(f"{path} was run with ledger.mode = 'off': there is no chain to audit")
-    chain = audit_chain(path, second)
+    chain = audit_chain(path, second, config["ledger"].get("node"))
     if chain.config_hash != hashlib.sha256((path / "config.toml").read_bytes()).digest():
         raise VerificationError(f"{path / 'config.toml'} is not the configuration that the chain was opened with")
     _compare_rounds(path, chain)
@@ -109,16 +109,22 @@ def _compare_summary(path: Path, chain: ChainAudit, mode: str, rounds: int) -> N
             "config_sha256": (summary["config_sha256"], chain.config_hash.hex()),
             **_sums_of_rounds(path, summary),
         }
-        digest = results_digest(path, summary)
     except (BoflError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise VerificationError(f"{path / 'summary.json'} is missing or damaged ({error})") from None
     for name, (said, true) in pairs.items():
         if said != true:
             raise VerificationError(f"summary.json: {name} is {said}, but {true} is what was verified")
-    if chain.results.get(rounds) != digest:
+    if chain.results.get(rounds) != _results_digest(path, summary):
         raise VerificationError(
             "the results (summary.json, rounds.jsonl, clients.csv, predictions.npz) are not those that were published"
         )
+
+
+def _results_digest(path: Path, summary: dict[str, Any]) -> bytes:
+    try:
+        return results_digest(path, summary)
+    except BoflError as error:
+        raise VerificationError(str(error)) from error
 
 
 def _sums_of_rounds(path: Path, summary: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -46,6 +46,10 @@ class Checkpoints:
         state_args = args.StandardSave({name: part for name, part in leaves.items() if part})
         self._manager.save(round_number, args=args.Composite(state=state_args, meta=args.JsonSave(meta)), force=True)
 
+    def has(self, round_number: int) -> bool:
+        """Whether there is a checkpoint of a round."""
+        return round_number in self._manager.all_steps()
+
     def latest(self) -> Saved | None:
         """Read the newest checkpoint; None if there is none.
 

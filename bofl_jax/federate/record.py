@@ -11,6 +11,7 @@ from bofl_jax.core.layout import canonical_bytes, stacked_canonical_bytes
 from bofl_jax.federate.cohort import Cohort
 from bofl_jax.federate.round import RoundInfo
 from bofl_jax.ledger import Ledger, Refusal, RoundCost, Submissions, VerdictDiffersError, digest, digest_rows
+from bofl_jax.ledger.base import NO_COST
 from bofl_jax.ledger.device import words_to_bytes
 
 Tree = Any
@@ -45,7 +46,7 @@ class Recorder:
             info: what arrived, and the server's verdicts.
             params: the global model after the round.
         """
-        work = self._record if self._shares else lambda *_: line(RoundCost(0, 0, 0.0, 0.0, 0, 0, {}), 0.0)
+        work = self._record if self._shares else lambda *_: line(NO_COST, 0.0)
         return self._thread.submit(work, number, standing, cohort, info, params)
 
     def publish(self, digest: bytes) -> None:

@@ -172,7 +172,7 @@ class _Conductor:
         try:
             cost = pending.line.result()
         except VerdictDiffersError as error:
-            if pending.before is not None and pending.number > 1:
+            if pending.before is not None and pending.number > 1 and not self.checkpoints.has(pending.number - 1):
                 self.checkpoints.save(pending.number - 1, pending.before)
             raise VerdictDiffersError(
                 f"{error}; the run is back at round {pending.number - 1}, the last one that was finalised: find out who "

@@ -17,7 +17,7 @@ from bofl_jax.ledger import merkle
 from bofl_jax.ledger.base import Applied, Follower, Refusal
 
 if TYPE_CHECKING:
-    from bofl_jax.ledger.genesis import Genesis
+    from bofl_jax.ledger.genesis import Anchor, Genesis
     from bofl_jax.ledger.leaves import RoundLeaves
     from bofl_jax.ledger.story import ChainRound, Story, Told
 
@@ -72,7 +72,7 @@ class ChainAudit:
         genesis: block 0.
         address: 20 bytes, where the contract stands.
         log: the raw blocks.
-        receipts: block number -> its encoded receipts.
+        receipts: block number -> its encoded receipts; None where a node keeps the chain.
     """
 
     blocks: int
@@ -84,10 +84,10 @@ class ChainAudit:
     results: dict[int, bytes]
     told: "list[Told]"
     engines: tuple[str, ...]
-    genesis: "Genesis"
+    genesis: "Genesis | Anchor"
     address: bytes
     log: list[bytes] = field(repr=False)
-    receipts: Callable[[int], list[bytes]] = field(compare=False, repr=False)
+    receipts: Callable[[int], list[bytes]] | None = field(compare=False, repr=False)
 
     @property
     def final_model_digest(self) -> bytes:
@@ -100,7 +100,7 @@ class ChainAudit:
         return len(self.registry)
 
 
-def audit_chain(directory: Path, second: SecondEngine | None = None) -> ChainAudit:
+def audit_chain(directory: Path, second: SecondEngine | None = None, node: str | None = None) -> ChainAudit:
     """Check the ledger of a run directory.
 
     Every block: decoding, seal, authority in turn, header rules, re-execution, all roots. The contract: the deployed
@@ -111,23 +111,22 @@ def audit_chain(directory: Path, second: SecondEngine | None = None) -> ChainAud
     Args:
         directory: the run directory.
         second: another EVM that has to come to the same gas, logs and state roots.
+        node: the Ethereum node that keeps the chain, for a run that was made on one: then its word on what the
+            transactions did is taken, and every transaction is fetched and its signature checked.
 
     Raises:
         VerificationError: naming the first thing that does not hold.
-        BoflError: if the second EVM is not installed.
+        BoflError: if the second EVM is not installed, or the node cannot be reached.
     """
     from bofl_jax.ledger.blocklog import read_blocks
-    from bofl_jax.ledger.chain import PyEvmEngine
     from bofl_jax.ledger.folder import files_of, read_contract
-    from bofl_jax.ledger.genesis import read_genesis
     from bofl_jax.ledger.leaves import read_leaves
     from bofl_jax.ledger.story import Story
 
     files = files_of(directory)
-    genesis, genesis_hash = read_genesis(files.genesis)
-    engine = PyEvmEngine(genesis)
-    if engine.head_hash != genesis_hash:
-        raise VerificationError("genesis.json does not hold: block 0 has another hash than it says")
+    engine: Follower
+    genesis: Genesis | Anchor
+    engine, genesis = _on_network(files.genesis, node) if node else _own_chain(files.genesis)
     other = second_engine(second, genesis) if second else None
     address, log = read_contract(files.contract), list(read_blocks(files.blocks))
     story = Story(engine, address, genesis.config_hash)
@@ -145,20 +144,45 @@ def audit_chain(directory: Path, second: SecondEngine | None = None) -> ChainAud
         registry=story.clients,
         results=story.results,
         told=story.told,
-        engines=("py-evm", second) if second else ("py-evm",),
+        engines=tuple(name for name in (node or "py-evm", second) if name),
         genesis=genesis,
         address=address,
         log=log,
-        receipts=engine.receipts,
+        receipts=getattr(engine, "receipts", None),
     )
 
 
-def second_engine(name: SecondEngine, genesis: "Genesis") -> Follower:
+def _own_chain(path: Path) -> "tuple[Follower, Genesis]":
+    from bofl_jax.ledger.chain import PyEvmEngine
+    from bofl_jax.ledger.genesis import read_genesis
+
+    genesis, genesis_hash = read_genesis(path)
+    engine = PyEvmEngine(genesis)
+    if engine.head_hash != genesis_hash:
+        raise VerificationError("genesis.json does not hold: block 0 has another hash than it says")
+    return engine, genesis
+
+
+def _on_network(path: Path, node: str) -> "tuple[Follower, Anchor]":
+    from bofl_jax.ledger.factory import node_engine
+    from bofl_jax.ledger.genesis import read_anchor
+
+    anchor, engine = read_anchor(path), node_engine(node)
+    if (engine.chain_id, engine.head_hash) != anchor[1:]:
+        raise VerificationError(f"the node at {node} is on another network than genesis.json says")
+    return engine, anchor
+
+
+def second_engine(name: SecondEngine, genesis: "Genesis | Anchor") -> Follower:
     """Another EVM on a fresh chain.
 
     Raises:
-        BoflError: if it is not installed.
+        BoflError: if it is not installed, or the chain does not begin with the genesis.
     """
+    from bofl_jax.ledger.genesis import Genesis
+
+    if not isinstance(genesis, Genesis):
+        raise BoflError(f"--engine {name} replays a chain from its first block: a run on a node has none of its own")
     try:
         from bofl_jax.ledger.eels import EelsEngine
     except ImportError as error:

@@ -60,20 +60,27 @@ class RoundCost(NamedTuple):
     Attributes:
         gas: gas of the round's transactions.
         bytes: length of those signed transactions.
+        transactions: how many they are.
         cpu_ms: CPU time of the ledger in ms, disk included, hashing excluded.
         hash_ms: CPU time in ms of hashing the round's tree; the updates' own digests are not the ledger's.
         accepted: updates in the round's tree.
         rejected: updates handed in and kept out of it.
         phases: where ``cpu_ms`` went, phase -> ms.
+        gas_of: function of the contract -> gas of its calls.
     """
 
     gas: int
     bytes: int
+    transactions: int
     cpu_ms: float
     hash_ms: float
     accepted: int
     rejected: int
     phases: dict[str, float]
+    gas_of: dict[str, int]
+
+
+NO_COST = RoundCost(0, 0, 0, 0.0, 0.0, 0, 0, {}, {})
 
 
 class VerdictDiffersError(BoflError):

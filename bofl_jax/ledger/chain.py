@@ -4,7 +4,6 @@ py-evm is archived upstream; this module and `authority` are all that knows it.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import rlp
@@ -16,16 +15,17 @@ from eth.constants import CREATE_CONTRACT_ADDRESS, POST_MERGE_NONCE, ZERO_ADDRES
 from eth.db.atomic import AtomicDB
 from eth.db.header import HeaderDB
 from eth.vm.forks import PragueVM
-from eth.vm.forks.prague.computation import PragueComputation
-from eth.vm.forks.prague.state import PragueState
 from eth_typing import Address, BlockNumber
 from eth_utils import ValidationError
+from rlp.codec import encode_raw, length_prefix
+from rlp.sedes import big_endian_int
 
 from bofl_jax.core.errors import VerificationError
-from bofl_jax.ledger.accounts import Account, private_key
+from bofl_jax.ledger.accounts import Account, address_of, private_key
 from bofl_jax.ledger.authority import check_body, check_header, check_seal, in_turn, seal
 from bofl_jax.ledger.base import Applied, Call, Outcome, TransactionRevertedError
 from bofl_jax.ledger.clock import Clock
+from bofl_jax.ledger.evm_speed import LeanState, LeanVM, changed, remember_nibbles, trie_root_and_nodes, use_fast_keccak
 from bofl_jax.ledger.genesis import (
     BLOCK_SECONDS,
     CHAIN_ID,
@@ -36,6 +36,9 @@ from bofl_jax.ledger.genesis import (
     Genesis,
     parse_extra_data,
 )
+
+use_fast_keccak()
+remember_nibbles()
 
 
 class PyEvmEngine:
@@ -83,11 +86,15 @@ class PyEvmEngine:
         if strict:
             _refuse_reverts(computations)
         with self._clock.phase("tries"):
-            block = vm.set_block_transactions_and_withdrawals(vm.get_block(), executed, transactions, receipts)
-            block = vm.finalize_block(vm.pack_block(block)).block
+            vm.state.persist()
+            roots = {
+                "transaction_root": self._store(transactions),
+                "receipt_root": self._store(receipts),
+                "state_root": vm.state.state_root,
+            }
         with self._clock.phase("sealing"):
-            block = block.copy(header=seal(block.header, authority))
-            vm.validate_block(block)
+            block = vm.get_block_class()(seal(changed(executed, **roots), authority), transactions, (), ())
+            vm.validate_header(block.header, self._head)
             return self._append(block, receipts, [computation.output for computation in computations])
 
     def import_block(self, raw: bytes) -> Applied:
@@ -125,20 +132,17 @@ class PyEvmEngine:
         nonces: dict[bytes, int] = {}
         signed = []
         for call in calls:
-            key = private_key(call.key)
-            sender = key.public_key.to_canonical_address()
+            sender = address_of(call.key)
             nonce = nonces[sender] if sender in nonces else state.get_nonce(Address(sender))
             nonces[sender] = nonce + 1
-            unsigned = _GovernedVM.create_unsigned_transaction(
-                nonce=nonce,
-                gas_price=0,
-                gas=call.gas,
-                to=Address(call.to) or CREATE_CONTRACT_ADDRESS,
-                value=0,
-                data=call.data,
-            )
-            signed.append(_trusted(unsigned.as_signed_transaction(key, chain_id=CHAIN_ID), sender))
+            signed.append(_signed(call, sender, nonce))
         return signed
+
+    def _store(self, items: Sequence[SignedTransactionAPI] | Sequence[ReceiptAPI]) -> bytes:
+        """The root of the trie of a block's transactions or receipts, whose nodes are stored."""
+        root, nodes = trie_root_and_nodes([item.encode() for item in items])
+        self._chain.chaindb.persist_trie_data_dict(nodes)
+        return root
 
     def _append(self, block: BlockAPI, receipts: Sequence[ReceiptAPI], outputs: Sequence[bytes]) -> Applied:
         """Straight into the database: `Chain.persist_block` would check the fresh seal and decode the block again."""
@@ -162,24 +166,6 @@ class _Authority(NoProofConsensus):
         check_seal(header, self._context.genesis())
 
 
-@lru_cache(maxsize=64)
-def _jump_targets(_code: bytes) -> tuple[set[int], set[int]]:
-    """The sets in which py-evm notes valid and invalid jump targets, shared by all executions of one code."""
-    return set(), set()
-
-
-class _Computation(PragueComputation):
-    def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
-        super().__init__(state, message, transaction_context)
-        if not message.is_create:
-            code: Any = self.code
-            code.valid_positions, code.invalid_positions = _jump_targets(message.code)
-
-
-class _State(PragueState):
-    computation_class = _Computation
-
-
 def _next_header(parent: BlockHeaderAPI | None, **fields: Any) -> BlockHeaderAPI:
     """py-evm's header, but 12 seconds after the parent and with its gas limit: no wall clock, no drift."""
     if parent is not None:
@@ -188,12 +174,12 @@ def _next_header(parent: BlockHeaderAPI | None, **fields: Any) -> BlockHeaderAPI
     return PragueVM.create_header_from_parent(parent, **fields)
 
 
-_GovernedVM = PragueVM.configure(
+_GovernedVM = LeanVM.configure(
     __name__="GovernedVM",
     consensus_class=_Authority,
     extra_data_max_bytes=65535,
     create_header_from_parent=staticmethod(_next_header),
-    _state_class=_State,
+    _state_class=LeanState,
 )
 _GovernedChain = Chain.configure(
     __name__="GovernedChain",
@@ -223,8 +209,17 @@ def _decode(raw: bytes) -> BlockAPI:
     return block
 
 
-def _trusted(transaction: SignedTransactionAPI, sender: bytes) -> SignedTransactionAPI:
-    """A transaction signed a moment ago needs no check of its signature. Imported ones are always checked."""
+def _signed(call: Call, sender: bytes, nonce: int) -> SignedTransactionAPI:
+    """A transaction, which needs no check of a signature made a moment ago. Imported ones are always checked.
+
+    py-evm's own way (unsigned, encoded, decoded, extended, encoded, signed, made again) takes twice as long.
+    """
+    to = Address(call.to) or CREATE_CONTRACT_ADDRESS
+    numbers = (nonce, 0, call.gas, to, 0, call.data, CHAIN_ID, 0, 0)
+    message = encode_raw([item if isinstance(item, bytes) else big_endian_int.serialize(item) for item in numbers])
+    v, r, s = private_key(call.key).sign_msg(message).vrs
+    builder = _GovernedVM.get_transaction_builder()
+    transaction = builder.new_transaction(nonce, 0, call.gas, to, 0, call.data, v + 2 * CHAIN_ID + 35, r, s)
     vars(transaction).update(sender=sender, check_signature_validity=lambda: None)
     return transaction
 
@@ -251,8 +246,15 @@ def _applied(block: BlockAPI, receipts: Sequence[ReceiptAPI], outputs: Sequence[
             )
         )
         before = receipt.gas_used
-    return Applied(block.number, rlp.encode(block), tuple(outcomes))
+    return Applied(block.number, _encode(block), tuple(outcomes))
 
 
 def _log(log: Any) -> tuple[bytes, tuple[bytes, ...], bytes]:
     return log.address, tuple(topic.to_bytes(32, "big") for topic in log.topics), log.data
+
+
+def _encode(block: BlockAPI) -> bytes:
+    """The block's RLP, put together from the transactions' own, which are kept; to encode all of it again is slow."""
+    transactions = b"".join(transaction.encode() for transaction in block.transactions)
+    body = rlp.encode(block.header) + length_prefix(len(transactions), 192) + transactions + b"\xc0\xc0"
+    return length_prefix(len(body), 192) + body

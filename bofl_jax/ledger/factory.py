@@ -1,5 +1,6 @@
 """Starting a ledger, and taking it up again where a run stopped."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from bofl_jax.ledger.registry import at_start
 
 if TYPE_CHECKING:
     from bofl_jax.ledger.folder import Files, Network
+    from bofl_jax.ledger.node import NodeEngine
 
 SETUP_BLOCKS = 2
 BATCH = 200
@@ -34,20 +36,15 @@ def create_ledger(options: LedgerOptions, directory: Path, clients: int, seed: i
     if options.mode == "off":
         return OffLedger(options, clients)
     from bofl_jax.ledger import folder
-    from bofl_jax.ledger.chain import PyEvmEngine
-    from bofl_jax.ledger.genesis import write_genesis
     from bofl_jax.ledger.governed import GovernedLedger
 
     _check_config_hash(config_hash)
     if clients < 1:
         raise BoflError("a ledger needs at least one client to register")
     registered = at_start(options, clients)
-    files = folder.files_of(directory)
-    _make_room(files)
-    network, clock = folder.network(seed, options.authorities, clients), Clock()
-    genesis = network.genesis(config_hash)
-    engine = PyEvmEngine(genesis, network.authorities, clock)
-    write_genesis(files.genesis, genesis, engine.head_hash)
+    files, clock = folder.files_of(directory), Clock()
+    network = folder.network(seed, options.authorities, clients, _secret(options))
+    engine = _begin(options, network, config_hash, files, clock)
     address = _set_up(engine, network, files, registered)
     folder.write_contract(files.contract, address)
     clock.reset()
@@ -72,15 +69,63 @@ def resume_ledger(
 
     _check_config_hash(config_hash)
     files, clock = folder.files_of(directory), Clock()
-    network = folder.network(seed, options.authorities, clients)
+    network = folder.network(seed, options.authorities, clients, _secret(options))
+    replay = _refetch if options.node else _replay
     try:
         address = folder.read_contract(files.contract)
-        engine = _replay(files, network, config_hash, rounds, clock)
+        engine = replay(options, files, network, config_hash, rounds, clock)
         _check_progress(engine, address, options, clients, rounds)
     except VerificationError as error:
         raise BoflError(f"the ledger cannot be resumed: {error}") from error
     clock.reset()
-    return GovernedLedger(options, engine, network, address, config_hash, directory, clock, rounds=rounds)
+    ledger = GovernedLedger(options, engine, network, address, config_hash, directory, clock, rounds=rounds)
+    ledger.abort_unfinished()
+    return ledger
+
+
+def node_engine(url: str) -> "NodeEngine":
+    """An engine on an Ethereum node; ``BOFL_LEDGER_FUNDER`` may hold the key of an account that pays for gas.
+
+    Raises:
+        BoflError: if web3 is not installed, the key is none, or no node answers.
+    """
+    try:
+        from bofl_jax.ledger.node import NodeEngine
+    except ImportError as error:
+        raise BoflError(f"ledger.node needs web3 ({error.name} is missing): pip install 'bofl_jax[node]'") from None
+    funder = os.environ.get("BOFL_LEDGER_FUNDER", "").removeprefix("0x")
+    try:
+        key = bytes.fromhex(funder) or None
+    except ValueError:
+        key = b"?"
+    if key is not None and len(key) != 32:
+        raise BoflError("BOFL_LEDGER_FUNDER is no private key: set it to 64 hexadecimal digits, or leave it out")
+    return NodeEngine(url, key)
+
+
+def _secret(options: LedgerOptions) -> str:
+    """What keeps the keys of a run on a network from everyone who knows its seed."""
+    return os.environ.get("BOFL_LEDGER_SECRET", "") if options.node else ""
+
+
+def _begin(
+    options: LedgerOptions, network: "Network", config_hash: bytes, files: "Files", clock: Clock
+) -> Engine:
+    """An empty chain, and ``genesis.json`` about it."""
+    from bofl_jax.ledger.genesis import Anchor, write_anchor, write_genesis
+
+    if options.node:
+        node = node_engine(options.node)
+        _make_room(files)
+        write_anchor(files.genesis, Anchor(config_hash, node.chain_id, node.head_hash))
+        return node
+    from bofl_jax.ledger.chain import PyEvmEngine
+
+    _make_room(files)
+    genesis = network.genesis(config_hash)
+    engine = PyEvmEngine(genesis, network.authorities, clock)
+    write_genesis(files.genesis, genesis, engine.head_hash)
+    return engine
 
 
 def _check_config_hash(config_hash: bytes) -> None:
@@ -99,14 +144,14 @@ def _make_room(files: "Files") -> None:
 def _set_up(engine: Engine, network: "Network", files: "Files", registered: int) -> bytes:
     """Deploy, hand out the roles and register the first clients; returns the contract's address."""
     from bofl_jax.ledger.blocklog import append_record
-    from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, deployed_address, load_contract
+    from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, load_contract
     from bofl_jax.ledger.governed import seal_steps
     from bofl_jax.ledger.modes import BATCH_GAS, Step
 
     admin = network.admin
     deployment = engine.seal_block([Call(admin.key, b"", load_contract().bytecode, DEPLOY_GAS)])
     append_record(files.blocks, deployment.raw)
-    address = deployed_address(admin.address, 0)
+    address = deployment.outcomes[0].logs[0][0]  # the constructor's event tells where it stands
     batches = [network.addresses[start : min(start + BATCH, registered)] for start in range(0, registered, BATCH)]
     roles = ((network.aggregator, AGGREGATOR), (network.auditor, AUDITOR))
     grants = [Step(admin, "grantRole", (account.address, role)) for account, role in roles]
@@ -115,13 +160,16 @@ def _set_up(engine: Engine, network: "Network", files: "Files", registered: int)
     return address
 
 
-def _replay(files: "Files", network: "Network", config_hash: bytes, rounds: int, clock: Clock) -> Engine:
+def _replay(
+    options: LedgerOptions, files: "Files", network: "Network", config_hash: bytes, rounds: int, clock: Clock
+) -> Engine:
     """A chain with the log up to the end of round ``rounds``, and the files cut down to that."""
     from bofl_jax.ledger.blocklog import cut_file
     from bofl_jax.ledger.chain import PyEvmEngine
     from bofl_jax.ledger.genesis import read_genesis
     from bofl_jax.ledger.leaves import keep_leaves
 
+    del options
     expected = network.genesis(config_hash)
     genesis, block_hash = read_genesis(files.genesis)
     engine = PyEvmEngine(expected, network.authorities, clock)
@@ -132,6 +180,24 @@ def _replay(files: "Files", network: "Network", config_hash: bytes, rounds: int,
         engine.import_block(raw)
     keep_leaves(files.leaves, rounds)
     cut_file(files.blocks, sum(map(len, kept)))
+    return engine
+
+
+def _refetch(
+    options: LedgerOptions, files: "Files", network: "Network", config_hash: bytes, rounds: int, clock: Clock
+) -> Engine:
+    """The network's chain, with the run's transactions checked. What is on it cannot be cut off."""
+    from bofl_jax.ledger.blocklog import read_blocks
+    from bofl_jax.ledger.genesis import read_anchor
+    from bofl_jax.ledger.leaves import keep_leaves
+
+    del network, clock
+    engine = node_engine(options.node or "")
+    if read_anchor(files.genesis) != (config_hash, engine.chain_id, engine.head_hash):
+        raise VerificationError(f"the node at {options.node} is on another network, or the configuration is another")
+    for raw in read_blocks(files.blocks):
+        engine.import_block(raw)
+    keep_leaves(files.leaves, rounds)
     return engine
 
 
@@ -182,7 +248,8 @@ def _check_progress(engine: Engine, address: bytes, options: LedgerOptions, clie
 
     version, registered = (read_contract(engine, address, name) for name in ("latestVersion", "registeredClients"))
     if version != rounds:
-        raise VerificationError(f"the contract says latestVersion is {version}, the run says {rounds}")
+        mend = "; on a node, only a run with engine.checkpoint_every = 1 can go on" if options.node else ""
+        raise VerificationError(f"the contract says latestVersion is {version}, the run says {rounds}{mend}")
     joined = sum(change.action == "register" and change.round <= rounds for change in options.changes)
     expected = at_start(options, clients) + joined
     if not expected <= registered <= clients:

@@ -62,11 +62,11 @@ class Network:
         return Genesis(config_hash, tuple(authority.address for authority in self.authorities))
 
 
-def network(seed: int, authorities: int, clients: int) -> Network:
-    """The accounts that follow from a run's seed."""
-    sealing = sorted((account(seed, "authority", i) for i in range(authorities)), key=lambda a: a.address)
-    members = tuple(account(seed, "client", i) for i in range(clients))
-    admin, aggregator, auditor = (account(seed, role, 0) for role in ("admin", "aggregator", "auditor"))
+def network(seed: int, authorities: int, clients: int, secret: str = "") -> Network:
+    """The accounts that follow from a run's seed, and a secret if there is one."""
+    sealing = sorted((account(seed, "authority", i, secret) for i in range(authorities)), key=lambda a: a.address)
+    members = tuple(account(seed, "client", i, secret) for i in range(clients))
+    admin, aggregator, auditor = (account(seed, role, 0, secret) for role in ("admin", "aggregator", "auditor"))
     return Network(tuple(sealing), admin, aggregator, auditor, members)
 
 

@@ -42,6 +42,44 @@ def parse_extra_data(extra: bytes) -> Genesis:
     return Genesis(extra[:VANITY], addresses)
 
 
+class Anchor(NamedTuple):
+    """What stands in for a genesis of one's own where a network keeps the chain.
+
+    Attributes:
+        config_hash: 32 bytes, SHA-256 of the run's resolved configuration.
+        chain_id: the network's.
+        block_hash: 32 bytes, hash of the network's block 0.
+    """
+
+    config_hash: bytes
+    chain_id: int
+    block_hash: bytes
+
+
+def write_anchor(path: Path, anchor: Anchor) -> None:
+    """Write ``genesis.json`` for a run on a network."""
+    path.write_bytes(_anchor_text(anchor).encode())
+
+
+def read_anchor(path: Path) -> Anchor:
+    """Read what `write_anchor` wrote.
+
+    Raises:
+        VerificationError: if the file is missing or is not, to the byte, what `write_anchor` writes.
+    """
+    try:
+        text = path.read_bytes().decode()
+        fields = json.loads(text)
+        hashes = (bytes.fromhex(fields[name][2:]) for name in ("configHash", "hash"))
+        config_hash, block_hash = hashes
+        anchor = Anchor(config_hash, int(fields["chainId"]), block_hash)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VerificationError(f"{path.name} cannot be read ({error}): restore it from a copy") from error
+    if text != _anchor_text(anchor):
+        raise VerificationError(f"{path.name} was changed: its fields are not those that a run writes")
+    return anchor
+
+
 def write_genesis(path: Path, genesis: Genesis, block_hash: bytes) -> None:
     """Write ``genesis.json``."""
     path.write_bytes(_text(genesis, block_hash).encode())
@@ -63,6 +101,12 @@ def read_genesis(path: Path) -> tuple[Genesis, bytes]:
     if text != _text(genesis, block_hash):
         raise VerificationError(f"{path.name} was changed: its fields are not those that a run writes")
     return genesis, block_hash
+
+
+def _anchor_text(anchor: Anchor) -> str:
+    config_hash, chain_id, block_hash = anchor
+    fields = {"chainId": chain_id, "hash": "0x" + block_hash.hex(), "configHash": "0x" + config_hash.hex()}
+    return json.dumps(fields, indent=1) + "\n"
 
 
 def _text(genesis: Genesis, block_hash: bytes) -> str:

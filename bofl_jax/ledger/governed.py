@@ -1,5 +1,6 @@
 """A ledger on a chain: every round opened, its updates recorded in the chosen mode, committed and finalised."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -25,7 +26,7 @@ from bofl_jax.ledger.base import (
 )
 from bofl_jax.ledger.blocklog import append_record
 from bofl_jax.ledger.clock import Clock
-from bofl_jax.ledger.contract import load_contract
+from bofl_jax.ledger.contract import ENUMS, load_contract
 from bofl_jax.ledger.folder import Network, files_of
 from bofl_jax.ledger.leaves import RoundLeaves, append_leaves, totals
 from bofl_jax.ledger.modes import BATCH_GAS, MODES, Place, Step, bit_map, expected, refusals
@@ -143,9 +144,16 @@ class GovernedLedger:
         self._outcomes.clear()
         self._clock.reset()
 
+    def abort_unfinished(self) -> None:
+        """Give up the round that an interrupted run left open on a chain that cannot be cut back."""
+        state = self.read("rounds", self._latest)
+        if state in (ENUMS["RoundState"].index("Open"), ENUMS["RoundState"].index("Committed")):
+            self._round = self._latest
+            self.abort_round(self.rounds + 1)
+
     def publish_results(self, digest: bytes) -> None:
         """Put the digest of the results on chain, beside the last global model."""
-        self.transact("publishing the results", [Step(self.network.auditor, "publishResults", (self.rounds, digest))])
+        self.transact_apart("publishing the results", [Step(self.network.auditor, "publishResults", (self.rounds, digest))])
 
     def close(self) -> None:
         """Nothing to release: every block is on the disk as soon as it is sealed."""
@@ -159,6 +167,17 @@ class GovernedLedger:
         applied = seal_steps(self._engine, self._files.blocks, self._address, what, steps, strict=strict)
         self._outcomes += applied.outcomes
         return applied
+
+    def transact_apart(self, what: str, steps: Sequence[Step]) -> Applied:
+        """The same, for calls that are no part of a round and not of its cost."""
+        outcomes, spent = self._outcomes, self._clock.reset()
+        try:
+            self._outcomes = []
+            return self.transact(what, steps)
+        finally:
+            self._outcomes = outcomes
+            self._clock.reset()
+            self._clock.ms.update(spent)
 
     def read(self, function: str, *args: Any) -> Any:
         """The one value that a view of the contract returns."""
@@ -246,8 +265,20 @@ class GovernedLedger:
         outcomes, self._outcomes = self._outcomes, []
         phases = self._clock.reset()
         hash_ms = phases.pop("hashing", 0.0)
-        gas, size = sum(o.gas for o in outcomes), sum(o.size for o in outcomes)
-        return RoundCost(gas, size, sum(phases.values()), hash_ms, accepted, rejected, phases)
+        gas_of: Counter[str] = Counter()
+        for outcome in outcomes:
+            gas_of[self._contract.function_of(outcome.data) or "unknown"] += outcome.gas
+        return RoundCost(
+            gas=gas_of.total(),
+            bytes=sum(outcome.size for outcome in outcomes),
+            transactions=len(outcomes),
+            cpu_ms=sum(phases.values()),
+            hash_ms=hash_ms,
+            accepted=accepted,
+            rejected=rejected,
+            phases=phases,
+            gas_of=dict(gas_of),
+        )
 
 
 def cohort_digest(addresses: np.ndarray, cohort: np.ndarray) -> bytes:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bofl_jax.ledger.base import RoundCost, Submissions
+from bofl_jax.ledger.base import NO_COST, RoundCost, Submissions
 from bofl_jax.ledger.options import LedgerOptions
 from bofl_jax.ledger.registry import at_start, planned_standing
 
@@ -28,7 +28,7 @@ class OffLedger:
     def close_round(self, round: int, submissions: Submissions, model_digest: bytes) -> RoundCost:  # noqa: ARG002
         """A round that costs nothing."""
         accepted = int(submissions.accepted.sum())
-        return RoundCost(0, 0, 0.0, 0.0, accepted, len(submissions.client) - accepted, {})
+        return NO_COST._replace(accepted=accepted, rejected=len(submissions.client) - accepted)
 
     def publish_results(self, digest: bytes) -> None:
         """Nothing to put on record."""

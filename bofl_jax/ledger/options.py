@@ -25,6 +25,8 @@ class LedgerOptions(Options):
         authorities: how many accounts seal blocks in turn.
         registered: how many clients, in the order of their index, are registered from the start; all when left out.
         changes: what happens to the registry during the run.
+        node: address ``http://...`` of an Ethereum node that executes and keeps the run's transactions; when left out,
+            they stay on a chain inside the process.
     """
 
     mode: Literal["merkle", "signed", "per-client", "calldata", "off"] = "merkle"
@@ -32,6 +34,13 @@ class LedgerOptions(Options):
     authorities: int = Field(3, ge=1, le=16)
     registered: int | None = Field(None, ge=1)
     changes: tuple[RegistryChange, ...] = ()
+    node: str | None = None
+
+    @model_validator(mode="after")
+    def _node_belongs(self) -> "LedgerOptions":
+        if self.node and self.mode == "off":
+            raise ValueError("ledger.node belongs to a ledger: leave it out, or set ledger.mode")
+        return self
 
     @model_validator(mode="after")
     def _join_in_order(self) -> "LedgerOptions":

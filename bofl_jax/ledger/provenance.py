@@ -64,12 +64,15 @@ def prove_contribution(audit: ChainAudit, client: int, round: int) -> str:
     Raises:
         BoflError: if it did not.
     """
+    from bofl_jax.ledger.genesis import Genesis
     from bofl_jax.ledger.proof import prove
 
     found = next((one for one in audit.rounds if one.round == round), None)
     if found is None:
         state = "was aborted" if round in audit.aborted else "was not finalised"
         raise BoflError(f"round {round} {state}: the rounds of the chain are in the table of bofl audit")
+    if audit.receipts is None or not isinstance(audit.genesis, Genesis):
+        raise BoflError("a proof needs the receipts of a chain of one's own: this run is on a node, ask it for them")
     index = _position(found, client)
     path = merkle.proof(merkle.levels(found.record.leaves), index)
     leaf = merkle.leaf_at(found.record.leaves, index)

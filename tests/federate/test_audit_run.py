@@ -79,7 +79,7 @@ def test_a_good_run_holds(finished):
     summary = json.loads((finished / "summary.json").read_text())
     assert found.head_hash == summary["ledger"]["head_hash"]
     assert found.config_hash.hex() == summary["config_sha256"]
-    assert (found.blocks, found.clients, len(found.rounds)) == (2 + 2 * ROUNDS, 6, ROUNDS)
+    assert (found.blocks, found.clients, len(found.rounds)) == (3 + 2 * ROUNDS, 6, ROUNDS)
     assert [r.count for r in found.rounds] == [6] * ROUNDS
     assert [r.gas for r in found.rounds] == [record["ledger"]["gas"] for record in read_rounds(finished)]
 
@@ -90,10 +90,21 @@ def test_an_audit_changes_no_file(run):
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_an_audit_needs_neither_figures_nor_predictions(run):
-    for name in ("predictions.npz", "clients.csv", "environment.json"):
-        (run / name).unlink()
+def test_an_audit_needs_no_figures(run):
+    (run / "environment.json").unlink()
     audit(run)
+
+
+@pytest.mark.parametrize("name", ["predictions.npz", "clients.csv", "summary.json"])
+def test_missing_results_are_found(name, run):
+    (run / name).unlink()
+    assert name in refused(run)
+
+
+def test_changed_results_are_found(run):
+    rows = (run / "clients.csv").read_text().splitlines()
+    (run / "clients.csv").write_text("\n".join([rows[0], *rows[:0:-1]]) + "\n")
+    assert "are not those that were published" in refused(run)
 
 
 def test_an_unfinished_run_holds_up_to_its_last_checkpoint(arrays, tmp_path):
@@ -118,22 +129,22 @@ def test_any_changed_byte_of_the_block_log_is_found(number, finished, run):
     refused(run)
 
 
-@pytest.mark.parametrize("blocks", [0, 1, 2, 3, 2 + 2 * ROUNDS - 2, 2 + 2 * ROUNDS - 1])
+@pytest.mark.parametrize("blocks", [0, 1, 2, 3, 2 + 2 * ROUNDS - 1, 2 + 2 * ROUNDS])
 def test_a_truncated_block_log_is_found(blocks, run):
     """Cut exactly between two blocks: every block that is left is sound."""
     log = run / "ledger" / "blocks.rlp"
     ends = [0, *block_ends(log.read_bytes())]
-    assert len(ends) == 1 + 2 + 2 * ROUNDS
+    assert len(ends) == 1 + 3 + 2 * ROUNDS
     log.write_bytes(log.read_bytes()[: ends[blocks]])
     refused(run)
 
 
 def test_a_log_and_rounds_truncated_together_are_found(run):
     """The last round taken out of the chain, the leaves and rounds.jsonl alike: the model and the summary tell."""
-    log, leaves, rounds = run / "ledger" / "blocks.rlp", run / "ledger" / "leaves.jsonl", run / "rounds.jsonl"
-    log.write_bytes(log.read_bytes()[: block_ends(log.read_bytes())[-3]])
-    for path in (leaves, rounds):
-        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    log, leaves, rounds = run / "ledger" / "blocks.rlp", run / "ledger" / "leaves.rlp", run / "rounds.jsonl"
+    log.write_bytes(log.read_bytes()[: block_ends(log.read_bytes())[-4]])
+    leaves.write_bytes(leaves.read_bytes()[: block_ends(leaves.read_bytes())[-2]])
+    rounds.write_text("".join(rounds.read_text().splitlines(keepends=True)[:-1]))
     refused(run)
     shutil.rmtree(run / "checkpoints" / str(ROUNDS))  # back to the checkpoint of round 4, which the chain does hold
     assert "summary.json: " in refused(run)
@@ -218,13 +229,13 @@ def test_missing_and_damaged_rounds_are_found(run):
     assert "rounds.jsonl is missing or damaged" in refused(run)
 
 
-@pytest.mark.parametrize("name", ["blocks.rlp", "genesis.json", "contract.json", "leaves.jsonl"])
+@pytest.mark.parametrize("name", ["blocks.rlp", "genesis.json", "contract.json", "leaves.rlp"])
 def test_a_missing_file_of_the_ledger_is_found(name, run):
     (run / "ledger" / name).unlink()
     assert name in refused(run)
 
 
-@pytest.mark.parametrize("name", ["genesis.json", "contract.json", "leaves.jsonl"])
+@pytest.mark.parametrize("name", ["genesis.json", "contract.json", "leaves.rlp"])
 def test_a_changed_file_of_the_ledger_is_found(name, run):
     file = run / "ledger" / name
     flip(file, file.stat().st_size // 2, 1)

@@ -56,7 +56,7 @@ CRASHES = {
     "half a line": (3, lambda run: append(run / "rounds.jsonl", b'{"round": 4, "lo')),
     "half a line, no checkpoint": (1, lambda run: append(run / "rounds.jsonl", b'{"rou')),
     "half a block": (3, lambda run: append(run / "ledger" / "blocks.rlp", b"\xf9\x02\x5f\xf9")),
-    "half a row of leaves": (3, lambda run: append(run / "ledger" / "leaves.jsonl", b'{"round": 4, ')),
+    "half a row of leaves": (3, lambda run: append(run / "ledger" / "leaves.rlp", b'{"round": 4, ')),
     "half a checkpoint": (3, lambda run: half_checkpoint(run / "checkpoints")),
 }
 
@@ -103,7 +103,7 @@ def test_a_killed_run_resumes_to_the_same_bits(crash, snapshots, arrays, tmp_pat
     conduct(run, arrays, resume=True, on_round=lambda record: heard.append(record["round"]))
     assert exact(run) == exact(snapshots / "whole")
     assert heard == list(range(number // 2 * 2 + 1, ROUNDS + 1))
-    for name in ("blocks.rlp", "leaves.jsonl", "genesis.json", "contract.json"):
+    for name in ("blocks.rlp", "leaves.rlp", "genesis.json", "contract.json"):
         assert (run / "ledger" / name).read_bytes() == (snapshots / "whole" / "ledger" / name).read_bytes()
     assert len(audit(run).rounds) == ROUNDS
 

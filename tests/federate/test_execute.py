@@ -93,13 +93,13 @@ def configure(name, **federation):
     )
 
 
-def train(name, samples, plan, rounds=1, stack=False, **federation):
+def train(name, samples, plan, rounds=1, digests="off", **federation):
     """All that persists after some rounds, as one flat vector, and the last round's info."""
     config = configure(name, **federation)
     setting = settle(config, plan, samples)
     state = start(setting, initial_params(setting))
     cohort = draw(config.federation, setting.training, setting.root, 1)
-    one_round = compile_round(setting, state, cohort, stack)
+    one_round = compile_round(setting, state, cohort, digests)
     for number in range(1, rounds + 1):
         state, info = one_round(state, draw(config.federation, setting.training, setting.root, number), number, 0.1)
     return np.asarray(jax.flatten_util.ravel_pytree(state)[0]), info

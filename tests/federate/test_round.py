@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from bofl_jax.core.keys import Purpose, derive
-from bofl_jax.federate.cohort import Cohort, draw
+from bofl_jax.core.layout import stacked_canonical_bytes
+from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.round import compile_round, mean_loss, start
 from bofl_jax.federate.setting import initial_params, settle
 from bofl_jax.federate.testing import compile_predict, personalise
+from bofl_jax.ledger import Refusal, digest_rows
+from bofl_jax.ledger.device import words_to_bytes
 from bofl_jax.partition import pack
 from tests.federate.test_execute import PLANS, configure, train
 
@@ -60,15 +63,24 @@ def test_a_run_compiles_once_not_every_round(name, samples, monkeypatch):
 
 @pytest.mark.parametrize("name", ["fedavg", "fedprox", "perfedavg"])
 def test_returning_the_updates_changes_no_bit(name, samples):
-    without, _ = train(name, samples, PLANS["shard"], stack=False)
-    with_updates, info = train(name, samples, PLANS["shard"], stack=True)
+    without, _ = train(name, samples, PLANS["shard"])
+    with_updates, info = train(name, samples, PLANS["shard"], digests="host")
     np.testing.assert_array_equal(with_updates, without)
-    assert all(len(leaf) == 6 for leaf in jax.tree.leaves(info.updates))
+    assert [len(leaf) for leaf in jax.tree.leaves(info.updates)] == [6] * 6
+
+
+def test_the_device_digests_what_the_host_would(samples):
+    _, on_host = train("fedavg", samples, PLANS["shard"], digests="host")
+    _, on_device = train("fedavg", samples, PLANS["shard"], digests="device")
+    sent, received = map(words_to_bytes, on_device.digests)
+    np.testing.assert_array_equal(sent, digest_rows(*stacked_canonical_bytes(on_host.updates)))
+    np.testing.assert_array_equal(sent, received)
+    assert on_device.updates == ()
 
 
 def one_round(setting, cohort, plan_state=None):
     state = plan_state or start(setting, initial_params(setting))
-    return compile_round(setting, state, cohort, True)(state, cohort, 1, 0.1)
+    return compile_round(setting, state, cohort, "host")(state, cohort, 1, 0.1)
 
 
 def flat(tree):
@@ -108,9 +120,9 @@ def test_an_update_that_is_not_a_number_has_no_influence(samples):
     setting = settle(configure("fedavg"), PLANS["shard"], poisoned)
     everyone = draw(setting.config.federation, setting.training, setting.root, 1)
     state, info = one_round(setting, everyone)
-    assert np.asarray(info.finite).tolist() == [True, True, False, True, True, True]
-    without = Cohort(everyone.client, everyone.steps, np.where(everyone.client == 2, 0, everyone.weight))
-    expected, _ = one_round(setting, without._replace(weight=without.weight.astype(np.float32)))
+    assert np.asarray(info.verdict).tolist() == [0, 0, Refusal.NOT_FINITE, 0, 0, 0]
+    without = everyone._replace(weight=np.where(everyone.client == 2, 0, everyone.weight).astype(np.float32))
+    expected, _ = one_round(setting, without)
     np.testing.assert_array_equal(flat(state), flat(expected))
     assert np.isfinite(flat(state)).all()
 

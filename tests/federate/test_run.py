@@ -96,7 +96,7 @@ def test_the_directory_holds_the_files_of_the_design(base):
         "summary.json",
         "ledger/genesis.json",
         "ledger/blocks.rlp",
-        "ledger/leaves.jsonl",
+        "ledger/leaves.rlp",
         "ledger/contract.json",
     }
     assert sorted(path.name for path in (base.directory / "checkpoints").iterdir()) == ["4", "5"]
@@ -133,7 +133,7 @@ def test_summary_adds_up_the_rounds(base):
     assert ledger["gas_per_round"] == ledger["gas_total"] / ROUNDS
     assert ledger["rejected"] == 0
     blocks = (base.directory / "ledger" / "blocks.rlp").stat().st_size
-    assert 0 < ledger["bytes_total"] < blocks + (base.directory / "ledger" / "leaves.jsonl").stat().st_size
+    assert 0 < ledger["bytes_total"] < blocks + (base.directory / "ledger" / "leaves.rlp").stat().st_size
     seconds, examples = base.summary["timing"]["rounds_s"], sum(record["examples"] for record in rounds)
     assert base.summary["timing"]["samples_per_s"] == examples / seconds
 

@@ -1,7 +1,7 @@
 """Short runs of a ledger, without any training."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from bofl_jax.ledger import Ledger, LedgerOptions, Refusal, RoundCost, Submissio
 
 OK, REFUSED = Refusal.NONE, {1: Refusal.NOT_FINITE}
 CLIENTS, SEED, CONFIG = 5, 7, sha256(b"config").digest()
+MODEL = sha256(b"model").digest()
 
 
 def digest_of(number: int, client: int) -> bytes:
@@ -20,11 +21,30 @@ def digest_of(number: int, client: int) -> bytes:
 
 
 def submissions(*rows: tuple, received: dict[int, bytes] | None = None) -> Submissions:
-    """Updates from rows ``(client, digest, samples, metric, refusal)``; ``received`` is what arrived of a row instead."""
+    """Updates from rows ``(client, digest, samples, metric, refusal)``; ``received``: row -> what arrived instead."""
     client, digest, samples, metric, refusal = zip(*rows, strict=True)
     arrived = [(received or {}).get(row, sent) for row, sent in enumerate(digest)]
     as_bytes = (np.frombuffer(b"".join(part), np.uint8).reshape(len(rows), -1) for part in (digest, arrived))
     return Submissions(np.array(client), *as_bytes, np.array(samples), np.array(metric), np.array(refusal, np.uint8))
+
+
+def row(client: int, refusal: Refusal = OK) -> tuple:
+    """A row of `submissions`: client k sends 32 times the byte k + 1."""
+    return client, bytes([client + 1]) * 32, 10, 10**6, refusal
+
+
+def opened(ledger: Ledger, number: int, cohort: Sequence[int]) -> Ledger:
+    """The ledger with a round in hand."""
+    ledger.standing(number)
+    ledger.open_round(number, np.array(cohort))
+    return ledger
+
+
+def change_registry(ledger: Ledger, function: str, client: int) -> None:
+    """What an admin does to a client's entry behind the server's back."""
+    from bofl_jax.ledger.modes import Step
+
+    ledger.transact(function, [Step(ledger.network.admin, function, (ledger.network.addresses[client],))])
 
 
 def play(ledger: Ledger, first: int, last: int) -> list[RoundCost]:

@@ -20,6 +20,7 @@ from bofl_jax.ledger import (
     create_ledger,
     resume_ledger,
 )
+from bofl_jax.ledger.base import NO_COST
 from tests.ledger.conftest import CLIENTS, CONFIG, SEED, submissions
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ledger.json"
@@ -123,7 +124,7 @@ def test_mode_off_does_nothing(tmp_path):
         cost = ledger.close_round(1, submissions(row(0), row(1, refusal=Refusal.NOT_FINITE)), MODEL)
         ledger.close()
         assert (ledger.mode, ledger.head_hash, ledger.blocks) == ("off", "", 0)
-        assert cost == (0, 0, 0.0, 0.0, 1, 1, {})
+        assert cost == NO_COST._replace(accepted=1, rejected=1)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,372 @@
+"""py-evm with less overhead: the same results to the bit, from classes of its own that do less work around them.
+
+py-evm defines what every instruction does. What is here only gets there faster, and hands back to py-evm whatever is
+out of the ordinary (an underflow, too little gas, a bad jump), so that errors are its own too. Nothing of py-evm is
+patched: an engine asks for these classes, others keep theirs.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NoReturn
+
+import rlp
+from eth.abc import AccountStorageDatabaseAPI, BlockHeaderAPI, ReceiptAPI
+from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3, UINT_256_MAX
+from eth.db.account import AccountDB
+from eth.db.batch import BatchDB
+from eth.db.hash_trie import HashTrie
+from eth.db.storage import AccountStorageDB, StorageLookup
+from eth.exceptions import InsufficientStack
+from eth.rlp.accounts import Account
+from eth.vm.code_stream import CodeStream
+from eth.vm.forks import PragueVM
+from eth.vm.forks.cancun.state import get_total_blob_gas
+from eth.vm.forks.prague.computation import PragueComputation
+from eth.vm.forks.prague.state import PragueState
+from eth.vm.gas_meter import GasMeter, allow_negative_refund_strategy
+from eth.vm.logic.invalid import InvalidOpcode
+from eth.vm.interrupt import MissingBytecode
+from eth.vm.memory import Memory
+from eth.vm.opcode import _FastOpcode
+from eth.vm.stack import Stack
+from eth_hash.auto import keccak
+from eth_typing import Address
+from lru import LRU
+from rlp.codec import encode_raw, length_prefix
+from trie import HexaryTrie
+from trie.constants import BLANK_NODE_HASH
+from trie.utils import nodes
+
+RUN = -1
+"""The one "instruction" that py-evm's own loop sees: run the whole code."""
+POP, JUMP, JUMPI, PC, JUMPDEST, PUSH0, PUSH32, DUP1, DUP16, SWAP1, SWAP16 = bytes.fromhex("505657585b5f7f808f909f")
+LOGIC, PUSH, DUP, SWAP, POPS, NOTHING, JUMPS, JUMPS_IF, WHOLE = range(9)
+"""How the loop carries out an instruction: all but the first and the last without calling py-evm."""
+STACK = 1024
+
+Step = tuple[int, int, Any, int, Any]
+"""A decoded instruction: how, its gas, a constant (value, depth), where the next one stands, py-evm's function."""
+
+
+def use_fast_keccak() -> bool:
+    """Let ``eth_hash`` use pysha3 (2 us a hash) where it is installed, in place of pycryptodome (16 us).
+
+    A choice that the user made in ``ETH_HASH_BACKEND`` stands.
+    """
+    if "ETH_HASH_BACKEND" in os.environ:
+        return False
+    try:
+        from eth_hash.backends import pysha3
+    except ImportError:
+        return False
+    vars(keccak)["hasher"] = pysha3.backend.keccak256
+    return True
+
+
+def remember_nibbles() -> None:
+    """Let the trie library remember how keys split into half bytes (one sixth of a round's time, asked again and again).
+
+    The one change that others in the process share: the functions are pure, so it is one of speed alone.
+    """
+    if not hasattr(nodes.decode_nibbles, "cache_info"):
+        nodes.decode_nibbles = lru_cache(maxsize=1 << 13)(nodes.decode_nibbles)
+        nodes.remove_nibbles_terminator = lru_cache(maxsize=1 << 13)(nodes.remove_nibbles_terminator)
+
+
+class _Decoded(dict[int, Step]):
+    """The instructions of one code by position, decoded when they are first reached."""
+
+    def __init__(self, code: bytes) -> None:
+        super().__init__()
+        self.code = code
+        self.targets = _jump_targets(code)
+
+    def __missing__(self, pc: int) -> Step:
+        step = self[pc] = _decode(self.code, pc)
+        return step
+
+
+@lru_cache(maxsize=64)
+def _decoded(code: bytes) -> _Decoded:
+    return _Decoded(code)
+
+
+def _jump_targets(code: bytes) -> frozenset[int]:
+    """Where a JUMPDEST stands that is not data of a PUSH."""
+    targets, pc = [], 0
+    while pc < len(code):
+        if code[pc] == JUMPDEST:
+            targets.append(pc)
+        pc += code[pc] - PUSH0 + 1 if PUSH0 < code[pc] <= PUSH32 else 1
+    return frozenset(targets)
+
+
+def _decode(code: bytes, pc: int) -> Step:
+    opcode = code[pc] if pc < len(code) else 0
+    function = PragueComputation.opcodes.get(opcode) or InvalidOpcode(opcode)
+    if not isinstance(function, _FastOpcode):
+        return WHOLE, 0, None, pc + 1, function
+    gas, logic = function.gas_cost, function.logic_fn
+    if PUSH0 <= opcode <= PUSH32:
+        size = opcode - PUSH0
+        data = code[pc + 1 : pc + 1 + size].ljust(size, b"\0")
+        return PUSH, gas, int.from_bytes(data, "big"), pc + 1 + size, logic
+    if DUP1 <= opcode <= DUP16:
+        return DUP, gas, opcode - DUP1 + 1, pc + 1, logic
+    if SWAP1 <= opcode <= SWAP16:
+        return SWAP, gas, opcode - SWAP1 + 2, pc + 1, logic
+    if opcode == PC:
+        return PUSH, gas, pc, pc + 1, logic
+    how = {POP: POPS, JUMPDEST: NOTHING, JUMP: JUMPS, JUMPI: JUMPS_IF}.get(opcode, LOGIC)
+    return how, gas, None, pc + 1, logic
+
+
+def _run(computation: "LeanComputation") -> NoReturn:
+    """Carry out the code until an instruction raises: `Halt` at its end, or the error that it runs into.
+
+    The gas left and the position live in local variables and are written back before py-evm's functions see them.
+    """
+    code: Any = computation.code
+    steps, targets = code.steps, code.steps.targets
+    meter, values = computation._gas_meter, computation._stack.values
+    push, pop = values.append, values.pop
+    gas, pc = meter.gas_remaining, 0
+    while True:
+        how, cost, constant, after, logic = steps[pc]
+        if cost > gas:
+            meter.gas_remaining = gas
+            computation.get_opcode_fn(code[pc])(computation)
+        gas -= cost
+        pc = after
+        if how == PUSH:
+            if len(values) < STACK:
+                push(constant)
+                continue
+        elif how == DUP:
+            if constant <= len(values) < STACK:
+                push(values[-constant])
+                continue
+        elif how == SWAP:
+            if constant <= len(values):
+                values[-1], values[-constant] = values[-constant], values[-1]
+                continue
+        elif how == NOTHING:
+            continue
+        elif how == JUMPS_IF:
+            if len(values) > 1 and (not values[-2] or values[-1] in targets):
+                target = pop()
+                if pop():
+                    pc = target
+                continue
+        elif how == JUMPS:
+            if values and values[-1] in targets:
+                pc = pop()
+                continue
+        elif how == POPS:
+            if values:
+                pop()
+                continue
+        meter.gas_remaining = gas
+        code.program_counter = pc
+        logic(computation)
+        gas = meter.gas_remaining
+
+
+class LeanStack(Stack):
+    """A stack of integers only: every value that is pushed as bytes becomes one."""
+
+    __slots__ = ()
+
+    def push_int(self, value: int) -> None:
+        if len(self.values) < STACK and 0 <= value <= UINT_256_MAX:
+            self._append(value)
+        else:
+            super().push_int(value)
+
+    def push_bytes(self, value: bytes) -> None:
+        self.push_int(int.from_bytes(value, "big"))
+
+    def pop1_int(self) -> int:
+        values: list[Any] = self.values
+        return values.pop() if values else super().pop1_int()
+
+    def pop_ints(self, num_items: int) -> tuple[int, ...]:
+        values: list[Any] = self.values
+        if num_items > len(values):
+            raise InsufficientStack(f"Wanted {num_items} stack items, only had {len(values)}")
+        items = tuple(values[: -num_items - 1 : -1])
+        del values[-num_items:]
+        return items
+
+
+class LeanMemory(Memory):
+    __slots__ = ()
+
+    def write(self, start_position: int, size: int, value: bytes) -> None:
+        if size == len(value) and start_position + size <= len(self._bytes):
+            self._bytes[start_position : start_position + size] = value
+        else:
+            super().write(start_position, size, value)
+
+
+class LeanGasMeter(GasMeter):
+    def consume_gas(self, amount: int, reason: str) -> None:
+        if 0 <= amount <= self.gas_remaining:
+            self.gas_remaining -= amount
+        else:
+            super().consume_gas(amount, reason)
+
+
+class LeanCode(CodeStream):
+    """A code that is run by `_run` instead of being read byte by byte."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self, code_bytes: bytes) -> None:
+        super().__init__(code_bytes)
+        self.steps = _decoded(code_bytes)
+
+    def __iter__(self) -> Any:
+        return iter((RUN,))
+
+
+class LeanComputation(PragueComputation):
+    """py-evm's Prague computation on the stack, memory, gas meter and loop of this module."""
+
+    opcodes = PragueComputation.opcodes | {RUN: _run}
+
+    def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
+        super().__init__(state, message, transaction_context)
+        self.code = LeanCode(message.code)
+        self._memory = LeanMemory()
+        stack = self._stack = LeanStack()
+        vars(self).update(
+            consume_gas=self._gas_meter.consume_gas,
+            stack_pop_ints=stack.pop_ints,
+            stack_pop1_int=stack.pop1_int,
+            stack_push_int=stack.push_int,
+            stack_push_bytes=stack.push_bytes,
+        )
+
+    def _configure_gas_meter(self) -> GasMeter:
+        return LeanGasMeter(self.msg.gas, allow_negative_refund_strategy)
+
+    def extend_memory(self, start_position: int, size: int) -> None:
+        if start_position + size > len(self._memory):
+            super().extend_memory(start_position, size)
+
+
+def changed(header: BlockHeaderAPI, **fields: Any) -> BlockHeaderAPI:
+    """``header.copy(**fields)`` without deep copies of what cannot change."""
+    return type(header)(**header.as_dict() | fields)
+
+
+class LeanVM(PragueVM):
+    """py-evm's Prague rules, with two cheaper copies of a header a transaction in place of two dear ones."""
+
+    def add_receipt_to_header(self, old_header: BlockHeaderAPI, receipt: ReceiptAPI) -> BlockHeaderAPI:
+        bloom = old_header.bloom | receipt.bloom
+        return changed(old_header, bloom=bloom, gas_used=receipt.gas_used)
+
+    def increment_blob_gas_used(self, old_header: Any, transaction: Any) -> Any:
+        return super().increment_blob_gas_used(old_header, transaction) if get_total_blob_gas(transaction) else old_header
+
+
+class LeanTrie(HexaryTrie):  # type: ignore[misc]
+    """The library's trie, which remembers how the nodes that it wrote a moment ago are encoded and decoded."""
+
+    __slots__ = ()
+
+    def get_node(self, node_hash: Any) -> Any:
+        if len(node_hash) != 32 or node_hash == BLANK_NODE_HASH:
+            return super().get_node(node_hash)
+        encoded = self.db[node_hash]
+        node = _NODES.get(encoded)
+        return super().get_node(node_hash) if node is None else list(node)
+
+    def _node_to_db_mapping(self, node: Any) -> Any:
+        if len(node) < 2 or list in map(type, node):
+            return super()._node_to_db_mapping(node)
+        return _hash_and_encoding(tuple(node)) or (node, None)
+
+
+_NODES: Any = LRU(1 << 13)
+
+
+@lru_cache(maxsize=1 << 13)
+def _hash_and_encoding(node: tuple[bytes, ...]) -> tuple[bytes, bytes] | None:
+    """None for a node of fewer than 32 bytes, which stands in its parent itself."""
+    payload = b"".join([b"\xa0" + item if len(item) == 32 else encode_raw(item) if item else b"\x80" for item in node])
+    encoded = length_prefix(len(payload), 192) + payload
+    if len(encoded) < 32:
+        return None
+    _NODES[encoded] = node
+    return keccak(encoded), encoded
+
+
+def trie_root_and_nodes(items: Sequence[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
+    """py-evm's `make_trie_root_and_nodes` on a `LeanTrie`."""
+    stored: dict[bytes, bytes] = {}
+    trie = LeanTrie(stored)
+    with trie.squash_changes() as scratch:
+        for index, item in enumerate(items):
+            scratch[rlp.encode(index)] = item
+    return trie.root_hash, stored
+
+
+class _StorageLookup(StorageLookup):
+    def _get_read_trie(self) -> Any:
+        return self._write_trie or LeanTrie(self._db, root_hash=self._starting_root_hash)
+
+    def _get_write_trie(self) -> Any:
+        if self._trie_nodes_batch is None:
+            self._trie_nodes_batch = BatchDB(self._db, read_through_deletes=True)
+        if self._write_trie is None:
+            self._write_trie = LeanTrie(self._trie_nodes_batch, root_hash=self._starting_root_hash, prune=True)
+        return self._write_trie
+
+
+class _StorageDB(AccountStorageDB):
+    def __init__(self, db: Any, storage_root: Any, address: Any) -> None:
+        super().__init__(db, storage_root, address)
+        self._storage_lookup = self._storage_cache._db = _StorageLookup(db, storage_root, address)
+
+
+class LeanAccountDB(AccountDB):
+    """py-evm's accounts on `LeanTrie`, without a copy of an account whose balance stays as it is."""
+
+    def __init__(self, db: Any, state_root: Any = BLANK_ROOT_HASH) -> None:
+        super().__init__(db, state_root)
+        self._trie = HashTrie(LeanTrie(self._batchtrie, state_root, prune=True))
+        self._trie_logger.wrapped_db = self._trie
+
+    def get_code(self, address: Address) -> bytes:
+        """Without py-evm's notes for a witness, which copy the set of all database keys read so far."""
+        code_hash = self.get_code_hash(address)
+        if code_hash == EMPTY_SHA3:
+            return b""
+        try:
+            return self._journaldb[code_hash]
+        except KeyError as error:
+            raise MissingBytecode(code_hash) from error
+
+    def set_balance(self, address: Address, balance: int) -> None:
+        if balance == self.get_balance(address):
+            self.touch_account(address)
+        else:
+            super().set_balance(address, balance)
+
+    def _set_account(self, address: Address, account: Account) -> None:
+        self._account_cache[address] = account
+        self._journaltrie[address] = rlp.encode(account)
+
+    def _get_address_store(self, address: Address) -> AccountStorageDatabaseAPI:
+        if address not in self._account_stores:
+            self._account_stores[address] = _StorageDB(self._raw_store_db, self._get_storage_root(address), address)
+        return self._account_stores[address]
+
+
+class LeanState(PragueState):
+    computation_class = LeanComputation
+    account_db_class = LeanAccountDB

@@ -1,0 +1,114 @@
+"""Digests computed on the device against those of hashlib, bit by bit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bofl_jax.core.layout import canonical_bytes
+from bofl_jax.ledger.device import CONSTANTS, START, digest_words, words_to_bytes
+from bofl_jax.ledger.digest import digest
+
+CHUNK = 256  # words a chunk
+SHORT = (0, 1, 12, 13, 14, 15, 16, 17)  # around the 16 words of a SHA-256 block, of which tag and padding take 4
+EDGES = [count * CHUNK + more for count in (1, 2, 3) for more in (-1, 0, 1)]
+MANY = (5 * CHUNK, 7 * CHUNK + 3)  # odd numbers of nodes on several levels
+
+TREES = {
+    "several leaves": {"b": (3,), "a": {"x": (4, 5), "y": (300,)}},
+    "scalars": {"a": (), "b": (), "c": (2,)},
+    "an empty leaf": {"a": (0,), "b": (5, 0), "c": (2,)},
+    "one number": (),
+}
+
+
+def draw(shape, dtype, seed=0):
+    """Any bits at all, but of floats only such as are numbers: an operation may write another NaN."""
+    bits = np.random.default_rng(seed).integers(0, 1 << 32, shape, np.uint64).astype(np.uint32)
+    return bits.view(dtype) if dtype != "float32" else (bits & np.uint32(0xBF7FFFFF)).view(np.float32)
+
+
+def tree_of(shapes, dtype="float32"):
+    is_shape = lambda node: isinstance(node, tuple)  # noqa: E731
+    return jax.tree.map(lambda shape: draw(shape, dtype, len(shape)), shapes, is_leaf=is_shape)
+
+
+def on_host(tree):
+    return np.frombuffer(digest(*canonical_bytes(tree)), np.uint8)
+
+
+def on_device(tree):
+    return words_to_bytes(jax.jit(digest_words)(tree))
+
+
+@pytest.mark.parametrize("size", [*SHORT, *EDGES, *MANY])
+def test_the_device_comes_to_the_same_digest(size):
+    tree = {"w": draw(size, "float32", size)}
+    np.testing.assert_array_equal(on_device(tree), on_host(tree))
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_trees_of_every_form_have_the_same_digest(name):
+    tree = tree_of(TREES[name])
+    np.testing.assert_array_equal(on_device(tree), on_host(tree))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "uint32"])
+def test_every_type_of_four_bytes_has_the_same_digest(dtype):
+    tree = tree_of(TREES["several leaves"], dtype)
+    np.testing.assert_array_equal(on_device(tree), on_host(tree))
+
+
+def test_types_are_mixed_as_they_come():
+    tree = {"a": draw(3, "int32"), "b": draw((2, 2), "float32"), "c": draw((), "uint32")}
+    np.testing.assert_array_equal(on_device(tree), on_host(tree))
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45])
+def test_special_numbers_are_hashed_as_they_are(value):
+    tree = {"w": np.full(4, value, np.float32)}
+    np.testing.assert_array_equal(on_device(tree), on_host(tree))
+
+
+def test_an_update_has_the_same_digest_alone_and_in_a_stack():
+    stack = {"w": draw((5, 300), "float32"), "b": draw((5,), "float32", 1)}
+    words = jax.jit(jax.vmap(digest_words))(stack)
+    alone = [on_host(jax.tree.map(lambda leaf: leaf[client], stack)) for client in range(5)]  # noqa: B023
+    np.testing.assert_array_equal(words_to_bytes(words), np.stack(alone))
+
+
+def test_it_needs_no_compilation():
+    tree = {"w": draw(20, "float32")}
+    np.testing.assert_array_equal(words_to_bytes(digest_words(tree)), on_host(tree))
+
+
+def test_the_layout_is_bound():
+    values = draw(6, "float32")
+    trees = [{"w": values}, {"v": values}, {"w": values.reshape(2, 3)}, {"w": values.view(np.int32)}]
+    assert len({on_device(tree).tobytes() for tree in trees}) == len(trees)
+
+
+def test_words_are_big_endian():
+    words = jnp.array([[0x01020304, 0xFFFEFDFC]], jnp.uint32)
+    assert words_to_bytes(words).tolist() == [[1, 2, 3, 4, 255, 254, 253, 252]]
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
+def test_words_become_bytes_along_the_last_axis(lead):
+    words = draw((*lead, 8), "uint32")
+    found = words_to_bytes(words)
+    assert (found.shape, found.dtype) == ((*lead, 32), np.uint8)
+    assert found.tobytes() == words.astype(">u4").tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int8", "float16", "bool"])
+def test_items_that_are_not_four_bytes_are_refused(dtype):
+    with pytest.raises(TypeError, match=f"only arrays with 4 bytes an item can be hashed on the device, not {dtype}"):
+        digest_words({"a": np.zeros(2, np.float32), "w": np.zeros(3, dtype)})
+
+
+def test_the_constants_are_the_published_ones():
+    """FIPS 180-4, sections 4.2.2 and 5.3.3."""
+    assert (START.shape, CONSTANTS.shape) == ((8,), (64,))
+    assert [START[0], START[-1]] == [0x6A09E667, 0x5BE0CD19]
+    assert [CONSTANTS[0], CONSTANTS[-1]] == [0x428A2F98, 0xC67178F2]
