@@ -25,7 +25,8 @@ import numpy as np
 from bofl_jax.ledger import LedgerOptions, RoundCost, Submissions, create_ledger
 
 MODES = ("merkle", "calldata", "signed", "per-client")
-STEPS = (("openRound",), ("submitUpdate", "submitSignedUpdates", "publishDigests"), ("commitRound",), ("finaliseRound",))
+UPDATES = ("submitUpdate", "submitSignedUpdates", "publishDigests")
+STEPS = (("openRound",), UPDATES, ("commitRound",), ("finaliseRound",))
 NETWORKS = {
     "proof of authority (model)": {"interval_s": 5.0, "gas_limit": 30_000_000, "blocks_to_finality": 1},
     "proof of stake (model)": {"interval_s": 12.0, "gas_limit": 36_000_000, "blocks_to_finality": 64},

@@ -104,7 +104,7 @@ def _verify_proof(path: Path, genesis: Path | None) -> None:
     from bofl_jax.ledger.proof import verify_proof
 
     claim = verify_proof(path, genesis)
-    anchor = f"the genesis block of {genesis}" if genesis else "the genesis block that the proof names: compare its hash"
+    anchor = f"the genesis block of {genesis}" if genesis else "the genesis block that it names: compare its hash"
     lines = (
         f"Holds, under {anchor}.",
         f"Client 0x{claim.client.hex()} contributed update 0x{claim.update_digest.hex()}",

@@ -17,8 +17,9 @@ def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAud
     """Replay a run's chain in a fresh EVM and compare it with the run's files.
 
     Checks every block, seal, root and proof of the chain; that it was opened with this configuration; that
-    ``rounds.jsonl`` and ``summary.json`` say what the chain says; that all results are those whose digest was published;
-    that synthetic batches are the logged ones; and that the last checkpoint holds the model that the chain finalised.
+    ``rounds.jsonl`` and ``summary.json`` say what the chain says; that the results are those whose digest was
+    published; that synthetic batches are the logged ones; and that the last checkpoint holds the model that the chain
+    finalised.
 
     Args:
         directory: the run directory.
@@ -60,7 +61,8 @@ def find_client(directory: str | Path, chain: ChainAudit, name: str) -> int:
         return addresses.index(name.lower())
     if name.isdecimal() and int(name) < chain.clients:
         return int(name)
-    raise BoflError(f"there is no client {name}: give a name of clients.csv, an address, or an index 0..{chain.clients - 1}")
+    last = chain.clients - 1
+    raise BoflError(f"there is no client {name}: give a name of clients.csv, an address, or an index 0..{last}")
 
 
 def _compare_rounds(path: Path, chain: ChainAudit) -> None:
@@ -92,7 +94,9 @@ def _compare_model(path: Path, chain: ChainAudit) -> None:
     if expected != saved.digest("params"):
         raise VerificationError(f"the model of checkpoint {saved.round} is not the one that the chain finalised")
     if chain.results and saved.round != len(chain.rounds):
-        raise VerificationError(f"the last checkpoint is of round {saved.round}, the chain ends with {len(chain.rounds)}")
+        raise VerificationError(
+            f"the last checkpoint is of round {saved.round}, not of {len(chain.rounds)}, the chain's last"
+        )
 
 
 def _compare_summary(path: Path, chain: ChainAudit, mode: str, rounds: int) -> None:

@@ -64,8 +64,8 @@ class Recorder:
         found = self.ledger.standing(number)
         for client in np.flatnonzero(found != standing):
             raise VerdictDiffersError(
-                f"round {number} was not opened: client {client} is {_standing(found[client])} by the contract, and was "
-                f"taken for {_standing(standing[client])}"
+                f"round {number} was not opened: client {client} is {_standing(found[client])} by the contract, "
+                f"and was taken for {_standing(standing[client])}"
             )
         self.ledger.open_round(number, cohort.invited)
         began = time.thread_time()
@@ -81,8 +81,8 @@ class Recorder:
             digest=sent,
             received=received,
             samples=cohort.weight.astype(np.int64),
-            metric=_millionths(info.loss),
-            refusal=info.verdict.astype(np.uint8),
+            metric=_millionths(np.asarray(info.loss)),
+            refusal=np.asarray(info.verdict, np.uint8),
         )
         return everything.take(rows)
 

@@ -72,7 +72,7 @@ def start(setting: Setting, params: Tree) -> TrainState:
 
 
 def digesting(setting: Setting) -> Digesting:
-    """On CPU `hashlib` is three times as fast; an accelerator keeps its updates, and a channel is checked in the round."""
+    """On CPU `hashlib` is three times as fast; an accelerator keeps its updates; a channel is checked in the round."""
     if setting.channel:
         return "device"
     if not setting.shares or setting.config.ledger.mode == "off":
@@ -184,7 +184,8 @@ def judge(known: jax.Array, hashes: tuple[jax.Array, ...], received: Tree) -> ja
     """
     verdict = jnp.where(all_finite(received), Refusal.NONE, Refusal.NOT_FINITE)
     if hashes:
-        verdict = jnp.where(jnp.array_equal(*hashes), verdict, Refusal.DIGEST_MISMATCH)
+        sent, arrived = hashes
+        verdict = jnp.where(jnp.array_equal(sent, arrived), verdict, Refusal.DIGEST_MISMATCH)
     return jnp.where(known == Refusal.NONE, verdict, known).astype(jnp.int32)
 
 

@@ -175,8 +175,8 @@ class _Conductor:
             if pending.before is not None and pending.number > 1 and not self.checkpoints.has(pending.number - 1):
                 self.checkpoints.save(pending.number - 1, pending.before)
             raise VerdictDiffersError(
-                f"{error}; the run is back at round {pending.number - 1}, the last one that was finalised: find out who "
-                f"changed the registry or the contract, then go on with --resume --out {self.directory.path}"
+                f"{error}; the run is back at round {pending.number - 1}, the last one that was finalised: find out "
+                f"who changed the registry or the contract, then go on with --resume --out {self.directory.path}"
             ) from error
         if stop:  # nothing is trained meanwhile: the wait is part of the round
             pending.record["seconds"] += time.perf_counter() - began

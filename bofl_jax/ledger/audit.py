@@ -224,7 +224,8 @@ class _Rounds:
         from bofl_jax.ledger.story import refused
 
         committed, finalised = chain.committed, chain.finalised
-        assert committed and finalised  # by the contract
+        assert committed  # by the contract
+        assert finalised
         if record.round != chain.number:
             raise VerificationError(f"leaves.rlp: model {finalised.args['version']} is not of round {record.round}")
         self._audit_cohort(chain, record)
@@ -256,7 +257,7 @@ class _Rounds:
             raise VerificationError(f"round {number}: the cohort in leaves.rlp is not the one on the chain")
 
     def _audit_contributors(self, chain: "ChainRound", record: "RoundLeaves") -> None:
-        """Every leaf is of an active client of the cohort, in ascending order, hence once, under that client's address."""
+        """Every leaf is of an active client of the cohort, in ascending order, hence once, under its address."""
         number, clients = record.round, record.clients
         if len(clients) != len(record.leaves) or (np.diff(clients) <= 0).any():
             raise VerificationError(f"round {number}: the leaves are not one a client, in ascending order")

@@ -1,7 +1,7 @@
 """Where the ledger's processor time goes."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +14,7 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self.ms: Counter[str] = Counter()
+        self.ms: defaultdict[str, float] = defaultdict(float)
         self._phase, self._since = "", 0.0
 
     @contextmanager
@@ -29,7 +29,7 @@ class Clock:
 
     def reset(self) -> dict[str, float]:
         """What was charged, and start again."""
-        spent, self.ms = dict(self.ms), Counter()
+        spent, self.ms = dict(self.ms), defaultdict(float)
         return spent
 
     def _turn(self, name: str) -> None:

@@ -1,8 +1,8 @@
 """The digest of an update as a JAX program: the same 32 bytes as `bofl_jax.ledger.digest`, without leaving the device.
 
-Written for one update; the caller vmaps. Words are uint32 as SHA-256 sees them, big-endian; the chunks of an update, and
-the nodes of a level, are hashed side by side. National Institute of Standards and Technology, "Secure Hash Standard",
-FIPS 180-4, 2015.
+Written for one update; the caller vmaps. Words are uint32 as SHA-256 sees them, big-endian; the chunks of an update,
+and the nodes of a level, are hashed side by side. National Institute of Standards and Technology, "Secure Hash
+Standard", FIPS 180-4, 2015.
 """
 
 from hashlib import sha256
@@ -118,7 +118,7 @@ def _sha256(messages: jax.Array) -> jax.Array:
 
 
 def _compress(state: jax.Array, block: jax.Array) -> jax.Array:
-    """One block: state uint32[8, n], block uint32[16, n]. Sixteen rounds at a time, each window of words from the last."""
+    """One block: state uint32[8, n], block uint32[16, n]. Sixteen rounds at a time, each window from the last."""
 
     def sixteen(carry: tuple[Any, Any], constants: jax.Array) -> tuple[tuple[Any, Any], None]:
         registers, window = carry

@@ -25,8 +25,8 @@ from eth.vm.forks.cancun.state import get_total_blob_gas
 from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState
 from eth.vm.gas_meter import GasMeter, allow_negative_refund_strategy
-from eth.vm.logic.invalid import InvalidOpcode
 from eth.vm.interrupt import MissingBytecode
+from eth.vm.logic.invalid import InvalidOpcode
 from eth.vm.memory import Memory
 from eth.vm.opcode import _FastOpcode
 from eth.vm.stack import Stack
@@ -65,7 +65,7 @@ def use_fast_keccak() -> bool:
 
 
 def remember_nibbles() -> None:
-    """Let the trie library remember how keys split into half bytes (one sixth of a round's time, asked again and again).
+    """Let the trie library remember how keys split into half bytes (one sixth of a round's time, asked over and over).
 
     The one change that others in the process share: the functions are pure, so it is one of speed alone.
     """
@@ -122,7 +122,7 @@ def _decode(code: bytes, pc: int) -> Step:
     return how, gas, None, pc + 1, logic
 
 
-def _run(computation: "LeanComputation") -> NoReturn:
+def _run(computation: "LeanComputation") -> NoReturn:  # noqa: PLR0912 - one branch a kind of instruction
     """Carry out the code until an instruction raises: `Halt` at its end, or the error that it runs into.
 
     The gas left and the position live in local variables and are written back before py-evm's functions see them.
@@ -170,7 +170,7 @@ def _run(computation: "LeanComputation") -> NoReturn:
         meter.gas_remaining = gas
         code.program_counter = pc
         logic(computation)
-        gas = meter.gas_remaining
+        gas, pc = meter.gas_remaining, code.program_counter
 
 
 class LeanStack(Stack):
@@ -185,6 +185,8 @@ class LeanStack(Stack):
             super().push_int(value)
 
     def push_bytes(self, value: bytes) -> None:
+        if len(value) > 32:
+            super().push_bytes(value)
         self.push_int(int.from_bytes(value, "big"))
 
     def pop1_int(self) -> int:
@@ -270,7 +272,9 @@ class LeanVM(PragueVM):
         return changed(old_header, bloom=bloom, gas_used=receipt.gas_used)
 
     def increment_blob_gas_used(self, old_header: Any, transaction: Any) -> Any:
-        return super().increment_blob_gas_used(old_header, transaction) if get_total_blob_gas(transaction) else old_header
+        return (
+            super().increment_blob_gas_used(old_header, transaction) if get_total_blob_gas(transaction) else old_header
+        )
 
 
 class LeanTrie(HexaryTrie):  # type: ignore[misc]

@@ -108,9 +108,7 @@ def _secret(options: LedgerOptions) -> str:
     return os.environ.get("BOFL_LEDGER_SECRET", "") if options.node else ""
 
 
-def _begin(
-    options: LedgerOptions, network: "Network", config_hash: bytes, files: "Files", clock: Clock
-) -> Engine:
+def _begin(options: LedgerOptions, network: "Network", config_hash: bytes, files: "Files", clock: Clock) -> Engine:
     """An empty chain, and ``genesis.json`` about it."""
     from bofl_jax.ledger.genesis import Anchor, write_anchor, write_genesis
 

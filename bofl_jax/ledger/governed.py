@@ -153,7 +153,8 @@ class GovernedLedger:
 
     def publish_results(self, digest: bytes) -> None:
         """Put the digest of the results on chain, beside the last global model."""
-        self.transact_apart("publishing the results", [Step(self.network.auditor, "publishResults", (self.rounds, digest))])
+        step = Step(self.network.auditor, "publishResults", (self.rounds, digest))
+        self.transact_apart("publishing the results", [step])
 
     def close(self) -> None:
         """Nothing to release: every block is on the disk as soon as it is sealed."""
@@ -303,8 +304,8 @@ def seal_steps(
     try:
         applied = engine.seal_block(calls, strict=strict)
     except TransactionRevertedError as error:
-        reason = contract.describe_error(error.output)
-        raise ContractRefusedError(f"the contract refused {steps[error.index].function} while {what}: {reason}") from error
+        function, reason = steps[error.index].function, contract.describe_error(error.output)
+        raise ContractRefusedError(f"the contract refused {function} while {what}: {reason}") from error
     append_record(log, applied.raw)
     return applied
 

@@ -86,5 +86,5 @@ def _encode(record: RoundLeaves) -> bytes:
 
 def _decode(raw: bytes) -> RoundLeaves:
     number, root, cohort, clients, leaves = rlp.decode(raw)
-    indices = (np.frombuffer(part, ">u4").astype(np.int64) for part in (cohort, clients))
-    return RoundLeaves(int.from_bytes(number, "big"), root, *indices, np.frombuffer(leaves, ROW))
+    invited, contributing = (np.frombuffer(part, ">u4").astype(np.int64) for part in (cohort, clients))
+    return RoundLeaves(int.from_bytes(number, "big"), root, invited, contributing, np.frombuffer(leaves, ROW))

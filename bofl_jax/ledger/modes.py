@@ -105,7 +105,7 @@ MODES = {
 
 
 def refusals(mode: str, place: Place, sent: Submissions) -> Iterator[Step]:
-    """The calls that record which updates have no influence, and why; what the contract refused by an event, it knows."""
+    """The calls that record which updates have no influence, and why, unless an event of the contract did."""
     known = BY_SERVER if mode == "signed" else Refusal.NOT_REGISTERED
     refused = sent.take(np.flatnonzero(sent.refusal >= known))
     addresses = place.network.address_rows[refused.client]

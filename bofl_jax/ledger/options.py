@@ -44,7 +44,8 @@ class LedgerOptions(Options):
 
     @model_validator(mode="after")
     def _join_in_order(self) -> "LedgerOptions":
-        joining = [change.client for change in sorted(self.changes, key=lambda c: c.round) if change.action == "register"]
+        in_order = sorted(self.changes, key=lambda change: change.round)
+        joining = [change.client for change in in_order if change.action == "register"]
         if joining and self.registered is None:
             raise ValueError("clients can be registered later only if ledger.registered says how many are at the start")
         if joining != list(range(self.registered or 0, (self.registered or 0) + len(joining))):

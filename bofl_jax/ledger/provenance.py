@@ -82,7 +82,9 @@ def prove_contribution(audit: ChainAudit, client: int, round: int) -> str:
 def _position(found: AuditedRound, client: int) -> int:
     where = np.flatnonzero(found.record.clients == client)
     if not len(where):
-        raise BoflError(f"client {client} did not contribute to round {found.round}: see bofl audit RUN --client {client}")
+        raise BoflError(
+            f"client {client} did not contribute to round {found.round}: bofl audit --client lists its rounds"
+        )
     return int(where[0])
 
 

@@ -143,7 +143,7 @@ class Story:
                 round.blocks.append(block)
             case "RoundAborted":
                 self.aborted.append(round.number)
-                self._round = None
+                self._round, self._gas = None, 0
             case _:
                 round.updates.append(event)
 

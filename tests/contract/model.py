@@ -95,7 +95,9 @@ class Governance:
         self.registry += 1
 
     # ---- rounds
-    def open(self, who: str, number: int, registry: int, size: int, quorum: int, members: frozenset[str] | None) -> None:
+    def open(
+        self, who: str, number: int, registry: int, size: int, quorum: int, members: frozenset[str] | None
+    ) -> None:
         self.needs(who, AGGREGATOR)
         self.running()
         refuse_unless(number == self.latest + 1, "NotNextRound")

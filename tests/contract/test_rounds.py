@@ -118,7 +118,8 @@ def test_a_round_is_not_opened_with_bad_values(staffed, args, reason):
 @pytest.mark.parametrize("function", ["suspendClient", "revokeClient"])
 def test_inactive_clients_do_not_count_towards_a_cohort(staffed, function):
     staffed.do(function, staffed.clients[0])
-    assert staffed.refused("openRound", 1, 2, *STEPS["open"][1][1:]) == "CohortTooLarge(cohortSize=20, activeClients=19)"
+    opening = (1, 2, *STEPS["open"][1][1:])
+    assert staffed.refused("openRound", *opening) == "CohortTooLarge(cohortSize=20, activeClients=19)"
 
 
 @pytest.mark.parametrize(

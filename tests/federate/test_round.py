@@ -9,7 +9,7 @@ import pytest
 
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.core.layout import stacked_canonical_bytes
-from bofl_jax.federate.cohort import draw
+from bofl_jax.federate.cohort import Cohort, draw
 from bofl_jax.federate.round import compile_round, mean_loss, start
 from bofl_jax.federate.setting import initial_params, settle
 from bofl_jax.federate.testing import compile_predict, personalise

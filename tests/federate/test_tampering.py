@@ -16,6 +16,7 @@ from tests.federate.tampering import (
     BAD_REQUESTS,
     KINDS,
     MODES,
+    ROUNDS,
     SIGNED_ONLY,
     conduct_all,
     conduct_trials,
@@ -25,7 +26,6 @@ from tests.federate.tampering import (
     verdict,
 )
 from tests.federate.tiny import (
-    ROUNDS,
     compiled_once,  # noqa: F401 - a fixture of this module
 )
 
