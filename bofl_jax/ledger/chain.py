@@ -15,7 +15,7 @@ from eth.constants import CREATE_CONTRACT_ADDRESS, POST_MERGE_NONCE, ZERO_ADDRES
 from eth.db.atomic import AtomicDB
 from eth.db.header import HeaderDB
 from eth.vm.forks import PragueVM
-from eth_typing import Address, BlockNumber
+from eth_typing import Address, BlockNumber, Hash32
 from eth_utils import ValidationError
 from rlp.codec import encode_raw, length_prefix
 from rlp.sedes import big_endian_int
@@ -25,7 +25,7 @@ from bofl_jax.ledger.accounts import Account, address_of, private_key
 from bofl_jax.ledger.authority import check_body, check_header, check_seal, in_turn, seal
 from bofl_jax.ledger.base import Applied, Call, Outcome, TransactionRevertedError
 from bofl_jax.ledger.clock import Clock
-from bofl_jax.ledger.evm_speed import LeanState, LeanVM, changed, remember_nibbles, trie_root_and_nodes, use_fast_keccak
+from bofl_jax.ledger.evm_speed import LeanState, LeanVM, remember_nibbles, trie_root_and_nodes, use_fast_keccak
 from bofl_jax.ledger.genesis import (
     BLOCK_SECONDS,
     CHAIN_ID,
@@ -93,7 +93,7 @@ class PyEvmEngine:
                 "state_root": vm.state.state_root,
             }
         with self._clock.phase("sealing"):
-            block = vm.get_block_class()(seal(changed(executed, **roots), authority), transactions, (), ())
+            block = vm.get_block_class()(seal(executed.copy(**roots), authority), transactions, (), ())
             vm.validate_header(block.header, self._head)
             return self._append(block, receipts, [computation.output for computation in computations])
 
@@ -138,7 +138,7 @@ class PyEvmEngine:
             signed.append(_signed(call, sender, nonce))
         return signed
 
-    def _store(self, items: Sequence[SignedTransactionAPI] | Sequence[ReceiptAPI]) -> bytes:
+    def _store(self, items: Sequence[SignedTransactionAPI] | Sequence[ReceiptAPI]) -> Hash32:
         """The root of the trie of a block's transactions or receipts, whose nodes are stored."""
         root, nodes = trie_root_and_nodes([item.encode() for item in items])
         self._chain.chaindb.persist_trie_data_dict(nodes)

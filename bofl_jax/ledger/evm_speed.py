@@ -8,30 +8,26 @@ patched: an engine asks for these classes, others keep theirs.
 import os
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import rlp
-from eth.abc import AccountStorageDatabaseAPI, BlockHeaderAPI, ReceiptAPI
-from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3, UINT_256_MAX
+from eth.abc import AccountStorageDatabaseAPI
+from eth.constants import BLANK_ROOT_HASH, UINT_256_MAX
 from eth.db.account import AccountDB
 from eth.db.batch import BatchDB
 from eth.db.hash_trie import HashTrie
 from eth.db.storage import AccountStorageDB, StorageLookup
 from eth.exceptions import InsufficientStack
-from eth.rlp.accounts import Account
 from eth.vm.code_stream import CodeStream
 from eth.vm.forks import PragueVM
 from eth.vm.forks.cancun.state import get_total_blob_gas
 from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState
-from eth.vm.gas_meter import GasMeter, allow_negative_refund_strategy
-from eth.vm.interrupt import MissingBytecode
 from eth.vm.logic.invalid import InvalidOpcode
-from eth.vm.memory import Memory
 from eth.vm.opcode import _FastOpcode
 from eth.vm.stack import Stack
 from eth_hash.auto import keccak
-from eth_typing import Address
+from eth_typing import Address, Hash32
 from lru import LRU
 from rlp.codec import encode_raw, length_prefix
 from trie import HexaryTrie
@@ -40,13 +36,13 @@ from trie.utils import nodes
 
 RUN = -1
 """The one "instruction" that py-evm's own loop sees: run the whole code."""
-POP, JUMP, JUMPI, PC, JUMPDEST, PUSH0, PUSH32, DUP1, DUP16, SWAP1, SWAP16 = bytes.fromhex("505657585b5f7f808f909f")
-LOGIC, PUSH, DUP, SWAP, POPS, NOTHING, JUMPS, JUMPS_IF, WHOLE = range(9)
-"""How the loop carries out an instruction: all but the first and the last without calling py-evm."""
+JUMP, JUMPI, PC, JUMPDEST, PUSH0, PUSH32, DUP1, DUP16, SWAP1, SWAP16 = bytes.fromhex("5657585b5f7f808f909f")
+CALLED, PUSHES, COPIES, SWAPS, JUMPS, JUMPS_IF = range(6)
+"""How the loop carries out an instruction: by py-evm's function, or else by itself."""
 STACK = 1024
 
-Step = tuple[int, int, Any, int, Any]
-"""A decoded instruction: how, its gas, a constant (value, depth), where the next one stands, py-evm's function."""
+Step = tuple[int, int, int, int, Any]
+"""A decoded instruction: how, its gas, its constant (value or depth), where the next one stands, py-evm's function."""
 
 
 def use_fast_keccak() -> bool:
@@ -105,31 +101,28 @@ def _jump_targets(code: bytes) -> frozenset[int]:
 def _decode(code: bytes, pc: int) -> Step:
     opcode = code[pc] if pc < len(code) else 0
     function = PragueComputation.opcodes.get(opcode) or InvalidOpcode(opcode)
-    if not isinstance(function, _FastOpcode):
-        return WHOLE, 0, None, pc + 1, function
+    if not isinstance(function, _FastOpcode):  # it charges its gas itself
+        return CALLED, 0, 0, pc + 1, function
     gas, logic = function.gas_cost, function.logic_fn
     if PUSH0 <= opcode <= PUSH32:
-        size = opcode - PUSH0
-        data = code[pc + 1 : pc + 1 + size].ljust(size, b"\0")
-        return PUSH, gas, int.from_bytes(data, "big"), pc + 1 + size, logic
-    if DUP1 <= opcode <= DUP16:
-        return DUP, gas, opcode - DUP1 + 1, pc + 1, logic
-    if SWAP1 <= opcode <= SWAP16:
-        return SWAP, gas, opcode - SWAP1 + 2, pc + 1, logic
+        after = pc + 1 + opcode - PUSH0
+        return PUSHES, gas, int.from_bytes(code[pc + 1 : after].ljust(opcode - PUSH0, b"\0"), "big"), after, logic
     if opcode == PC:
-        return PUSH, gas, pc, pc + 1, logic
-    how = {POP: POPS, JUMPDEST: NOTHING, JUMP: JUMPS, JUMPI: JUMPS_IF}.get(opcode, LOGIC)
-    return how, gas, None, pc + 1, logic
+        return PUSHES, gas, pc, pc + 1, logic
+    if DUP1 <= opcode <= DUP16:
+        return COPIES, gas, opcode - DUP1 + 1, pc + 1, logic
+    if SWAP1 <= opcode <= SWAP16:
+        return SWAPS, gas, opcode - SWAP1 + 2, pc + 1, logic
+    return {JUMP: JUMPS, JUMPI: JUMPS_IF}.get(opcode, CALLED), gas, 0, pc + 1, logic
 
 
-def _run(computation: "LeanComputation") -> NoReturn:  # noqa: PLR0912 - one branch a kind of instruction
+def _run(computation: Any) -> NoReturn:
     """Carry out the code until an instruction raises: `Halt` at its end, or the error that it runs into.
 
     The gas left and the position live in local variables and are written back before py-evm's functions see them.
     """
-    code: Any = computation.code
+    code, meter, values = computation.code, computation._gas_meter, computation._stack.values
     steps, targets = code.steps, code.steps.targets
-    meter, values = computation._gas_meter, computation._stack.values
     push, pop = values.append, values.pop
     gas, pc = meter.gas_remaining, 0
     while True:
@@ -139,38 +132,21 @@ def _run(computation: "LeanComputation") -> NoReturn:  # noqa: PLR0912 - one bra
             computation.get_opcode_fn(code[pc])(computation)
         gas -= cost
         pc = after
-        if how == PUSH:
-            if len(values) < STACK:
-                push(constant)
-                continue
-        elif how == DUP:
-            if constant <= len(values) < STACK:
-                push(values[-constant])
-                continue
-        elif how == SWAP:
-            if constant <= len(values):
-                values[-1], values[-constant] = values[-constant], values[-1]
-                continue
-        elif how == NOTHING:
-            continue
-        elif how == JUMPS_IF:
-            if len(values) > 1 and (not values[-2] or values[-1] in targets):
-                target = pop()
-                if pop():
-                    pc = target
-                continue
-        elif how == JUMPS:
-            if values and values[-1] in targets:
-                pc = pop()
-                continue
-        elif how == POPS:
-            if values:
-                pop()
-                continue
-        meter.gas_remaining = gas
-        code.program_counter = pc
-        logic(computation)
-        gas, pc = meter.gas_remaining, code.program_counter
+        if how == PUSHES and len(values) < STACK:
+            push(constant)
+        elif how == COPIES and constant <= len(values) < STACK:
+            push(values[-constant])
+        elif how == SWAPS and constant <= len(values):
+            values[-1], values[-constant] = values[-constant], values[-1]
+        elif how == JUMPS_IF and len(values) > 1 and (not values[-2] or values[-1] in targets):
+            target, condition = pop(), pop()
+            pc = target if condition else pc
+        elif how == JUMPS and values and values[-1] in targets:
+            pc = pop()
+        else:
+            meter.gas_remaining, code.program_counter = gas, pc
+            logic(computation)
+            gas, pc = meter.gas_remaining, code.program_counter
 
 
 class LeanStack(Stack):
@@ -189,10 +165,6 @@ class LeanStack(Stack):
             super().push_bytes(value)
         self.push_int(int.from_bytes(value, "big"))
 
-    def pop1_int(self) -> int:
-        values: list[Any] = self.values
-        return values.pop() if values else super().pop1_int()
-
     def pop_ints(self, num_items: int) -> tuple[int, ...]:
         values: list[Any] = self.values
         if num_items > len(values):
@@ -200,24 +172,6 @@ class LeanStack(Stack):
         items = tuple(values[: -num_items - 1 : -1])
         del values[-num_items:]
         return items
-
-
-class LeanMemory(Memory):
-    __slots__ = ()
-
-    def write(self, start_position: int, size: int, value: bytes) -> None:
-        if size == len(value) and start_position + size <= len(self._bytes):
-            self._bytes[start_position : start_position + size] = value
-        else:
-            super().write(start_position, size, value)
-
-
-class LeanGasMeter(GasMeter):
-    def consume_gas(self, amount: int, reason: str) -> None:
-        if 0 <= amount <= self.gas_remaining:
-            self.gas_remaining -= amount
-        else:
-            super().consume_gas(amount, reason)
 
 
 class LeanCode(CodeStream):
@@ -236,12 +190,11 @@ class LeanCode(CodeStream):
 class LeanComputation(PragueComputation):
     """py-evm's Prague computation on the stack, memory, gas meter and loop of this module."""
 
-    opcodes = PragueComputation.opcodes | {RUN: _run}
+    opcodes = PragueComputation.opcodes | {RUN: cast(Any, _run)}
 
     def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
         super().__init__(state, message, transaction_context)
         self.code = LeanCode(message.code)
-        self._memory = LeanMemory()
         stack = self._stack = LeanStack()
         vars(self).update(
             consume_gas=self._gas_meter.consume_gas,
@@ -251,25 +204,13 @@ class LeanComputation(PragueComputation):
             stack_push_bytes=stack.push_bytes,
         )
 
-    def _configure_gas_meter(self) -> GasMeter:
-        return LeanGasMeter(self.msg.gas, allow_negative_refund_strategy)
-
     def extend_memory(self, start_position: int, size: int) -> None:
         if start_position + size > len(self._memory):
             super().extend_memory(start_position, size)
 
 
-def changed(header: BlockHeaderAPI, **fields: Any) -> BlockHeaderAPI:
-    """``header.copy(**fields)`` without deep copies of what cannot change."""
-    return type(header)(**header.as_dict() | fields)
-
-
 class LeanVM(PragueVM):
-    """py-evm's Prague rules, with two cheaper copies of a header a transaction in place of two dear ones."""
-
-    def add_receipt_to_header(self, old_header: BlockHeaderAPI, receipt: ReceiptAPI) -> BlockHeaderAPI:
-        bloom = old_header.bloom | receipt.bloom
-        return changed(old_header, bloom=bloom, gas_used=receipt.gas_used)
+    """py-evm's Prague rules, with one copy of the header a transaction less."""
 
     def increment_blob_gas_used(self, old_header: Any, transaction: Any) -> Any:
         return (
@@ -277,7 +218,7 @@ class LeanVM(PragueVM):
         )
 
 
-class LeanTrie(HexaryTrie):  # type: ignore[misc]
+class LeanTrie(HexaryTrie):
     """The library's trie, which remembers how the nodes that it wrote a moment ago are encoded and decoded."""
 
     __slots__ = ()
@@ -309,14 +250,14 @@ def _hash_and_encoding(node: tuple[bytes, ...]) -> tuple[bytes, bytes] | None:
     return keccak(encoded), encoded
 
 
-def trie_root_and_nodes(items: Sequence[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
+def trie_root_and_nodes(items: Sequence[bytes]) -> tuple[Hash32, dict[Hash32, bytes]]:
     """py-evm's `make_trie_root_and_nodes` on a `LeanTrie`."""
-    stored: dict[bytes, bytes] = {}
+    stored: dict[Hash32, bytes] = {}
     trie = LeanTrie(stored)
     with trie.squash_changes() as scratch:
         for index, item in enumerate(items):
             scratch[rlp.encode(index)] = item
-    return trie.root_hash, stored
+    return Hash32(trie.root_hash), stored
 
 
 class _StorageLookup(StorageLookup):
@@ -338,32 +279,12 @@ class _StorageDB(AccountStorageDB):
 
 
 class LeanAccountDB(AccountDB):
-    """py-evm's accounts on `LeanTrie`, without a copy of an account whose balance stays as it is."""
+    """py-evm's accounts, they and their storage on a `LeanTrie`."""
 
     def __init__(self, db: Any, state_root: Any = BLANK_ROOT_HASH) -> None:
         super().__init__(db, state_root)
-        self._trie = HashTrie(LeanTrie(self._batchtrie, state_root, prune=True))
+        self._trie = HashTrie(cast(Any, LeanTrie(self._batchtrie, state_root, prune=True)))
         self._trie_logger.wrapped_db = self._trie
-
-    def get_code(self, address: Address) -> bytes:
-        """Without py-evm's notes for a witness, which copy the set of all database keys read so far."""
-        code_hash = self.get_code_hash(address)
-        if code_hash == EMPTY_SHA3:
-            return b""
-        try:
-            return self._journaldb[code_hash]
-        except KeyError as error:
-            raise MissingBytecode(code_hash) from error
-
-    def set_balance(self, address: Address, balance: int) -> None:
-        if balance == self.get_balance(address):
-            self.touch_account(address)
-        else:
-            super().set_balance(address, balance)
-
-    def _set_account(self, address: Address, account: Account) -> None:
-        self._account_cache[address] = account
-        self._journaltrie[address] = rlp.encode(account)
 
     def _get_address_store(self, address: Address) -> AccountStorageDatabaseAPI:
         if address not in self._account_stores:

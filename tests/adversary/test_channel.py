@@ -10,6 +10,7 @@ from bofl_jax.adversary import AdversaryOptions, channel
 
 NAMES = ("sign-flip", "scale", "noise", "bit-flip")
 KEY = jax.random.key(3)
+NEEDS_BOTH = r"needs both adversary\.channel and adversary\.altered > 0"
 
 
 def draw_update(seed, *lead):
@@ -30,7 +31,7 @@ def flat(tree):
 
 
 def same(one, other):
-    return all(jax.tree.leaves(jax.tree.map(lambda a, b: np.array_equal(a, b), one, other)))
+    return all(jax.tree.leaves(jax.tree.map(np.array_equal, one, other)))
 
 
 def flipped_bits(one, other):
@@ -139,12 +140,12 @@ def test_compiled_and_side_by_side_are_as_one_by_one(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_channel_without_altered_updates_is_refused(name):
-    with pytest.raises(ValidationError, match="both adversary.channel and adversary.altered > 0"):
+    with pytest.raises(ValidationError, match=NEEDS_BOTH):
         AdversaryOptions(channel=name)
 
 
 def test_altered_updates_without_a_channel_are_refused():
-    with pytest.raises(ValidationError, match="both adversary.channel and adversary.altered > 0"):
+    with pytest.raises(ValidationError, match=NEEDS_BOTH):
         AdversaryOptions(altered=0.5)
 
 

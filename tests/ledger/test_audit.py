@@ -250,14 +250,14 @@ def item(index, change):
     [
         (lambda f: [*f, b"x"], "record 2 cannot be read"),
         (lambda f: f[:4], "record 2 cannot be read"),
-        (lambda f: [], "record 2 cannot be read"),
+        (lambda f: f[:0], "record 2 cannot be read"),
         (item(4, lambda leaves: leaves[:-1]), "record 2 cannot be read"),
         (item(4, lambda leaves: leaves + bytes(32)), "record 2 cannot be read"),
         (item(4, lambda leaves: [leaves]), "record 2 cannot be read"),
         (item(3, lambda indices: indices[:-1]), "record 2 cannot be read"),
         (item(2, lambda indices: [indices]), "record 2 cannot be read"),
         (item(0, lambda number: [number]), "record 2 cannot be read"),
-        (item(0, lambda number: []), "record 2 was changed"),
+        (item(0, lambda number: [*number[:0]]), "record 2 was changed"),
         (item(0, lambda number: b"\0" + number), "record 2 was changed"),
     ],
 )

@@ -10,12 +10,12 @@ from bofl_jax.ledger.device import CONSTANTS, START, digest_words, words_to_byte
 from bofl_jax.ledger.digest import digest
 
 CHUNK = 256  # words a chunk
-SHORT = (0, 1, 12, 13, 14, 15, 16, 17)  # around the 16 words of a SHA-256 block, of which tag and padding take 4
-EDGES = [count * CHUNK + more for count in (1, 2, 3) for more in (-1, 0, 1)]
-MANY = (5 * CHUNK, 7 * CHUNK + 3)  # odd numbers of nodes on several levels
+SHORT = (0, 1, 12, 13, 17)  # a SHA-256 block has 16 words, of which tag and padding take 4
+EDGES = (CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1)
+ODD = (3 * CHUNK, 7 * CHUNK + 3)  # odd numbers of nodes, on one level and on several
 
 TREES = {
-    "several leaves": {"b": (3,), "a": {"x": (4, 5), "y": (300,)}},
+    "nested": {"b": (3,), "a": {"x": (4, 5), "y": (2, 1)}},
     "scalars": {"a": (), "b": (), "c": (2,)},
     "an empty leaf": {"a": (0,), "b": (5, 0), "c": (2,)},
     "one number": (),
@@ -41,7 +41,7 @@ def on_device(tree):
     return words_to_bytes(jax.jit(digest_words)(tree))
 
 
-@pytest.mark.parametrize("size", [*SHORT, *EDGES, *MANY])
+@pytest.mark.parametrize("size", [*SHORT, *EDGES, *ODD])
 def test_the_device_comes_to_the_same_digest(size):
     tree = {"w": draw(size, "float32", size)}
     np.testing.assert_array_equal(on_device(tree), on_host(tree))
@@ -53,9 +53,9 @@ def test_trees_of_every_form_have_the_same_digest(name):
     np.testing.assert_array_equal(on_device(tree), on_host(tree))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int32", "uint32"])
+@pytest.mark.parametrize("dtype", ["int32", "uint32"])
 def test_every_type_of_four_bytes_has_the_same_digest(dtype):
-    tree = tree_of(TREES["several leaves"], dtype)
+    tree = tree_of(TREES["nested"], dtype)
     np.testing.assert_array_equal(on_device(tree), on_host(tree))
 
 
@@ -71,26 +71,15 @@ def test_special_numbers_are_hashed_as_they_are(value):
 
 
 def test_an_update_has_the_same_digest_alone_and_in_a_stack():
-    stack = {"w": draw((5, 300), "float32"), "b": draw((5,), "float32", 1)}
+    stack = {"w": draw((5, 4, 5), "float32"), "b": draw((5,), "float32", 1)}
     words = jax.jit(jax.vmap(digest_words))(stack)
     alone = [on_host(jax.tree.map(lambda leaf: leaf[client], stack)) for client in range(5)]  # noqa: B023
     np.testing.assert_array_equal(words_to_bytes(words), np.stack(alone))
 
 
-def test_it_needs_no_compilation():
-    tree = {"w": draw(20, "float32")}
-    np.testing.assert_array_equal(words_to_bytes(digest_words(tree)), on_host(tree))
-
-
-def test_the_layout_is_bound():
-    values = draw(6, "float32")
-    trees = [{"w": values}, {"v": values}, {"w": values.reshape(2, 3)}, {"w": values.view(np.int32)}]
-    assert len({on_device(tree).tobytes() for tree in trees}) == len(trees)
-
-
 def test_words_are_big_endian():
-    words = jnp.array([[0x01020304, 0xFFFEFDFC]], jnp.uint32)
-    assert words_to_bytes(words).tolist() == [[1, 2, 3, 4, 255, 254, 253, 252]]
+    words = jnp.zeros(8, jnp.uint32).at[:2].set(jnp.array([0x01020304, 0xFFFEFDFC], jnp.uint32))
+    assert words_to_bytes(words).tolist() == [1, 2, 3, 4, 255, 254, 253, 252] + [0] * 24
 
 
 @pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
