@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from eth_hash.auto import keccak
 
@@ -50,9 +50,9 @@ def _backend() -> "BaseECCBackend":
     """What ``eth_keys`` would sign with, but coincurve's keys are kept too: making one costs more than to sign."""
     from eth_keys.backends import CoinCurveECCBackend, get_backend
 
-    backend: Any = get_backend()
+    backend = get_backend()
     if isinstance(backend, CoinCurveECCBackend):
         keys = backend.keys
         kept = lru_cache(maxsize=1 << 15)(keys.PrivateKey)
-        backend.keys = SimpleNamespace(PrivateKey=kept, PublicKey=keys.PublicKey)
+        vars(backend)["keys"] = SimpleNamespace(PrivateKey=kept, PublicKey=keys.PublicKey)
     return backend

@@ -12,18 +12,21 @@ from typing import Any, NoReturn, cast
 
 import rlp
 from eth.abc import AccountStorageDatabaseAPI
-from eth.constants import BLANK_ROOT_HASH, UINT_256_MAX
+from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3, UINT_256_MAX
 from eth.db.account import AccountDB
 from eth.db.batch import BatchDB
 from eth.db.hash_trie import HashTrie
 from eth.db.storage import AccountStorageDB, StorageLookup
 from eth.exceptions import InsufficientStack
+from eth.rlp.accounts import Account
 from eth.vm.code_stream import CodeStream
 from eth.vm.forks import PragueVM
 from eth.vm.forks.cancun.state import get_total_blob_gas
 from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState
+from eth.vm.interrupt import MissingBytecode
 from eth.vm.logic.invalid import InvalidOpcode
+from eth.vm.memory import Memory
 from eth.vm.opcode import _FastOpcode
 from eth.vm.stack import Stack
 from eth_hash.auto import keccak
@@ -165,6 +168,10 @@ class LeanStack(Stack):
             super().push_bytes(value)
         self.push_int(int.from_bytes(value, "big"))
 
+    def pop1_int(self) -> int:
+        values: list[Any] = self.values
+        return values.pop() if values else super().pop1_int()
+
     def pop_ints(self, num_items: int) -> tuple[int, ...]:
         values: list[Any] = self.values
         if num_items > len(values):
@@ -172,6 +179,16 @@ class LeanStack(Stack):
         items = tuple(values[: -num_items - 1 : -1])
         del values[-num_items:]
         return items
+
+
+class LeanMemory(Memory):
+    __slots__ = ()
+
+    def write(self, start_position: int, size: int, value: bytes) -> None:
+        if size == len(value) and start_position + size <= len(self._bytes):
+            self._bytes[start_position : start_position + size] = value
+        else:
+            super().write(start_position, size, value)
 
 
 class LeanCode(CodeStream):
@@ -195,6 +212,7 @@ class LeanComputation(PragueComputation):
     def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
         super().__init__(state, message, transaction_context)
         self.code = LeanCode(message.code)
+        self._memory = LeanMemory()
         stack = self._stack = LeanStack()
         vars(self).update(
             consume_gas=self._gas_meter.consume_gas,
@@ -285,6 +303,27 @@ class LeanAccountDB(AccountDB):
         super().__init__(db, state_root)
         self._trie = HashTrie(cast(Any, LeanTrie(self._batchtrie, state_root, prune=True)))
         self._trie_logger.wrapped_db = self._trie
+
+    def get_code(self, address: Address) -> bytes:
+        """Without py-evm's notes for a witness, which copy the set of all database keys read so far."""
+        code_hash = self.get_code_hash(address)
+        if code_hash == EMPTY_SHA3:
+            return b""
+        try:
+            return self._journaldb[code_hash]
+        except KeyError as error:
+            raise MissingBytecode(code_hash) from error
+
+    def set_balance(self, address: Address, balance: int) -> None:
+        """Every transaction pays nothing to two accounts: no copy is made for that, and no other encoding."""
+        if balance == self.get_balance(address):
+            self.touch_account(address)
+        else:
+            super().set_balance(address, balance)
+
+    def _set_account(self, address: Address, account: Account) -> None:
+        self._account_cache[address] = account
+        self._journaltrie[address] = rlp.encode(account)
 
     def _get_address_store(self, address: Address) -> AccountStorageDatabaseAPI:
         if address not in self._account_stores:

@@ -13,6 +13,7 @@ import json
 import random
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
@@ -62,6 +63,7 @@ EVENTFUL = {
     "federation.cohort": 4,
     "federation.rounds": ROUNDS,
     "engine.checkpoint_every": 1,
+    "personalise.method": "none",
     "adversary.uninvited": 1,
     "adversary.duplicates": 1,
 }
@@ -1097,18 +1099,18 @@ def spoil(kind: Kind, rng: random.Random, run: Path, place: Path) -> Path:
     raise AssertionError("a kind of tampering that never changes anything")
 
 
-def verdict(run: Path) -> BoflError | None:
-    """What the audit has to say against a run; None if nothing."""
+def verdict(run: Path) -> Exception | None:
+    """What the audit has to say against a run, or what it trips over; None if nothing."""
     try:
         audit(run)
-    except BoflError as error:
+    except Exception as error:
         return error
     return None
 
 
-def is_found(name: str, refusal: BoflError | None) -> bool:
+def is_found(name: str, refusal: Exception | None) -> bool:
     """Whether that is one line of a verdict - or, for some kinds, of what to mend in the request."""
-    if refusal is None or not str(refusal) or "\n" in str(refusal):
+    if not isinstance(refusal, BoflError) or not str(refusal) or "\n" in str(refusal):
         return False
     return isinstance(refusal, VerificationError) or (name in BAD_REQUESTS and refusal.exit_code == 2)
 
@@ -1130,22 +1132,25 @@ def conduct_trials(runs: Path, trials: int, seed: int, kinds: Sequence[str] = tu
     Returns:
         Kind -> ``tried``, ``found`` and ``missed``.
     """
-    rng, counts = random.Random(seed), {name: {"tried": 0, "found": 0, "missed": 0} for name in kinds}
+    counts = {name: {"tried": 0, "found": 0, "missed": 0} for name in kinds}
     for number in range(trials):
         name = kinds[number % len(kinds)]
-        found = _try(name, rng, runs)
+        refusal = _try(name, random.Random(f"{seed} {number}"), runs)
+        found = is_found(name, refusal)
         counts[name]["tried"] += 1
         counts[name]["found" if found else "missed"] += 1
+        if not found:
+            print(f"missed: trial {number}, {name}: {refusal!r}", file=sys.stderr)
     return counts
 
 
-def _try(name: str, rng: random.Random, runs: Path) -> bool:
-    """One trial, beside the runs, where a forger finds the other ones."""
+def _try(name: str, rng: random.Random, runs: Path) -> Exception | None:
+    """One trial, with the runs of another seed beside the copy, where a forger finds them."""
     mode = rng.choice(modes_for(name))
     with tempfile.TemporaryDirectory(dir=runs) as place:
         for other in runs.glob("other-*"):
             (Path(place) / other.name).symlink_to(other)
-        return is_found(name, verdict(spoil(KINDS[name], rng, runs / mode, Path(place))))
+        return verdict(spoil(KINDS[name], rng, runs / mode, Path(place)))
 
 
 def _contents(run: Path) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bofl_jax.core.errors import VerificationError
+from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.federate import audit
 from tests.federate.tampering import (
     AGREED,
@@ -65,7 +65,7 @@ def test_every_kind_of_tampering_is_found(name, runs, place):
     for number in range(TIMES):
         mode = modes_for(name)[number % len(modes_for(name))]
         refusal = verdict(spoil(KINDS[name], random.Random(f"{name} {number}"), runs / mode, place))
-        assert refusal is not None
+        assert isinstance(refusal, BoflError)
         assert refusal.exit_code == 1 or name in BAD_REQUESTS
         assert str(refusal)
         assert "\n" not in str(refusal)

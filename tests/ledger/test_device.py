@@ -10,27 +10,16 @@ from bofl_jax.ledger.device import CONSTANTS, START, digest_words, words_to_byte
 from bofl_jax.ledger.digest import digest
 
 CHUNK = 256  # words a chunk
-SHORT = (0, 1, 12, 13, 17)  # a SHA-256 block has 16 words, of which tag and padding take 4
+SHORT = (0, 12, 13)  # a SHA-256 block has 16 words, of which tag and padding take 4
 EDGES = (CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1)
-ODD = (3 * CHUNK, 7 * CHUNK + 3)  # odd numbers of nodes, on one level and on several
-
-TREES = {
-    "nested": {"b": (3,), "a": {"x": (4, 5), "y": (2, 1)}},
-    "scalars": {"a": (), "b": (), "c": (2,)},
-    "an empty leaf": {"a": (0,), "b": (5, 0), "c": (2,)},
-    "one number": (),
-}
+ODD = 7 * CHUNK + 3  # an odd chunk on several levels
+# every size is a program of its own, which takes seconds to compile
 
 
 def draw(shape, dtype, seed=0):
     """Any bits at all, but of floats only such as are numbers: an operation may write another NaN."""
     bits = np.random.default_rng(seed).integers(0, 1 << 32, shape, np.uint64).astype(np.uint32)
     return bits.view(dtype) if dtype != "float32" else (bits & np.uint32(0xBF7FFFFF)).view(np.float32)
-
-
-def tree_of(shapes, dtype="float32"):
-    is_shape = lambda node: isinstance(node, tuple)  # noqa: E731
-    return jax.tree.map(lambda shape: draw(shape, dtype, len(shape)), shapes, is_leaf=is_shape)
 
 
 def on_host(tree):
@@ -41,27 +30,23 @@ def on_device(tree):
     return words_to_bytes(jax.jit(digest_words)(tree))
 
 
-@pytest.mark.parametrize("size", [*SHORT, *EDGES, *ODD])
+@pytest.mark.parametrize("size", [*SHORT, *EDGES, ODD])
 def test_the_device_comes_to_the_same_digest(size):
     tree = {"w": draw(size, "float32", size)}
     np.testing.assert_array_equal(on_device(tree), on_host(tree))
 
 
-@pytest.mark.parametrize("name", TREES)
-def test_trees_of_every_form_have_the_same_digest(name):
-    tree = tree_of(TREES[name])
+def test_leaves_of_every_form_and_type_are_taken_in_order():
+    tree = {
+        "b": draw((2, 1), "float32"),
+        "a": {"scalar": draw((), "uint32"), "counts": draw((4, 5), "int32"), "empty": draw((5, 0), "float32")},
+    }
     np.testing.assert_array_equal(on_device(tree), on_host(tree))
 
 
-@pytest.mark.parametrize("dtype", ["int32", "uint32"])
-def test_every_type_of_four_bytes_has_the_same_digest(dtype):
-    tree = tree_of(TREES["nested"], dtype)
-    np.testing.assert_array_equal(on_device(tree), on_host(tree))
-
-
-def test_types_are_mixed_as_they_come():
-    tree = {"a": draw(3, "int32"), "b": draw((2, 2), "float32"), "c": draw((), "uint32")}
-    np.testing.assert_array_equal(on_device(tree), on_host(tree))
+def test_one_number_is_an_update():
+    number = draw((), "float32")
+    np.testing.assert_array_equal(on_device(number), on_host(number))
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45])

@@ -1,0 +1,47 @@
+"""Tamper with finished runs at random and count what the audit finds, by kind.
+
+    python benchmarks/tampering.py --trials 1000 --json benchmarks/results/tampering.json
+
+Four tiny runs are made; then, kind after kind, a copy of one is tampered with and audited. The kinds are those of
+``tests/federate/tampering.py``. Everything is drawn from the seed, so that a trial can be repeated. Prints JSON.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.federate.tampering import KINDS, conduct_all, conduct_trials
+
+
+def measure(trials: int, seed: int) -> dict:
+    """The result: counts in all and by kind."""
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        counts = conduct_trials(conduct_all(Path(folder)), trials, seed)
+    total = {name: sum(count[name] for count in counts.values()) for name in ("tried", "found", "missed")}
+    seconds = round(time.perf_counter() - began, 1)
+    return {"seed": seed, "kinds": len(KINDS), "trials": trials, **total, "seconds": seconds, "by_kind": counts}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    result = measure(arguments.trials, arguments.seed)
+    text = json.dumps(result, indent=1)
+    print(text)
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

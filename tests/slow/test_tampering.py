@@ -1,0 +1,17 @@
+"""A thousand random tamperings: not one is missed."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.federate.tampering import KINDS, conduct_all, conduct_trials
+
+TRIALS, SEED = 1000, 0
+
+
+@pytest.mark.slow
+def test_of_a_thousand_tamperings_none_is_missed(tmp_path: Path):
+    counts = conduct_trials(conduct_all(tmp_path), TRIALS, SEED)
+    assert sum(count["tried"] for count in counts.values()) == TRIALS
+    assert all(count["tried"] >= TRIALS // len(KINDS) for count in counts.values())
+    assert {name: count["missed"] for name, count in counts.items() if count["missed"]} == {}
