@@ -1,6 +1,6 @@
 """How much longer a round takes with the ledger on: it works in a thread of its own while the device trains.
 
-    python benchmarks/ledger_overlap.py --clients 1000 --steps 10 --batch 32 --json benchmarks/results/ledger_overlap.json
+    python benchmarks/ledger_overlap.py --clients 1000 --json benchmarks/results/ledger_overlap.json
 
 Whole runs of the reference work (see `engine.py`) through the conductor, alternately without a ledger and with one;
 the first round of each is left out. Digests of all updates are part of the ledger's work. Prints JSON.
