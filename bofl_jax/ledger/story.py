@@ -104,7 +104,7 @@ class Story:
             for event in found:
                 self._take_in(block.number, event)
             self._publish(outcome)
-        if names & ROUND:
+        if names & ROUND or not all(outcome.success for outcome in block.outcomes):
             self._charge(gas)
         self.told += [Told(block.number, event) for _, found in events for event in found]
 

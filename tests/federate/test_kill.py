@@ -61,6 +61,7 @@ MOMENTS = {
     "leaves of the first round": ("leaves.rlp", 1, 0.5),
     "leaves of round 3": ("leaves.rlp", 3, 0.9),
 }
+OFTEN = {"deployment", "opening of round 3", "closing of round 3", "results", "leaves of the first round"}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def complete(path: Path) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", [pytest.param(m, marks=[] if m in OFTEN else pytest.mark.slow) for m in MOMENTS])
 def test_a_run_killed_while_writing_loses_one_record_and_goes_on(moment, whole, arrays, tmp_path):
     name, number, share = MOMENTS[moment]
     run, file = tmp_path / "run", Path("ledger") / name
