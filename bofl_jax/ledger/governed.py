@@ -263,7 +263,7 @@ class GovernedLedger:
         numbers = ((sent.samples >= 0) & (sent.samples < U32) & (sent.metric >= 0)).all()
         if not (shapes and numbers):
             raise BoflError(f"round {round}: updates need 32-byte digests, samples in 0..2^32-1 and a metric >= 0")
-        accepted = sent.client[expected(sent) == Refusal.NONE]  # by the contract
+        accepted = sent.client[sent.accepted]
         if len(np.unique(accepted)) != len(accepted):
             raise BoflError(f"round {round}: two updates of one client were accepted; the second is a duplicate")
         strangers = accepted[~np.isin(accepted, self._cohort)]

@@ -22,7 +22,7 @@ MOVES = {
     "readmitClient": (("Suspended", "Revoked"), "Active"),
 }
 OFTEN = {
-    "open": 4, "submit": 5, "relay": 4, "withdraw": 3, "publish": 5, "commit": 3, "finalise": 4, "abort": 2, "move": 3,
+    "open": 6, "submit": 5, "relay": 4, "withdraw": 3, "publish": 5, "commit": 3, "finalise": 4, "abort": 2, "move": 3,
     "results": 3, "register": 1, "pause": 1, "rules": 3, "request": 6, "decide": 6, "log": 3, "cancel": 2,
 }  # fmt: skip
 

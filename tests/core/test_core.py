@@ -44,6 +44,9 @@ def test_purposes_keep_their_numbers():
         "STRAGGLER": 4,
         "TRAIN": 5,
         "PERSONALISE": 6,
+        "INTRUDER": 7,
+        "CHANNEL": 8,
+        "ALTERED": 9,
     }
 
 

@@ -72,11 +72,13 @@ def test_the_leaves_are_the_same_in_every_mode(tmp_path, new_ledger, rounds, mod
 )
 def test_what_the_chain_is_told(tmp_path, new_ledger, rounds, mode, names):
     rounds(new_ledger(tmp_path, mode=mode), 1, 1)
-    blocks = list(told(tmp_path))
-    assert [event.name for event in blocks[3][0]] == names
-    assert blocks[3][0][-1].args["reason"] == Refusal.NOT_FINITE
-    people = {bytes.fromhex(event.args["client"][2:]) for event in blocks[3][0] if "client" in event.args}
-    assert (people < set(blocks[3][1])) == (mode == "per-client")
+    between = list(told(tmp_path))[3:-1]  # of opening and closing
+    events = [event for events, _ in between for event in events]
+    assert [event.name for event in events] == names
+    assert events[-1].args["reason"] == Refusal.NOT_FINITE
+    people = {bytes.fromhex(event.args["client"][2:]) for event in events if "client" in event.args}
+    senders = {sender for _, senders in between for sender in senders}
+    assert (people < senders) == (mode == "per-client")
 
 
 @pytest.mark.parametrize("mode", ON)
