@@ -2,15 +2,17 @@
 
 import csv
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from bofl_jax.core.errors import BoflError, VerificationError
+from bofl_jax.core.parsing import parse_json
 from bofl_jax.federate.batches import check_batches
 from bofl_jax.federate.checkpoint import Checkpoints
-from bofl_jax.federate.results import read_json, read_toml, results_digest
+from bofl_jax.federate.results import read_json, read_toml, results_digest, summary_text
 from bofl_jax.ledger import ChainAudit, SecondEngine, audit_chain
+
+SUMMARY = {"test", "fairness", "ledger", "timing", "config_sha256"}
 
 
 def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAudit:
@@ -30,18 +32,28 @@ def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAud
         VerificationError: naming the first thing that does not hold.
     """
     path = Path(directory)
-    config = read_toml(path / "config.toml")
-    if config.get("ledger", {}).get("mode") == "off":
+    ledger, rounds = _ledger_and_rounds(path)
+    if ledger["mode"] == "off":
         raise BoflError(f"{path} was run with ledger.mode = 'off': there is no chain to audit")
-    chain = audit_chain(path, second, config["ledger"].get("node"))
+    chain = audit_chain(path, second, ledger.get("node"))
     if chain.config_hash != hashlib.sha256((path / "config.toml").read_bytes()).digest():
         raise VerificationError(f"{path / 'config.toml'} is not the configuration that the chain was opened with")
     _compare_rounds(path, chain)
     check_batches(path, [told.event.args for told in chain.told if told.event.name == "SyntheticLogged"])
     _compare_model(path, chain)
     if chain.results or (path / "summary.json").exists():
-        _compare_summary(path, chain, config["ledger"]["mode"], config["federation"]["rounds"])
+        _compare_summary(path, chain, ledger["mode"], rounds)
     return chain
+
+
+def _ledger_and_rounds(path: Path) -> tuple[dict[str, Any], int]:
+    """The run's ``[ledger]`` section and its number of rounds."""
+    config = read_toml(path / "config.toml")
+    try:
+        ledger, rounds = config["ledger"], config["federation"]["rounds"]
+        return {"mode": ledger["mode"], "node": ledger.get("node")}, rounds
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BoflError(f"{path / 'config.toml'} is no run's configuration ({error}): restore it from a copy") from None
 
 
 def find_client(directory: str | Path, chain: ChainAudit, name: str) -> int:
@@ -67,7 +79,7 @@ def find_client(directory: str | Path, chain: ChainAudit, name: str) -> int:
 
 def _compare_rounds(path: Path, chain: ChainAudit) -> None:
     try:
-        records = [json.loads(line) for line in (path / "rounds.jsonl").read_text().splitlines()]
+        records = [parse_json(line) for line in (path / "rounds.jsonl").read_text().splitlines()]
         stated = [(r["round"], r["ledger"]["gas"], r["ledger"]["accepted"], r["ledger"]["rejected"]) for r in records]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VerificationError(f"{path / 'rounds.jsonl'} is missing or damaged ({error})") from None
@@ -115,6 +127,8 @@ def _compare_summary(path: Path, chain: ChainAudit, mode: str, rounds: int) -> N
         }
     except (BoflError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise VerificationError(f"{path / 'summary.json'} is missing or damaged ({error})") from None
+    if set(summary) != SUMMARY or summary_text(summary) != (path / "summary.json").read_text():
+        raise VerificationError("summary.json was changed: it is not as a run writes it")
     for name, (said, true) in pairs.items():
         if said != true:
             raise VerificationError(f"summary.json: {name} is {said}, but {true} is what was verified")
@@ -133,7 +147,7 @@ def _results_digest(path: Path, summary: dict[str, Any]) -> bytes:
 
 def _sums_of_rounds(path: Path, summary: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What the summary says beyond the chain, and the lines of ``rounds.jsonl`` that it must follow from."""
-    records = [json.loads(line) for line in (path / "rounds.jsonl").read_text().splitlines()]
+    records = [parse_json(line) for line in (path / "rounds.jsonl").read_text().splitlines()]
     stated, timing = summary["ledger"], summary["timing"]
     total = {name: sum(r["ledger"][name] for r in records) for name in ("gas", "bytes", "cpu_ms", "rejected")}
     seconds = sum(record["seconds"] for record in records)

@@ -19,6 +19,7 @@ import numpy as np
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.layout import canonical_bytes
+from bofl_jax.core.parsing import parse_json, parse_toml
 
 if TYPE_CHECKING:
     from bofl_jax.config import Config
@@ -94,8 +95,8 @@ class RunDirectory:
         """
         lines = self.rounds.read_text().splitlines()[:count] if self.rounds.exists() else []
         try:
-            records = [json.loads(line) for line in lines]
-        except json.JSONDecodeError:
+            records = [parse_json(line) for line in lines]
+        except ValueError:
             records = []
         if [record["round"] for record in records] != list(range(1, count + 1)):
             raise BoflError(f"{self.rounds} does not hold the first {count} rounds: start again with another --out")
@@ -116,7 +117,12 @@ class RunDirectory:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary: the run is complete."""
-        write_text(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
+        write_text(self.path / "summary.json", summary_text(summary))
+
+
+def summary_text(summary: dict[str, Any]) -> str:
+    """``summary.json``, to the byte."""
+    return json.dumps(summary, indent=1) + "\n"
 
 
 def results_digest(path: Path, summary: dict[str, Any]) -> bytes:
@@ -134,7 +140,7 @@ def results_digest(path: Path, summary: dict[str, Any]) -> bytes:
         content = {
             "test": summary["test"],
             "fairness": summary["fairness"],
-            "rounds": [_without_clocks(json.loads(line)) for line in (path / "rounds.jsonl").read_text().splitlines()],
+            "rounds": [_without_clocks(parse_json(line)) for line in (path / "rounds.jsonl").read_text().splitlines()],
             "clients": hashlib.sha256((path / "clients.csv").read_bytes()).hexdigest(),
             "predictions": hashlib.sha256(layout.encode() + data).hexdigest(),
         }
@@ -171,16 +177,16 @@ def write_text(path: Path, text: str) -> None:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file of a run directory; BoflError if it is missing or damaged."""
     try:
-        return tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parse_toml(path.read_text())
+    except (OSError, ValueError) as error:
         raise BoflError(f"{path} is missing or damaged ({error}): name a run directory") from None
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file of a run directory; BoflError if it is missing or damaged."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return parse_json(path.read_text())
+    except (OSError, ValueError) as error:
         raise BoflError(f"{path} is missing or damaged ({error}): name the directory of a completed run") from None
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bofl_jax.core.errors import VerificationError
+from bofl_jax.core.parsing import parse_json
 from bofl_jax.ledger.accounts import Account, account
 from bofl_jax.ledger.contract import Contract, load_contract
 from bofl_jax.ledger.genesis import Genesis
@@ -83,7 +84,7 @@ def read_contract(path: Path) -> bytes:
     """
     try:
         text = path.read_bytes().decode()
-        address = bytes.fromhex(json.loads(text)["address"][2:])
+        address = bytes.fromhex(parse_json(text)["address"][2:])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VerificationError(f"{path.name} cannot be read ({error}): restore it from a copy") from error
     if text != _contract_text(load_contract(), address):

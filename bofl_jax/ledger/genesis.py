@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bofl_jax.core.errors import VerificationError
+from bofl_jax.core.parsing import parse_json
 
 CHAIN_ID = 1337
 TIMESTAMP = 1_700_000_000
@@ -69,7 +70,7 @@ def read_anchor(path: Path) -> Anchor:
     """
     try:
         text = path.read_bytes().decode()
-        fields = json.loads(text)
+        fields = parse_json(text)
         hashes = (bytes.fromhex(fields[name][2:]) for name in ("configHash", "hash"))
         config_hash, block_hash = hashes
         anchor = Anchor(config_hash, int(fields["chainId"]), block_hash)
@@ -93,7 +94,7 @@ def read_genesis(path: Path) -> tuple[Genesis, bytes]:
     """
     try:
         text = path.read_bytes().decode()
-        fields = json.loads(text)
+        fields = parse_json(text)
         genesis = parse_extra_data(bytes.fromhex(fields["extraData"][2:]))
         block_hash = bytes.fromhex(fields["hash"][2:])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -254,3 +254,27 @@ def test_a_run_without_a_ledger_is_a_bad_request(run):
     with pytest.raises(BoflError, match=r"ledger\.mode = 'off': there is no chain to audit") as failure:
         audit(run)
     assert failure.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("old", "new"), [("[ledger]", "[lodger]"), ("[federation]", "[federatiom]")])
+def test_a_configuration_without_a_section_is_one_line(old, new, run):
+    path = run / "config.toml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(BoflError, match=r"config\.toml is no run's configuration") as told:
+        audit(run)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["config.toml", "summary.json", "rounds.jsonl", "ledger/genesis.json"])
+def test_a_text_that_is_nested_too_deeply_ends_nothing(name, run):
+    (run / name).write_text("x = " * (name == "config.toml") + "[" * 200_000)
+    with pytest.raises(BoflError) as told:
+        audit(run)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("added", ['"extra": 1,', '"test": {},', '"config_sha256": "0",'])
+def test_nothing_can_be_added_to_the_summary(added, run):
+    path = run / "summary.json"
+    path.write_text(path.read_text().replace("{", "{" + added, 1))
+    assert "summary.json was changed" in refused(run)
