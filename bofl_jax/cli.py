@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bofl_jax.core.errors import BoflError
+from bofl_jax.ledger import SecondEngine
 
 app = typer.Typer(
     add_completion=False,
@@ -26,7 +27,6 @@ app.add_typer(data_app, name="data")
 
 out = Console()
 INTERRUPTED = 130
-Second = Literal["eels"]
 UsageError: Any = typer.BadParameter.__base__  # click's own, or the copy that typer brings
 
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -64,7 +64,7 @@ def run(
 @app.command()
 def audit(
     directory: Annotated[Path | None, typer.Argument(help="A run directory.", metavar="RUN")] = None,
-    engine: Annotated[Second | None, typer.Option(help="Replay on a second EVM too.")] = None,
+    engine: Annotated[SecondEngine | None, typer.Option(help="Replay on a second EVM too.")] = None,
     client: Annotated[str | None, typer.Option(help="List everything that one client did.", metavar="ID")] = None,
     prove: Annotated[
         tuple[str, int] | None, typer.Option(help="Prove that a client contributed to a round.", metavar="CLIENT ROUND")

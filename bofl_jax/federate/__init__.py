@@ -1,6 +1,6 @@
 """The conductor: plan, rounds, run, checkpoint, results, audit."""
 
-from bofl_jax.federate.audit import audit, find_client
+from bofl_jax.federate.audit import audit
 from bofl_jax.federate.run import Interrupted, Run, run
 
-__all__ = ["Interrupted", "Run", "audit", "find_client", "run"]
+__all__ = ["Interrupted", "Run", "audit", "run"]

@@ -27,7 +27,7 @@ def account(seed: int, role: str, index: int, secret: str = "") -> Account:
     >>> account(0, "client", 1).address.hex()
     'bf394831e49edf48347069bfe77ca12062ee1165'
     """
-    key = keccak(f"bofl-key-{secret}{seed}-{role}-{index}".encode())
+    key = keccak(f"bofl-key-{secret and secret + '-'}{seed}-{role}-{index}".encode())
     return Account(key, address_of(key))
 
 

@@ -142,9 +142,8 @@ def _make_room(files: "Files") -> None:
 def _set_up(engine: Engine, network: "Network", files: "Files", registered: int) -> bytes:
     """Deploy, hand out the roles and register the first clients; returns the contract's address."""
     from bofl_jax.ledger.blocklog import append_record
+    from bofl_jax.ledger.calls import BATCH_GAS, Step, seal_steps
     from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, load_contract
-    from bofl_jax.ledger.governed import seal_steps
-    from bofl_jax.ledger.modes import BATCH_GAS, Step
 
     admin = network.admin
     deployment = engine.seal_block([Call(admin.key, b"", load_contract().bytecode, DEPLOY_GAS)])
@@ -242,9 +241,9 @@ def _functions_called(raw: bytes) -> set[str]:
 
 
 def _check_progress(engine: Engine, address: bytes, options: LedgerOptions, clients: int, rounds: int) -> None:
-    from bofl_jax.ledger.governed import read_contract
+    from bofl_jax.ledger.calls import read_view
 
-    version, registered = (read_contract(engine, address, name) for name in ("latestVersion", "registeredClients"))
+    version, registered = (read_view(engine, address, name) for name in ("latestVersion", "registeredClients"))
     if version != rounds:
         mend = "; on a node, only a run with engine.checkpoint_every = 1 can go on" if options.node else ""
         raise VerificationError(f"the contract says latestVersion is {version}, the run says {rounds}{mend}")

@@ -9,36 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from eth_abi.exceptions import EncodingError
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.ledger import merkle
 from bofl_jax.ledger.base import (
     Applied,
-    Call,
     Engine,
     Outcome,
     Refusal,
     RoundCost,
     Submissions,
-    TransactionRevertedError,
     VerdictDiffersError,
 )
-from bofl_jax.ledger.blocklog import append_record
+from bofl_jax.ledger.calls import BATCH_GAS, ContractRefusedError, Step, read_view, seal_steps
 from bofl_jax.ledger.clock import Clock
 from bofl_jax.ledger.contract import ENUMS, load_contract
 from bofl_jax.ledger.folder import Network, files_of
 from bofl_jax.ledger.leaves import RoundLeaves, append_leaves, totals
-from bofl_jax.ledger.modes import BATCH_GAS, MODES, Place, Step, bit_map, expected, refusals
+from bofl_jax.ledger.modes import MODES, Place, bit_map, expected, refusals
 from bofl_jax.ledger.options import LedgerOptions
 from bofl_jax.ledger.registry import AFTER, BY_STATE, FUNCTION, due
 
 U32 = 1 << 32
 VIEW_BATCH = 1000
-
-
-class ContractRefusedError(BoflError):
-    """The contract refused a call; the message has its reason."""
 
 
 class GovernedLedger:
@@ -68,6 +61,7 @@ class GovernedLedger:
         rounds: int = 0,
     ) -> None:
         self.mode: str = options.mode
+        self._mode = MODES[options.mode]
         self.network, self.rounds = network, rounds
         self._options, self._engine, self._address, self._config_hash = options, engine, address, config_hash
         self._files, self._clock = files_of(directory), clock
@@ -92,10 +86,10 @@ class GovernedLedger:
         with self._clock.phase("registry"):
             current, changes = self._read_standing(), list(due(self._options, round))
             goal = {change.client: AFTER[change.action] for change in changes}
-            for change in changes:
-                if current[change.client] != goal[change.client]:  # asked again, or resumed, it finds them made
-                    self._change(change.action, change.client)
-            return self._read_standing()
+            missing = [change for change in changes if current[change.client] != goal[change.client]]
+            for change in missing:  # none when asked again, or in a resumed run that finds them made
+                self._change(change.action, change.client)
+            return self._read_standing() if missing else current
 
     def open_round(self, round: int, cohort: np.ndarray) -> None:
         """Put the round, the configuration's hash, the cohort's digest and the quorum on the chain.
@@ -109,7 +103,7 @@ class GovernedLedger:
             self._check_opening(round, cohort)
             number = self._latest + 1
             digest = cohort_digest(self.network.address_rows, cohort)
-            members = bit_map(cohort) if MODES[self.mode].listed else []
+            members = bit_map(cohort) if self._mode.listed else []
             quorum = _quorum(self._options.quorum, len(cohort))
             args = (number, self._registry, self._config_hash, digest, len(cohort), quorum, members)
             try:
@@ -186,7 +180,7 @@ class GovernedLedger:
 
     def read(self, function: str, *args: Any) -> Any:
         """The one value that a view of the contract returns."""
-        return read_contract(self._engine, self._address, function, *args)
+        return read_view(self._engine, self._address, function, *args)
 
     def _read_standing(self) -> np.ndarray:
         version = self.read("registryVersion")
@@ -205,20 +199,17 @@ class GovernedLedger:
 
     def _record(self, round: int, sent: Submissions) -> None:
         """Bring the updates on chain as the mode says, and hold the contract's verdicts against the server's."""
-        mode = MODES[self.mode]
+        mode, what = self._mode, f"recording the updates of round {round}"
         place = Place(self.network, self._engine.chain_id, self._address, self._round)
         with self._clock.phase("signing"):
             recording = list(mode.record(place, sent))
-        what, refusing = f"recording the updates of round {round}", list(refusals(self.mode, place, sent))
-        apart = self.mode == "per-client"  # a client's transaction may be reverted, the server's may not
-        first, second = (recording, refusing) if apart else ([*recording, *refusing], [])
-        outcomes = self.transact(what, first, strict=not apart).outcomes if first else ()
-        try:
-            heard = np.array(list(mode.heard(outcomes[: len(recording)])), np.uint8)
-        except ValueError as error:
-            raise ContractRefusedError(f"the contract refused submitUpdate while {what}: {error}") from error
+        first, second = recording, list(refusals(mode, place, sent))
+        if not mode.reverts:  # one block: none of its calls may be reverted
+            first, second = [*first, *second], []
+        outcomes = self.transact(what, first, strict=not mode.reverts).outcomes if first else ()
         if second:
             self.transact(what, second)
+        heard = np.array(list(mode.heard(outcomes[: len(recording)])), np.uint8)
         for row in np.flatnonzero(heard != expected(sent)[: len(heard)]):
             raise ContractRefusedError(
                 f"client {sent.client[row]} is {_name(heard[row])} by the contract, "
@@ -293,42 +284,6 @@ class GovernedLedger:
 def cohort_digest(addresses: np.ndarray, cohort: np.ndarray) -> bytes:
     """32 bytes: SHA-256 over the cohort's addresses (rows of uint8[C, 20]), in its order."""
     return sha256(addresses[cohort].tobytes()).digest()
-
-
-def seal_steps(
-    engine: Engine, log: Path, address: bytes, what: str, steps: Sequence[Step], *, strict: bool = True
-) -> Applied:
-    """One block of contract calls, sealed and on the disk.
-
-    Raises:
-        ContractRefusedError: with the contract's reason, if it refuses one; then nothing has happened.
-        BoflError: if a value does not fit.
-    """
-    contract = load_contract()
-    try:
-        calls = [Call(s.account.key, address, contract.encode(s.function, *s.args), s.gas) for s in steps]
-    except EncodingError as error:
-        raise BoflError(f"the contract cannot be called while {what}: {error}") from error
-    try:
-        applied = engine.seal_block(calls, strict=strict)
-    except TransactionRevertedError as error:
-        function, reason = steps[error.index].function, contract.describe_error(error.output)
-        raise ContractRefusedError(f"the contract refused {function} while {what}: {reason}") from error
-    append_record(log, applied.raw)
-    return applied
-
-
-def read_contract(engine: Any, address: bytes, function: str, *args: Any) -> Any:
-    """The one value that a view returns.
-
-    Raises:
-        BoflError: if there is no such contract.
-    """
-    contract = load_contract()
-    success, output = engine.view(address, contract.encode(function, *args))
-    if not success or not output:
-        raise BoflError(f"there is no contract at 0x{address.hex()}, or it refuses {function}")
-    return contract.decode_output(function, output)[0]
 
 
 def _quorum(share: float, size: int) -> int:

@@ -12,24 +12,15 @@ import numpy as np
 
 from bofl_jax.ledger.accounts import Account
 from bofl_jax.ledger.base import Outcome, Refusal, Submissions
+from bofl_jax.ledger.calls import BATCH_GAS, ContractRefusedError, Step
 from bofl_jax.ledger.contract import load_contract
 from bofl_jax.ledger.folder import Network
 from bofl_jax.ledger.merkle import Leaf
 from bofl_jax.ledger.typed import domain_separator, sign_update
 
-STEP_GAS, BATCH_GAS = 500_000, 16_000_000
 SIGNED_BATCH, DIGEST_BATCH, REFUSED_BATCH = 100, 10_000, 200
 BY_SERVER = Refusal.DIGEST_MISMATCH
 """From here on, reasons are the server's to find: the contract cannot see what arrived."""
-
-
-class Step(NamedTuple):
-    """A contract call to be made: by whom, which, with what, with how much gas at most; it must succeed, or may not."""
-
-    account: Account
-    function: str
-    args: tuple[Any, ...]
-    gas: int = STEP_GAS
 
 
 class Place(NamedTuple):
@@ -48,11 +39,15 @@ class Mode(NamedTuple):
         listed: whether clients are heard on chain themselves, so that the contract has to know the cohort.
         record: where, what arrived -> calls.
         heard: outcomes of those calls -> the contract's verdict on each update, as far as it gives any.
+        reverts: whether the contract refuses an update by a revert, so that its call stands in a block all the same.
+        unsaid: from which reason on a refusal has still to be recorded; those below, an event of the contract tells.
     """
 
     listed: bool
     record: Callable[[Place, Submissions], Iterator[Step]]
     heard: Callable[[Sequence[Outcome]], Iterator[Refusal]]
+    reverts: bool = False
+    unsaid: Refusal = Refusal.NOT_REGISTERED
 
 
 def _nothing(_place: Place, _sent: Submissions) -> Iterator[Step]:
@@ -90,24 +85,30 @@ def _per_client(place: Place, sent: Submissions) -> Iterator[Step]:
 
 
 def _heard_per_client(outcomes: Sequence[Outcome]) -> Iterator[Refusal]:
-    """A refused update is a reverted transaction, and its error says why."""
+    """A refused update is a reverted transaction, and its error says why.
+
+    Raises:
+        ContractRefusedError: if it says that the call was no update at all.
+    """
     for outcome in outcomes:
-        reason = load_contract().decode_error(outcome.output, "UpdateNotAccepted") if not outcome.success else (b"", 0)
-        yield Refusal(reason[1])
+        try:
+            reason = 0 if outcome.success else load_contract().decode_error(outcome.output, "UpdateNotAccepted")[1]
+        except ValueError as error:
+            raise ContractRefusedError(f"the contract refused submitUpdate: {error}") from error
+        yield Refusal(reason)
 
 
 MODES = {
     "merkle": Mode(listed=False, record=_nothing, heard=_unheard),
     "calldata": Mode(listed=False, record=_digests, heard=_unheard),
-    "signed": Mode(listed=True, record=_signed, heard=_heard_signed),
-    "per-client": Mode(listed=True, record=_per_client, heard=_heard_per_client),
+    "signed": Mode(listed=True, record=_signed, heard=_heard_signed, unsaid=BY_SERVER),
+    "per-client": Mode(listed=True, record=_per_client, heard=_heard_per_client, reverts=True),
 }
 
 
-def refusals(mode: str, place: Place, sent: Submissions) -> Iterator[Step]:
-    """The calls that record which updates have no influence, and why, unless an event of the contract did."""
-    known = BY_SERVER if mode == "signed" else Refusal.NOT_REGISTERED
-    refused = sent.take(np.flatnonzero(sent.refusal >= known))
+def refusals(mode: Mode, place: Place, sent: Submissions) -> Iterator[Step]:
+    """The calls that record which updates have no influence, and why, as far as the contract has not said it."""
+    refused = sent.take(np.flatnonzero(sent.refusal >= mode.unsaid))
     addresses = place.network.address_rows[refused.client]
     rows = [
         (address.tobytes(), received.tobytes(), int(reason))

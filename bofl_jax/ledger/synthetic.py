@@ -8,9 +8,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from bofl_jax.ledger.base import Applied, LogEvent
+from bofl_jax.ledger.calls import Step
 from bofl_jax.ledger.contract import ENUMS, load_contract
 from bofl_jax.ledger.governed import GovernedLedger
-from bofl_jax.ledger.modes import Step
 
 
 class Policy(NamedTuple):

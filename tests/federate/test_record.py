@@ -10,7 +10,7 @@ import pytest
 from bofl_jax.core.errors import BoflError
 from bofl_jax.federate import audit
 from bofl_jax.ledger import VerdictDiffersError, create_ledger
-from bofl_jax.ledger.modes import Step
+from bofl_jax.ledger.calls import Step
 from tests.federate.tiny import (
     ROUNDS,
     compiled_once,  # noqa: F401 - a fixture of this module

@@ -14,9 +14,9 @@ from bofl_jax.ledger import (
 )
 from bofl_jax.ledger.base import Call
 from bofl_jax.ledger.blocklog import append_record
+from bofl_jax.ledger.calls import BATCH_GAS, Step
 from bofl_jax.ledger.contract import load_contract
 from bofl_jax.ledger.folder import files_of
-from bofl_jax.ledger.modes import BATCH_GAS, Step
 from bofl_jax.ledger.registry import AFTER
 from tests.ledger.conftest import CLIENTS, CONFIG, MODEL, SEED, opened, row, submissions
 

@@ -9,9 +9,9 @@ import pytest
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.ledger import Ledger, audit_chain
 from bofl_jax.ledger.blocklog import read_blocks
+from bofl_jax.ledger.calls import Step
 from bofl_jax.ledger.contract import AUDITOR
 from bofl_jax.ledger.governed import GovernedLedger
-from bofl_jax.ledger.modes import Step
 from bofl_jax.ledger.synthetic import Decision, Policy, State, SyntheticDesk
 from tests.ledger.conftest import CLIENTS, MODEL, opened, row, submissions
 
