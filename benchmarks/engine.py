@@ -7,13 +7,12 @@ dense 64, dense 5 (36 837 parameters). Prints JSON.
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
+from output import emit, machine
 
 from bofl_jax.config import load_config
 from bofl_jax.core.types import Samples
@@ -66,11 +65,7 @@ def main() -> None:
     config = load_config(reference_config(arguments))
     runtime.prepare(config.engine)
     result = measure(config, arguments)
-    text = json.dumps(result, indent=1)
-    print(text)
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(text + "\n")
+    emit(result, arguments.json)
 
 
 def measure(config, arguments: argparse.Namespace) -> dict:
@@ -106,7 +101,7 @@ def measure(config, arguments: argparse.Namespace) -> dict:
     return {
         "work": {"clients": arguments.clients, "steps": arguments.steps, "batch": arguments.batch},
         "machine": {
-            "cpu": platform.processor() or platform.machine(),
+            **machine(),
             "device": jax.devices()[0].device_kind,
             "devices": plan.devices,
             "jax": jax.__version__,

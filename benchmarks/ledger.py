@@ -9,8 +9,6 @@ each step and a network's block interval and gas limit: see `modelled_latency`. 
 """
 
 import argparse
-import json
-import platform
 import statistics
 import tempfile
 import time
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from output import emit, machine
 
 from bofl_jax.ledger import LedgerOptions, RoundCost, Submissions, create_ledger
 
@@ -128,17 +127,13 @@ def main() -> None:
             rows.append(measure(mode, clients, rounds_for(mode, clients, arguments.rounds)))
             loops.append(loop_ms())
     result = {
-        "machine": {"cpu": platform.processor() or platform.machine(), "python": platform.python_version()},
+        "machine": machine(),
         "reference": {"million_additions_ms": round(statistics.median(loops), 1)},
         "networks": NETWORKS,
         "published": PUBLISHED,
         "rows": rows,
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(text + "\n")
+    emit(result, arguments.json)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ the first round of each is left out. Digests of all updates are part of the ledg
 """
 
 import argparse
-import json
-import platform
 import statistics
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from engine import reference_config, reference_samples
+from output import emit, machine
 
 import bofl_jax as bofl
 
@@ -51,7 +50,7 @@ def measure(arguments: argparse.Namespace) -> dict:
     return {
         "work": {"clients": arguments.clients, "steps": arguments.steps, "batch": arguments.batch},
         "mode": arguments.mode,
-        "machine": {"cpu": platform.processor() or platform.machine(), "python": platform.python_version()},
+        "machine": machine(),
         "rounds": arguments.rounds - 2,
         "pairs": pairs,
         "ratio_median": round(statistics.median(ratios), 3),
@@ -71,11 +70,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.set_defaults(execution="auto", devices=0, width=0)
     arguments = parser.parse_args()
-    text = json.dumps(measure(arguments), indent=1)
-    print(text)
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(text + "\n")
+    emit(measure(arguments), arguments.json)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ Four tiny runs are made; then, kind after kind, a copy of one is tampered with a
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from output import emit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -35,12 +36,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    result = measure(arguments.trials, arguments.seed)
-    text = json.dumps(result, indent=1)
-    print(text)
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(text + "\n")
+    emit(measure(arguments.trials, arguments.seed), arguments.json)
 
 
 if __name__ == "__main__":

@@ -16,23 +16,22 @@ Channel = Callable[[jax.Array, Tree], Tree]
 
 def channel(options: AdversaryOptions) -> Channel | None:
     """The channel that the options name; None where it alters nothing."""
-    makers: dict[str, Callable[[float], Channel]] = {
-        "sign-flip": sign_flip,
-        "scale": scale,
-        "noise": noise,
-        "bit-flip": bit_flip,
-    }
-    return makers[options.channel](options.strength) if options.channel != "none" else None
+    match options.channel:
+        case "none":
+            return None
+        case "sign-flip":
+            return scale(-options.strength)
+        case "scale":
+            return scale(options.strength)
+        case "noise":
+            return noise(options.strength)
+        case "bit-flip":
+            return bit_flip
 
 
-def sign_flip(strength: float) -> Channel:
-    """``u -> -strength u``."""
-    return scale(-strength)
-
-
-def scale(strength: float) -> Channel:
-    """``u -> strength u``."""
-    return lambda _, update: jax.tree.map(lambda leaf: (strength * leaf).astype(leaf.dtype), update)
+def scale(factor: float) -> Channel:
+    """``u -> factor u``; a negative factor turns the update round."""
+    return lambda _, update: jax.tree.map(lambda leaf: (factor * leaf).astype(leaf.dtype), update)
 
 
 def noise(strength: float) -> Channel:
@@ -46,15 +45,11 @@ def noise(strength: float) -> Channel:
     return send
 
 
-def bit_flip(_strength: float) -> Channel:
+def bit_flip(key: jax.Array, update: Tree) -> Tree:
     """One bit of one parameter: the smallest change there is."""
-
-    def send(key: jax.Array, update: Tree) -> Tree:
-        flat, restore = ravel_pytree(update)
-        words = jax.lax.bitcast_convert_type(flat, jnp.uint32)
-        place, bit = jax.random.split(key)
-        index = jax.random.randint(place, (), 0, len(words))
-        mask = jnp.uint32(1) << jax.random.randint(bit, (), 0, 32).astype(jnp.uint32)
-        return restore(jax.lax.bitcast_convert_type(words.at[index].set(words[index] ^ mask), flat.dtype))
-
-    return send
+    flat, restore = ravel_pytree(update)
+    words = jax.lax.bitcast_convert_type(flat, jnp.uint32)
+    place, bit = jax.random.split(key)
+    index = jax.random.randint(place, (), 0, len(words))
+    mask = jnp.uint32(1) << jax.random.randint(bit, (), 0, 32).astype(jnp.uint32)
+    return restore(jax.lax.bitcast_convert_type(words.at[index].set(words[index] ^ mask), flat.dtype))

@@ -28,4 +28,6 @@ class AdversaryOptions(Options):
     def _belongs(self) -> "AdversaryOptions":
         if (self.channel == "none") != (self.altered == 0):
             raise ValueError("a channel that alters updates needs both adversary.channel and adversary.altered > 0")
+        if self.channel in ("none", "bit-flip") and self.strength != 1:
+            raise ValueError(f"adversary.channel = '{self.channel}' has no strength: leave adversary.strength out")
         return self

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,30 +132,36 @@ class _Conductor:
         one_round = self._timed(lambda: compile_round(setting, state, cohort, digesting(setting)))
         predict = self._compile_test(state) if setting.has_global else None
         with _postponed_interrupt() as interrupted:
-            pending = _Pending(first - 1, state, {}, None)  # what is trained, and not yet on the ledger
+            waiting: _Waiting | None = None
             for number in range(first, last + 1):
                 began = time.perf_counter()
-                if number > first and self._registry_changes(number):
-                    self._settle(pending, records)
+                if waiting and self._registry_changes(number):
+                    self._settle(waiting, records)
+                    waiting = None
                     standing = self.recorder.standing(number)
                 cohort = self._draw(number, standing)
-                after, info = one_round(pending.state, cohort, number, setting.lr[number - 1])
-                self._settle(pending, records)
+                after, info = one_round(state, cohort, number, setting.lr[number - 1])
+                if waiting:
+                    self._settle(waiting, records)
                 after, info = jax.block_until_ready((after, info))
                 self._refuse_divergence(number, cohort, info)
                 record = self._record(number, cohort, info)
                 if predict and self._tested(number):
                     record["metrics"] = Predictions(setting, {"global": predict(self._shared(after))}).measure("global")
                 line = self.recorder.record(number, standing, cohort, info, after.params)
-                pending = _Pending(number, after, record, line, pending.state)
+                stop = interrupted.is_set()
+                if stop or number == last:  # nothing is trained meanwhile: the wait is part of the round
+                    wait([line])
                 record["seconds"] = time.perf_counter() - began
-                if interrupted.is_set() or number == last:
-                    self._settle(pending, records, stop=True)
-                if interrupted.is_set() and number < last:
+                waiting = _Waiting(state, after, record, line)
+                state = after
+                if stop or number == last:
+                    self._settle(waiting, records, save=True)
+                if stop and number < last:
                     raise Interrupted(
                         f"stopped after round {number} of {last}; go on with --resume --out {self.directory.path}"
                     )
-        return pending.state
+        return state
 
     def _draw(self, number: int, standing: np.ndarray) -> Cohort:
         setting, adversary = self.setting, self.setting.config.adversary
@@ -164,27 +170,22 @@ class _Conductor:
     def _registry_changes(self, number: int) -> bool:
         return any(change.round == number for change in self.setting.config.ledger.changes)
 
-    def _settle(self, pending: "_Pending", records: list[dict[str, Any]], stop: bool = False) -> None:
+    def _settle(self, waiting: "_Waiting", records: list[dict[str, Any]], save: bool = False) -> None:
         """Wait until a round is on the ledger, then write it down; where the chain says no, go back before it."""
-        if pending.line is None or len(records) >= pending.number:
-            return
-        began = time.perf_counter()
+        number = waiting.record["round"]
         try:
-            cost = pending.line.result()
+            record = waiting.record | {"ledger": waiting.line.result()}
         except VerdictDiffersError as error:
-            if pending.before is not None and pending.number > 1 and not self.checkpoints.has(pending.number - 1):
-                self.checkpoints.save(pending.number - 1, pending.before)
+            if number > 1 and not self.checkpoints.has(number - 1):
+                self.checkpoints.save(number - 1, waiting.before)
             raise VerdictDiffersError(
-                f"{error}; the run is back at round {pending.number - 1}, the last one that was finalised: find out "
+                f"{error}; the run is back at round {number - 1}, the last one that was finalised: find out "
                 f"who changed the registry or the contract, then go on with --resume --out {self.directory.path}"
             ) from error
-        if stop:  # nothing is trained meanwhile: the wait is part of the round
-            pending.record["seconds"] += time.perf_counter() - began
-        record = {**pending.record, "ledger": cost}
         self.directory.append_round(record)
         records.append(record)
-        if stop or pending.number % self.setting.config.engine.checkpoint_every == 0:
-            self.checkpoints.save(pending.number, pending.state)
+        if save or number % self.setting.config.engine.checkpoint_every == 0:
+            self.checkpoints.save(number, waiting.after)
         self.on_round(record)
 
     def _tested(self, number: int) -> bool:
@@ -248,22 +249,20 @@ class _Conductor:
         return Run(self.directory.path, summary, params, personal)
 
 
-class _Pending(NamedTuple):
-    """A round that the device has done: what the ledger is still to say of it.
+class _Waiting(NamedTuple):
+    """A round that the device has done, and the ledger has not.
 
     Attributes:
-        number: of the round.
-        state: after it.
-        record: its line, without the ledger's part.
-        line: the ledger's part; None where there is nothing to wait for.
         before: the state before it.
+        after: the state after it.
+        record: its line of ``rounds.jsonl`` without the ledger's part.
+        line: the ledger's part, when it is there.
     """
 
-    number: int
-    state: TrainState
+    before: TrainState
+    after: TrainState
     record: dict[str, Any]
-    line: "Future[dict[str, Any]] | None"
-    before: TrainState | None = None
+    line: "Future[dict[str, Any]]"
 
 
 @contextmanager

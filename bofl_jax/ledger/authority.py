@@ -9,17 +9,32 @@ the execution: the time, the gas limit, the mix hash, the beacon root. So all of
 
 import rlp
 from eth.abc import BlockAPI, BlockHeaderAPI
-from eth.constants import BLANK_ROOT_HASH, POST_MERGE_MIX_HASH
+from eth.constants import BLANK_ROOT_HASH, POST_MERGE_MIX_HASH, POST_MERGE_NONCE
 from eth.db.trie import make_trie_root_and_nodes
+from eth.vm.forks.prague.blocks import PragueBlockHeader
 from eth_hash.auto import keccak
 from eth_keys import keys
 from eth_keys.constants import SECPK1_N
 from eth_keys.exceptions import BadSignature
 from eth_keys.exceptions import ValidationError as KeyValidationError
+from eth_typing import BlockNumber
 from eth_utils import ValidationError
 
 from bofl_jax.ledger.accounts import Account, private_key
-from bofl_jax.ledger.genesis import BLOCK_SECONDS, CHAIN_ID, SEAL, Genesis
+from bofl_jax.ledger.genesis import BLOCK_SECONDS, CHAIN_ID, GAS_LIMIT, SEAL, TIMESTAMP, Genesis
+
+
+def genesis_header(genesis: Genesis) -> BlockHeaderAPI:
+    """Block 0, under which the state is empty."""
+    return PragueBlockHeader(
+        difficulty=0,
+        block_number=BlockNumber(0),
+        gas_limit=GAS_LIMIT,
+        timestamp=TIMESTAMP,
+        extra_data=genesis.extra_data,
+        nonce=POST_MERGE_NONCE,
+        parent_beacon_block_root=BLANK_ROOT_HASH,
+    )
 
 
 def in_turn(genesis: Genesis, number: int) -> bytes:

@@ -1,8 +1,9 @@
 """The py-evm engine: an in-process chain under Prague rules with proof-of-authority seals and deterministic headers.
 
-py-evm is archived upstream; this module and `authority` are all that knows it.
+py-evm is archived upstream; all that knows it is this module, `authority`, `evm_speed`, and `proof` for its headers.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,34 +12,33 @@ from eth.abc import BlockAPI, BlockHeaderAPI, ComputationAPI, ReceiptAPI, Signed
 from eth.chains.base import Chain
 from eth.consensus.context import ConsensusContext
 from eth.consensus.noproof import NoProofConsensus
-from eth.constants import CREATE_CONTRACT_ADDRESS, POST_MERGE_NONCE, ZERO_ADDRESS, ZERO_HASH32
+from eth.constants import CREATE_CONTRACT_ADDRESS, ZERO_ADDRESS
 from eth.db.atomic import AtomicDB
 from eth.db.header import HeaderDB
 from eth.vm.forks import PragueVM
 from eth_typing import Address, BlockNumber, Hash32
-from eth_utils import ValidationError
-from rlp.codec import encode_raw, length_prefix
-from rlp.sedes import big_endian_int
+from rlp.codec import length_prefix
 
 from bofl_jax.core.errors import VerificationError
-from bofl_jax.ledger.accounts import Account, address_of, private_key
-from bofl_jax.ledger.authority import check_body, check_header, check_seal, in_turn, seal
+from bofl_jax.ledger.accounts import Account, address_of
+from bofl_jax.ledger.authority import check_body, check_header, check_seal, genesis_header, in_turn, seal
 from bofl_jax.ledger.base import Applied, Call, Outcome, TransactionRevertedError
 from bofl_jax.ledger.clock import Clock
 from bofl_jax.ledger.evm_speed import LeanState, LeanVM, remember_nibbles, trie_root_and_nodes, use_fast_keccak
 from bofl_jax.ledger.genesis import (
     BLOCK_SECONDS,
     CHAIN_ID,
-    GAS_LIMIT,
     SEAL,
-    TIMESTAMP,
     VIEW_GAS,
     Genesis,
     parse_extra_data,
 )
+from bofl_jax.ledger.transactions import signature
 
 use_fast_keccak()
 remember_nibbles()
+_silent = logging.getLogger("bofl_jax.ledger.chain")
+_silent.addHandler(logging.NullHandler())  # a refused block is an error with its reason, and no warning beside it
 
 
 class PyEvmEngine:
@@ -54,7 +54,7 @@ class PyEvmEngine:
         self._clock = clock or Clock()
         self._genesis = genesis
         self._authorities = {account.address: account for account in authorities}
-        self._chain = _GovernedChain.from_genesis(AtomicDB(), _genesis_params(genesis), {})
+        self._chain = _GovernedChain.from_genesis_header(AtomicDB(), genesis_header(genesis))
         self._head: BlockHeaderAPI = self._chain.get_canonical_head()
 
     @property
@@ -101,7 +101,7 @@ class PyEvmEngine:
         """Check seal, header and transactions, execute them again, compare every root, and append the block."""
         number = self.height + 1
         try:
-            block = _decode(raw)
+            block = rlp.decode(raw, sedes=_GovernedVM.get_block_class())
             check_header(block.header, self._head, self._genesis)
             check_body(block)
             self._chain.import_block(block)
@@ -186,27 +186,8 @@ _GovernedChain = Chain.configure(
     vm_configuration=((0, _GovernedVM),),
     chain_id=CHAIN_ID,
     consensus_context_class=_Context,
+    logger=_silent,
 )
-
-
-def _genesis_params(genesis: Genesis) -> dict[str, Any]:
-    return {
-        "difficulty": 0,
-        "gas_limit": GAS_LIMIT,
-        "timestamp": TIMESTAMP,
-        "coinbase": ZERO_ADDRESS,
-        "mix_hash": ZERO_HASH32,
-        "nonce": POST_MERGE_NONCE,
-        "base_fee_per_gas": 0,
-        "extra_data": genesis.extra_data,
-    }
-
-
-def _decode(raw: bytes) -> BlockAPI:
-    block = rlp.decode(raw, sedes=_GovernedVM.get_block_class())
-    if rlp.encode(block) != raw:
-        raise ValidationError("the block is not in its one canonical encoding")
-    return block
 
 
 def _signed(call: Call, sender: bytes, nonce: int) -> SignedTransactionAPI:
@@ -215,11 +196,8 @@ def _signed(call: Call, sender: bytes, nonce: int) -> SignedTransactionAPI:
     py-evm's own way (unsigned, encoded, decoded, extended, encoded, signed, made again) takes twice as long.
     """
     to = Address(call.to) or CREATE_CONTRACT_ADDRESS
-    numbers = (nonce, 0, call.gas, to, 0, call.data, CHAIN_ID, 0, 0)
-    message = encode_raw([item if isinstance(item, bytes) else big_endian_int.serialize(item) for item in numbers])
-    v, r, s = private_key(call.key).sign_msg(message).vrs
     builder = _GovernedVM.get_transaction_builder()
-    transaction = builder.new_transaction(nonce, 0, call.gas, to, 0, call.data, v + 2 * CHAIN_ID + 35, r, s)
+    transaction = builder.new_transaction(nonce, 0, call.gas, to, 0, call.data, *signature(call, nonce, CHAIN_ID))
     vars(transaction).update(sender=sender, check_signature_validity=lambda: None)
     return transaction
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.core.parsing import parse_json
@@ -71,14 +71,24 @@ def read_anchor(path: Path) -> Anchor:
     try:
         text = path.read_bytes().decode()
         fields = parse_json(text)
-        hashes = (bytes.fromhex(fields[name][2:]) for name in ("configHash", "hash"))
-        config_hash, block_hash = hashes
+        config_hash, block_hash = (bytes.fromhex(fields[name][2:]) for name in ("configHash", "hash"))
         anchor = Anchor(config_hash, int(fields["chainId"]), block_hash)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VerificationError(f"{path.name} cannot be read ({error}): restore it from a copy") from error
     if text != _anchor_text(anchor):
         raise VerificationError(f"{path.name} was changed: its fields are not those that a run writes")
     return anchor
+
+
+def genesis_fields(genesis: Genesis, block_hash: bytes) -> dict[str, Any]:
+    """What ``genesis.json`` says."""
+    return {
+        "chainId": CHAIN_ID,
+        "timestamp": TIMESTAMP,
+        "gasLimit": GAS_LIMIT,
+        "extraData": "0x" + genesis.extra_data.hex(),
+        "hash": "0x" + block_hash.hex(),
+    }
 
 
 def write_genesis(path: Path, genesis: Genesis, block_hash: bytes) -> None:
@@ -111,11 +121,4 @@ def _anchor_text(anchor: Anchor) -> str:
 
 
 def _text(genesis: Genesis, block_hash: bytes) -> str:
-    fields = {
-        "chainId": CHAIN_ID,
-        "timestamp": TIMESTAMP,
-        "gasLimit": GAS_LIMIT,
-        "extraData": "0x" + genesis.extra_data.hex(),
-        "hash": "0x" + block_hash.hex(),
-    }
-    return json.dumps(fields, indent=1) + "\n"
+    return json.dumps(genesis_fields(genesis, block_hash), indent=1) + "\n"

@@ -40,6 +40,8 @@ class LedgerOptions(Options):
     def _node_belongs(self) -> "LedgerOptions":
         if self.node and self.mode == "off":
             raise ValueError("ledger.node belongs to a ledger: leave it out, or set ledger.mode")
+        if self.node and self.authorities != LedgerOptions.model_fields["authorities"].default:
+            raise ValueError("ledger.authorities seal a chain of one's own: leave it out, or leave ledger.node out")
         return self
 
     @model_validator(mode="after")

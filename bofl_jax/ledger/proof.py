@@ -34,24 +34,23 @@ from typing import Any, NamedTuple
 
 import rlp
 from eth.abc import BlockHeaderAPI
-from eth.constants import BLANK_ROOT_HASH, POST_MERGE_NONCE
 from eth.vm.forks.prague.blocks import PragueBlockHeader
 from eth.vm.forks.prague.transactions import PragueTransactionBuilder
 from eth_hash.auto import keccak
-from eth_typing import BlockNumber
 from trie import HexaryTrie
 from trie.exceptions import MissingTrieNode
 
 from bofl_jax.core.errors import BoflError, VerificationError
+from bofl_jax.core.parsing import parse_json
 from bofl_jax.ledger import merkle
-from bofl_jax.ledger.authority import check_header
+from bofl_jax.ledger.authority import check_header, genesis_header
 from bofl_jax.ledger.contract import deployed_address, load_contract
-from bofl_jax.ledger.genesis import CHAIN_ID, GAS_LIMIT, TIMESTAMP, Genesis, parse_extra_data, read_genesis
+from bofl_jax.ledger.evm_speed import trie_root_and_nodes
+from bofl_jax.ledger.genesis import Genesis, genesis_fields, parse_extra_data, read_genesis
 
 KIND = "bofl_jax contribution proof"
 VERSION = 1
 EVENTS = ("RoundOpened", "RoundCommitted", "RoundFinalised")
-BRACKETS = 13  # opening ones in every proof
 ASK_AGAIN = "ask whoever made the proof for the file again"
 
 
@@ -142,7 +141,7 @@ def prove(
     events = _find_events(address, len(blocks), receipts, leaf.round)
     deployment = _nodes([rlp.encode(transaction) for transaction in rlp.decode(blocks[0])[1]], 0)
     headers = tuple(rlp.encode(rlp.decode(raw)[0]) for raw in blocks[: events[-1].block])
-    evidence = _Evidence(genesis, _genesis_header(genesis).hash, tuple(path), events, deployment, headers)
+    evidence = _Evidence(genesis, genesis_header(genesis).hash, tuple(path), events, deployment, headers)
     facts, root = _facts(evidence, leaf.round)
     claim = Claim(**facts, **leaf._asdict(), index=index)
     _check_leaf(claim, root, evidence.path)
@@ -199,7 +198,7 @@ def verify_proof(path: Path, trusted_genesis: Path | None = None) -> Claim:
 
 def _facts(evidence: _Evidence, number: int) -> tuple[dict[str, Any], bytes]:
     """What the chain says about a round: the fields of a claim that are not the leaf's, and the committed root."""
-    if _genesis_header(evidence.genesis).hash != evidence.genesis_hash:
+    if genesis_header(evidence.genesis).hash != evidence.genesis_hash:
         raise VerificationError("the genesis does not hold: its fields have another hash than it says")
     chain = _follow(evidence.genesis, evidence.headers)
     contract = _deployed_contract(chain, evidence.deployment)
@@ -224,25 +223,13 @@ def _facts(evidence: _Evidence, number: int) -> tuple[dict[str, Any], bytes]:
 
 def _follow(genesis: Genesis, headers: Sequence[bytes]) -> list[BlockHeaderAPI]:
     """The headers from block 0 on, each a sealed child of the one before."""
-    chain = [_genesis_header(genesis)]
+    chain = [genesis_header(genesis)]
     for number, raw in enumerate(headers, 1):
         with _refusing(f"the header of block {number}"):
             header = rlp.decode(raw, sedes=PragueBlockHeader)
             check_header(header, chain[-1], genesis)
         chain.append(header)
     return chain
-
-
-def _genesis_header(genesis: Genesis) -> BlockHeaderAPI:
-    return PragueBlockHeader(
-        difficulty=0,
-        block_number=BlockNumber(0),
-        gas_limit=GAS_LIMIT,
-        timestamp=TIMESTAMP,
-        extra_data=genesis.extra_data,
-        nonce=POST_MERGE_NONCE,
-        parent_beacon_block_root=BLANK_ROOT_HASH,
-    )
 
 
 def _deployed_contract(chain: Sequence[BlockHeaderAPI], nodes: Sequence[bytes]) -> bytes:
@@ -346,11 +333,8 @@ def _events_of(receipts: Sequence[bytes], address: bytes, number: int) -> Iterat
 
 def _nodes(items: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """The nodes on the way to an item in the trie over a block's transactions or receipts."""
-    trie = HexaryTrie({})
-    with trie.squash_changes() as batch:
-        for position, item in enumerate(items):
-            batch[rlp.encode(position)] = item
-    return _encoded(trie.get_proof(rlp.encode(index)))
+    root, stored = trie_root_and_nodes(items)
+    return _encoded(HexaryTrie(stored, root).get_proof(rlp.encode(index)))
 
 
 def _encoded(nodes: Sequence[Any]) -> tuple[bytes, ...]:
@@ -364,8 +348,7 @@ def _read(path: Path) -> tuple[Claim, _Evidence]:
     """The two parts of a file that is, to the byte, as `_text` writes it."""
     try:
         text = path.read_bytes().decode()
-        _require(text.count("[") + text.count("{") <= BRACKETS, "no proof is nested as deeply")
-        document = json.loads(text)  # which deep nesting would crash, as py-evm lifts Python's limit of recursion
+        document = parse_json(text)
         kind, version = document["kind"], document["version"]
     except OSError as error:
         raise VerificationError(f"{path.name} cannot be read ({error.strerror}): {ASK_AGAIN}") from error
@@ -387,24 +370,13 @@ def _text(claim: Claim, evidence: _Evidence) -> str:
         "kind": KIND,
         "version": VERSION,
         "claim": _shown(asdict(claim)),
-        "genesis": _genesis_fields(evidence.genesis, evidence.genesis_hash),
+        "genesis": genesis_fields(evidence.genesis, evidence.genesis_hash),
         "path": _show(evidence.path),
         "events": {name: _shown(log._asdict()) for name, log in zip(EVENTS, evidence.events, strict=True)},
         "deployment": _show(evidence.deployment),
         "headers": _show(evidence.headers),
     }
     return json.dumps(document, indent=1) + "\n"
-
-
-def _genesis_fields(genesis: Genesis, block_hash: bytes) -> dict[str, Any]:
-    """As in ``genesis.json``."""
-    return {
-        "chainId": CHAIN_ID,
-        "timestamp": TIMESTAMP,
-        "gasLimit": GAS_LIMIT,
-        "extraData": _show(genesis.extra_data),
-        "hash": _show(block_hash),
-    }
 
 
 def _shown(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,9 @@ UPDATE = draw_update(0)
 
 
 def through(name, strength=1.0):
-    return channel(AdversaryOptions(channel=name, altered=0.5, strength=strength))
+    """A bit flip has no strength."""
+    options = {} if name == "bit-flip" else {"strength": strength}
+    return channel(AdversaryOptions(channel=name, altered=0.5, **options))
 
 
 def flat(tree):
@@ -156,3 +158,10 @@ def test_altered_updates_without_a_channel_are_refused():
 def test_options_out_of_range_are_refused(bad):
     with pytest.raises(ValidationError):
         AdversaryOptions(**{"channel": "scale", "altered": 0.5} | bad)
+
+
+@pytest.mark.parametrize("name", ["none", "bit-flip"])
+def test_a_strength_that_nothing_would_read_is_refused(name):
+    altered = 0.0 if name == "none" else 0.5
+    with pytest.raises(ValidationError, match=r"has no strength: leave adversary\.strength out"):
+        AdversaryOptions(channel=name, altered=altered, strength=2.0)

@@ -28,15 +28,17 @@ def submissions(*rows: tuple, received: dict[int, bytes] | None = None) -> Submi
     return Submissions(np.array(client), *as_bytes, np.array(samples), np.array(metric), np.array(refusal, np.uint8))
 
 
-def row(client: int, refusal: Refusal = OK) -> tuple:
-    """A row of `submissions`: client k sends 32 times the byte k + 1."""
-    return client, bytes([client + 1]) * 32, 10, 10**6, refusal
+def row(
+    client: int, refusal: Refusal = OK, *, digest: bytes | None = None, samples: int = 10, metric: int = 10**6
+) -> tuple:
+    """A row of `submissions`: unless told otherwise, client k sends 32 times the byte k + 1."""
+    return client, bytes([client + 1]) * 32 if digest is None else digest, samples, metric, refusal
 
 
 def opened(ledger: Ledger, number: int, cohort: Sequence[int]) -> Ledger:
     """The ledger with a round in hand."""
     ledger.standing(number)
-    ledger.open_round(number, np.array(cohort))
+    ledger.open_round(number, np.array(cohort, int))
     return ledger
 
 

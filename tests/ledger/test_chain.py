@@ -313,3 +313,28 @@ def test_a_sealed_block_is_imported_with_the_same_outcomes(blocks):
     assert [o._replace(output=b"") for o in made.outcomes] == list(read.outcomes)
     assert made.outcomes[0].to == CREATE_CONTRACT_ADDRESS
     assert maker.head_hash == reader.head_hash
+
+
+def with_long_prefix(payload):
+    """A list with one byte of length more than it needs."""
+    width = (len(payload).bit_length() + 7) // 8 + 1
+    return bytes([0xF7 + width]) + len(payload).to_bytes(width, "big") + payload
+
+
+def payload_of(raw):
+    width = raw[0] - 0xF7
+    return raw[1 + width :]
+
+
+@pytest.mark.parametrize("what", ["length of the block", "a number of a transaction"])
+def test_a_block_in_another_encoding_is_refused(engine, blocks, what):
+    """The decoder is strict: one block has one encoding, hence one place in the log."""
+    assert with_long_prefix(payload_of(blocks[3])) != blocks[3]
+    header, transactions, uncles, withdrawals = rlp.decode(blocks[3])
+    transactions[0][1] = b"\0"  # gas price: 0 has no bytes
+    forged = {
+        "length of the block": with_long_prefix(payload_of(blocks[3])),
+        "a number of a transaction": rlp.encode([header, transactions, uncles, withdrawals]),
+    }[what]
+    refuse(engine, forged, "[Ll]eading zero|[Pp]ayload|[Ll]ength|prefix|Too many bytes")
+    engine.import_block(blocks[3])

@@ -4,10 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -21,25 +19,14 @@ from bofl_jax.ledger import (
     resume_ledger,
 )
 from bofl_jax.ledger.base import NO_COST
-from tests.ledger.conftest import CLIENTS, CONFIG, SEED, submissions
+from tests.ledger.conftest import CLIENTS, CONFIG, MODEL, SEED, opened, row, submissions
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ledger.json"
-MODEL = sha256(b"model").digest()
 
 
 def resume(directory, rounds, **changes):
     arguments = {"options": LedgerOptions(), "clients": CLIENTS, "seed": SEED, "config_hash": CONFIG} | changes
     return resume_ledger(directory=directory, rounds=rounds, **arguments)
-
-
-def row(client, digest=None, samples=10, metric=10**6, refusal=Refusal.NONE):
-    return client, bytes([client + 1]) * 32 if digest is None else digest, samples, metric, refusal
-
-
-def opened(ledger, number, cohort):
-    ledger.standing(number)
-    ledger.open_round(number, np.array(cohort, int))
-    return ledger
 
 
 def test_the_ledger_is_as_in_the_golden_file(tmp_path, new_ledger, rounds):
@@ -111,7 +98,7 @@ def test_a_round_may_end_without_an_accepted_update(tmp_path, new_ledger):
 def test_many_clients_are_registered_in_batches(tmp_path):
     ledger = create_ledger(LedgerOptions(authorities=1), tmp_path, 450, 0, CONFIG)
     opened(ledger, 1, range(450))
-    ledger.close_round(1, submissions(*(row(i, b"\1" * 32) for i in range(450))), MODEL)
+    ledger.close_round(1, submissions(*(row(i, digest=b"\1" * 32) for i in range(450))), MODEL)
     assert audit_chain(tmp_path).clients == 450
 
 
