@@ -1,5 +1,6 @@
 """Shared by all tests: two CPU devices, tiny data, and where the real recordings are."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -14,6 +15,13 @@ import numpy as np
 import pytest
 
 from bofl_jax.core.types import Samples
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without the second EVM, which needs Python 3.12 or older, its module cannot be searched for doctests."""
+    if importlib.util.find_spec("ethereum") is None:
+        ignored = Path(__file__).parents[1] / "bofl_jax" / "ledger" / "eels.py"
+        config.option.ignore = [*(config.option.ignore or ()), str(ignored)]
 
 
 @pytest.fixture(scope="session")

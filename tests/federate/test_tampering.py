@@ -11,20 +11,9 @@ import pytest
 
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.federate import audit
-from tests.federate.tampering import (
-    AGREED,
-    BAD_REQUESTS,
-    KINDS,
-    MODES,
-    ROUNDS,
-    SIGNED_ONLY,
-    conduct_all,
-    conduct_trials,
-    is_found,
-    modes_for,
-    spoil,
-    verdict,
-)
+from tests.federate.tampering.kinds import AGREED, BAD_REQUESTS, KINDS, SIGNED_ONLY
+from tests.federate.tampering.runs import MODES, ROUNDS, conduct_all
+from tests.federate.tampering.trials import conduct_trials, is_found, modes_for, spoil, verdict
 from tests.federate.tiny import (
     compiled_once,  # noqa: F401 - a fixture of this module
 )
