@@ -1,5 +1,6 @@
 """Canonical bytes of a pytree of arrays: what is hashed when an update or a model is digested."""
 
+import math
 from typing import Any
 
 import jax
@@ -28,19 +29,24 @@ def layout_of(tree: Any) -> tuple[str, list[Any]]:
     return "".join(f"{path} {leaf.shape} {leaf.dtype.name}\n" for path, leaf in leaves), [leaf for _, leaf in leaves]
 
 
-def stacked_canonical_bytes(tree: Any) -> tuple[str, np.ndarray]:
+def stacked_canonical_bytes(tree: Any) -> tuple[str, list[np.ndarray]]:
     """The same for a pytree whose leaves carry a leading client axis.
 
     Args:
         tree: pytree of arrays ``[C, ...]``.
 
     Returns:
-        The layout text of ONE client's tree and ``uint8[C, bytes]``, a row a client.
+        The layout text of ONE client's tree, and ``uint8[C, bytes]`` of every leaf in that order, not copied where the
+        machine is little-endian: a client's bytes are its rows, one after the other.
     """
-    leaves = sorted(((jax.tree_util.keystr(p), np.asarray(leaf)) for p, leaf in _paths(tree)), key=lambda pair: pair[0])
-    text = "".join(f"{path} {leaf.shape[1:]} {leaf.dtype.name}\n" for path, leaf in leaves)
-    rows = [np.frombuffer(_little_endian(leaf), np.uint8).reshape(len(leaf), -1) for _, leaf in leaves]
-    return text, np.concatenate(rows, axis=1)
+    arrays = jax.tree.map(np.asarray, tree)
+    text, _ = layout_of(jax.tree.map(lambda leaf: leaf[0], arrays))
+    return text, [_rows(leaf) for leaf in layout_of(arrays)[1]]
+
+
+def _rows(leaf: np.ndarray) -> np.ndarray:
+    ordered = np.ascontiguousarray(leaf, dtype=leaf.dtype.newbyteorder("<"))
+    return ordered.reshape(len(leaf), math.prod(leaf.shape[1:])).view(np.uint8)
 
 
 def _paths(tree: Any) -> list[tuple[Any, Any]]:

@@ -146,7 +146,7 @@ def _shared_round(setting: Setting, digests: Digesting, given: RoundInput) -> tu
         )
         sent = jax.tree.map(jnp.subtract, setting.algorithm.params(trained), anchor)
         received = send(setting, key, cohort.altered, sent)
-        hashes = _both_digests(sent, received) if digests == "device" else ()
+        hashes = _digests(setting, sent, received) if digests == "device" else ()
         verdict = judge(cohort.refusal, hashes, received)
         counts = live & (verdict == Refusal.NONE)
         weight = jnp.where(counts, cohort.weight, 0.0)
@@ -161,9 +161,13 @@ def _shared_round(setting: Setting, digests: Digesting, given: RoundInput) -> tu
     return out._replace(each=()), RoundInfo(info.loss, info.examples, verdict, updates, hashes)
 
 
-def _both_digests(sent: Tree, received: Tree) -> tuple[jax.Array, jax.Array]:
-    """uint32[8] each, side by side in one program: hashing takes long to compile."""
-    sent_digest, received_digest = jax.vmap(digest_words)(jax.tree.map(lambda *pair: jnp.stack(pair), sent, received))
+def _digests(setting: Setting, sent: Tree, received: Tree) -> tuple[jax.Array, jax.Array]:
+    """uint32[8] each: of what was sent and of what arrived; one and the same where nothing can come in between."""
+    if setting.channel is None:
+        digest = digest_words(sent)
+        return digest, digest
+    pair = jax.tree.map(lambda *both: jnp.stack(both), sent, received)  # side by side: hashing takes long to compile
+    sent_digest, received_digest = jax.vmap(digest_words)(pair)
     return sent_digest, received_digest
 
 

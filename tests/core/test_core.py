@@ -62,7 +62,7 @@ def test_canonical_bytes_do_not_depend_on_insertion_order_or_byte_order():
 def test_stacked_rows_are_the_bytes_of_each_client():
     rng = np.random.default_rng(0)
     tree = {"w": rng.standard_normal((4, 3, 2)).astype(np.float32), "b": rng.integers(0, 9, (4, 5)).astype(np.int32)}
-    text, rows = stacked_canonical_bytes(tree)
+    text, parts = stacked_canonical_bytes(tree)
     for client in range(4):
         one_text, one = canonical_bytes(jax.tree.map(lambda a, c=client: a[c], tree))
-        assert (text, rows[client].tobytes()) == (one_text, one)
+        assert (text, b"".join(part[client].tobytes() for part in parts)) == (one_text, one)

@@ -30,7 +30,7 @@ KILLS, WAIT_S = 20, 300
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from bofl_jax.ledger import blocklog, governed, leaves
+from bofl_jax.ledger import blocklog, calls, leaves
 from tests.federate.tiny import conduct
 
 directory, arrays, name, number, share = sys.argv[1:]
@@ -45,7 +45,7 @@ def append_and_die(path, raw):
         file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
-blocklog.append_record = governed.append_record = leaves.append_record = append_and_die
+blocklog.append_record = calls.append_record = leaves.append_record = append_and_die
 conduct(Path(directory), Path(arrays))
 """
 """A run that kills itself in the middle of a record of one of the ledger's files."""

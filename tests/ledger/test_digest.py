@@ -46,12 +46,12 @@ def test_digest_equals_the_definition(length):
 @pytest.mark.parametrize("length", LENGTHS)
 def test_rows_equal_one_by_one(length):
     rows = np.random.default_rng(length).integers(0, 256, (3, length), np.uint8)
-    assert listed(digest_rows("x", rows)) == [naive("x", row.tobytes()) for row in rows]
+    assert listed(digest_rows("x", [rows[:, :7], rows[:, 7:]])) == [naive("x", row.tobytes()) for row in rows]
 
 
 def test_rows_may_be_a_strided_view():
     rows = np.random.default_rng(0).integers(0, 256, (6, 5000), np.uint8)[::2, 1:4001]
-    assert listed(digest_rows("x", rows)) == [naive("x", row.tobytes()) for row in rows]
+    assert listed(digest_rows("x", [rows[:, :7], rows[:, 7:]])) == [naive("x", row.tobytes()) for row in rows]
 
 
 def test_length_and_layout_are_bound():
