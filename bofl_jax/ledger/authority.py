@@ -7,11 +7,12 @@ py-evm re-executes a block and compares the roots, but would let a dishonest aut
 the execution: the time, the gas limit, the mix hash, the beacon root. So all of that is fixed here and checked first.
 """
 
+from typing import Any
+
 import rlp
 from eth.abc import BlockAPI, BlockHeaderAPI
-from eth.constants import BLANK_ROOT_HASH, POST_MERGE_MIX_HASH, POST_MERGE_NONCE
+from eth.constants import BLANK_ROOT_HASH, POST_MERGE_MIX_HASH, POST_MERGE_NONCE, ZERO_ADDRESS
 from eth.db.trie import make_trie_root_and_nodes
-from eth.vm.forks.prague.blocks import PragueBlockHeader
 from eth_hash.auto import keccak
 from eth_keys import keys
 from eth_keys.constants import SECPK1_N
@@ -21,12 +22,13 @@ from eth_typing import BlockNumber
 from eth_utils import ValidationError
 
 from bofl_jax.ledger.accounts import Account, private_key
+from bofl_jax.ledger.evm_speed import LeanHeader
 from bofl_jax.ledger.genesis import BLOCK_SECONDS, CHAIN_ID, GAS_LIMIT, SEAL, TIMESTAMP, Genesis
 
 
 def genesis_header(genesis: Genesis) -> BlockHeaderAPI:
     """Block 0, under which the state is empty."""
-    return PragueBlockHeader(
+    return LeanHeader(
         difficulty=0,
         block_number=BlockNumber(0),
         gas_limit=GAS_LIMIT,
@@ -35,6 +37,12 @@ def genesis_header(genesis: Genesis) -> BlockHeaderAPI:
         nonce=POST_MERGE_NONCE,
         parent_beacon_block_root=BLANK_ROOT_HASH,
     )
+
+
+def next_header(parent: BlockHeaderAPI, *, coinbase: bytes = ZERO_ADDRESS, extra_data: bytes = b"") -> BlockHeaderAPI:
+    """The header of a block after ``parent`` in which nothing has happened yet: no wall clock, no drift."""
+    fields = {"coinbase": coinbase, "extra_data": extra_data, "state_root": parent.state_root}
+    return LeanHeader(difficulty=0, nonce=POST_MERGE_NONCE, **_after(parent), **fields)
 
 
 def in_turn(genesis: Genesis, number: int) -> bytes:
@@ -83,7 +91,17 @@ def check_seal(header: BlockHeaderAPI, genesis: Genesis) -> None:
 
 def check_header(header: BlockHeaderAPI, parent: BlockHeaderAPI, genesis: Genesis) -> None:
     """Does every field that is not a result of the execution have the one value it may have?"""
-    fixed = {
+    for field, expected in _after(parent).items():
+        if getattr(header, field) != expected:
+            raise ValidationError(f"{field} is not what follows from the parent")
+    if header.extra_data[: len(genesis.config_hash)] != genesis.config_hash:
+        raise ValidationError("the extra data does not repeat the configuration hash of the genesis block")
+    check_seal(header, genesis)
+
+
+def _after(parent: BlockHeaderAPI) -> dict[str, Any]:
+    """The fields of a header that follow from its parent."""
+    return {
         "parent_hash": parent.hash,
         "block_number": parent.block_number + 1,
         "timestamp": parent.timestamp + BLOCK_SECONDS,
@@ -92,12 +110,6 @@ def check_header(header: BlockHeaderAPI, parent: BlockHeaderAPI, genesis: Genesi
         "parent_beacon_block_root": BLANK_ROOT_HASH,
         "base_fee_per_gas": 0,
     }
-    for field, expected in fixed.items():
-        if getattr(header, field) != expected:
-            raise ValidationError(f"{field} is not what follows from the parent")
-    if header.extra_data[: len(genesis.config_hash)] != genesis.config_hash:
-        raise ValidationError("the extra data does not repeat the configuration hash of the genesis block")
-    check_seal(header, genesis)
 
 
 def check_body(block: BlockAPI) -> None:

@@ -51,7 +51,7 @@ class Submissions(NamedTuple):
 
     def take(self, rows: np.ndarray) -> "Submissions":
         """Some of the rows, in the order given."""
-        return Submissions(*(column[rows] for column in self))
+        return Submissions(*(np.take(column, rows, axis=0) for column in self))
 
 
 class RoundCost(NamedTuple):

@@ -1,6 +1,7 @@
 """The py-evm engine: an in-process chain under Prague rules with proof-of-authority seals and deterministic headers.
 
-py-evm is archived upstream; all that knows it is this module, `authority`, `evm_speed`, and `proof` for its headers.
+py-evm is archived upstream; all that knows it is this module, `authority`, `evm_speed`, `trie_speed`, and `proof` for
+its headers.
 """
 
 import logging
@@ -15,18 +16,16 @@ from eth.consensus.noproof import NoProofConsensus
 from eth.constants import CREATE_CONTRACT_ADDRESS, ZERO_ADDRESS
 from eth.db.atomic import AtomicDB
 from eth.db.header import HeaderDB
-from eth.vm.forks import PragueVM
 from eth_typing import Address, BlockNumber, Hash32
 from rlp.codec import length_prefix
 
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.ledger.accounts import Account, address_of
-from bofl_jax.ledger.authority import check_body, check_header, check_seal, genesis_header, in_turn, seal
+from bofl_jax.ledger.authority import check_body, check_header, check_seal, genesis_header, in_turn, next_header, seal
 from bofl_jax.ledger.base import Applied, Call, Outcome, TransactionRevertedError
 from bofl_jax.ledger.clock import Clock
-from bofl_jax.ledger.evm_speed import LeanState, LeanVM, remember_nibbles, trie_root_and_nodes, use_fast_keccak
+from bofl_jax.ledger.evm_speed import LeanState, LeanVM, use_fast_keccak
 from bofl_jax.ledger.genesis import (
-    BLOCK_SECONDS,
     CHAIN_ID,
     SEAL,
     VIEW_GAS,
@@ -34,6 +33,7 @@ from bofl_jax.ledger.genesis import (
     parse_extra_data,
 )
 from bofl_jax.ledger.transactions import signature
+from bofl_jax.ledger.trie_speed import remember_nibbles, trie_root_and_nodes
 
 use_fast_keccak()
 remember_nibbles()
@@ -77,7 +77,7 @@ class PyEvmEngine:
         """
         authority = self._authorities[in_turn(self._genesis, self.height + 1)]
         extra_data = self._genesis.config_hash + bytes(SEAL)
-        header = self._chain.create_header_from_parent(self._head, coinbase=authority.address, extra_data=extra_data)
+        header = next_header(self._head, coinbase=authority.address, extra_data=extra_data)
         vm = self._chain.get_vm(header)
         with self._clock.phase("signing"):
             transactions = self._sign(calls, vm.state)
@@ -113,7 +113,7 @@ class PyEvmEngine:
         return _applied(block, receipts, [b""] * len(receipts))
 
     def view(self, to: bytes, data: bytes) -> tuple[bool, bytes]:
-        vm = self._chain.get_vm(self._chain.create_header_from_parent(self._head))
+        vm = self._chain.get_vm(self._head)
         address = Address(to)
         code = vm.state.get_code(address)
         computation = vm.execute_bytecode(ZERO_ADDRESS, 0, VIEW_GAS, address, ZERO_ADDRESS, 0, data, code, address)
@@ -145,8 +145,8 @@ class PyEvmEngine:
         return root
 
     def _append(self, block: BlockAPI, receipts: Sequence[ReceiptAPI], outputs: Sequence[bytes]) -> Applied:
-        """Straight into the database: `Chain.persist_block` would check the fresh seal and decode the block again."""
-        self._chain.chaindb.persist_block(block)
+        """Its header alone: `Chain.persist_block` would check the fresh seal, decode the block and list its hashes."""
+        self._chain.chaindb.persist_header(block.header)
         self._head = block.header
         return _applied(block, receipts, outputs)
 
@@ -166,19 +166,11 @@ class _Authority(NoProofConsensus):
         check_seal(header, self._context.genesis())
 
 
-def _next_header(parent: BlockHeaderAPI | None, **fields: Any) -> BlockHeaderAPI:
-    """py-evm's header, but 12 seconds after the parent and with its gas limit: no wall clock, no drift."""
-    if parent is not None:
-        fields.setdefault("timestamp", parent.timestamp + BLOCK_SECONDS)
-        fields.setdefault("gas_limit", parent.gas_limit)
-    return PragueVM.create_header_from_parent(parent, **fields)
-
-
 _GovernedVM = LeanVM.configure(
     __name__="GovernedVM",
     consensus_class=_Authority,
     extra_data_max_bytes=65535,
-    create_header_from_parent=staticmethod(_next_header),
+    create_header_from_parent=staticmethod(next_header),
     _state_class=LeanState,
 )
 _GovernedChain = Chain.configure(

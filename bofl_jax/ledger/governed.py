@@ -123,7 +123,7 @@ class GovernedLedger:
             self._check_closing(round, submissions, model_digest)
             sent = submissions.take(np.argsort(submissions.client, kind="stable"))
             accepted = sent.take(np.flatnonzero(sent.accepted))
-            addresses = self.network.address_rows[accepted.client]
+            addresses = np.take(self.network.address_rows, accepted.client, axis=0)
             leaves = merkle.rows(self._round, addresses, accepted.digest, accepted.samples, accepted.metric)
             with self._clock.phase("hashing"):
                 root = merkle.root(leaves)
@@ -240,7 +240,7 @@ class GovernedLedger:
         strangers = cohort[(cohort < 0) | (cohort >= known)]
         if len(strangers):
             raise BoflError(f"the cohort names client {strangers[0]}, but clients are 0..{known - 1}")
-        if len(np.unique(cohort)) != len(cohort):
+        if _repeats(cohort):
             raise BoflError("the cohort names a client twice: draw it without replacement")
         if not len(cohort):
             raise BoflError(f"round {round}: no client may contribute; readmit or register some (ledger.changes)")
@@ -255,11 +255,11 @@ class GovernedLedger:
         if not (shapes and numbers):
             raise BoflError(f"round {round}: updates need 32-byte digests, samples in 0..2^32-1 and a metric >= 0")
         accepted = sent.client[sent.accepted]
-        if len(np.unique(accepted)) != len(accepted):
-            raise BoflError(f"round {round}: two updates of one client were accepted; the second is a duplicate")
         strangers = accepted[~np.isin(accepted, self._cohort)]
         if len(strangers):
             raise BoflError(f"round {round}: an update of client {strangers[0]} was accepted, which was not invited")
+        if _repeats(accepted):
+            raise BoflError(f"round {round}: two updates of one client were accepted; the second is a duplicate")
 
     def _cost(self, accepted: int, rejected: int) -> RoundCost:
         outcomes, self._outcomes = self._outcomes, []
@@ -283,7 +283,11 @@ class GovernedLedger:
 
 def cohort_digest(addresses: np.ndarray, cohort: np.ndarray) -> bytes:
     """32 bytes: SHA-256 over the cohort's addresses (rows of uint8[C, 20]), in its order."""
-    return sha256(addresses[cohort].tobytes()).digest()
+    return sha256(np.take(addresses, cohort, axis=0)).digest()
+
+
+def _repeats(clients: np.ndarray) -> bool:
+    return bool(len(clients)) and int(np.bincount(clients).max()) > 1
 
 
 def _quorum(share: float, size: int) -> int:

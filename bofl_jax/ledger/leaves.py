@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import rlp
+from rlp.codec import length_prefix
 
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.ledger.blocklog import append_record, cut_file, read_records
@@ -37,9 +38,10 @@ class RoundLeaves(NamedTuple):
 
 def totals(leaves: np.ndarray) -> tuple[int, int]:
     """What a commitment says about all contributors: their samples, and their mean metric weighted by samples."""
-    samples, metric = leaves["samples"].tolist(), leaves["metric"].tolist()
-    total = sum(samples)
-    return total, sum(n * m for n, m in zip(samples, metric, strict=True)) // max(total, 1)
+    samples, metric = leaves["samples"].astype(np.int64), leaves["metric"].astype(np.int64)
+    total, largest = int(samples.sum()), max(abs(int(metric.max(initial=0))), abs(int(metric.min(initial=0))))
+    exact = np.int64 if total * largest < 1 << 63 else object
+    return total, int(samples.astype(exact) @ metric.astype(exact)) // max(total, 1)
 
 
 def append_leaves(path: Path, record: RoundLeaves) -> None:
@@ -80,8 +82,11 @@ def _records(path: Path) -> Iterator[tuple[RoundLeaves, int]]:
 
 
 def _encode(record: RoundLeaves) -> bytes:
-    indices = (part.astype(">u4").tobytes() for part in (record.cohort, record.clients))
-    return rlp.encode([record.round, record.root, *indices, record.leaves.tobytes()])
+    """What ``rlp.encode`` gives, which copies a large record three times."""
+    items = [rlp.encode(record.round), rlp.encode(record.root)]
+    for part in (record.cohort.astype(">u4"), record.clients.astype(">u4"), np.ascontiguousarray(record.leaves)):
+        items += [length_prefix(part.nbytes, 128), part.data]
+    return b"".join([length_prefix(sum(memoryview(item).nbytes for item in items), 192), *items])
 
 
 def _decode(raw: bytes) -> RoundLeaves:

@@ -45,8 +45,8 @@ from bofl_jax.core.parsing import parse_json
 from bofl_jax.ledger import merkle
 from bofl_jax.ledger.authority import check_header, genesis_header
 from bofl_jax.ledger.contract import deployed_address, load_contract
-from bofl_jax.ledger.evm_speed import trie_root_and_nodes
 from bofl_jax.ledger.genesis import Genesis, genesis_fields, parse_extra_data, read_genesis
+from bofl_jax.ledger.trie_speed import trie_root_and_nodes
 
 KIND = "bofl_jax contribution proof"
 VERSION = 1

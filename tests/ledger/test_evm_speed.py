@@ -25,10 +25,9 @@ from bofl_jax.ledger.evm_speed import (
     LeanComputation,
     LeanStack,
     LeanState,
-    LeanTrie,
     _jump_targets,
-    trie_root_and_nodes,
 )
+from bofl_jax.ledger.trie_speed import LeanTrie, trie_root_and_nodes
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT:DeprecationWarning")
 
