@@ -3,13 +3,17 @@
     python benchmarks/ledger.py --clients 10 100 1000 10000 --json benchmarks/results/ledger.json
 
 Rounds of made-up updates, no training. Gas, bytes and transactions are deterministic; CPU times are medians over the
-rounds, of the ledger's thread, in ms, by phase, with hashing of the round's tree apart. ``reference`` times the same
-Python loop on this machine, since machines differ. Confirmation latency is not measured but modelled, from the gas of
-each step and a network's block interval and gas limit: see `modelled_latency`. Prints JSON.
+rounds, of the ledger's thread, in ms, by phase, with hashing of the round's tree apart. Machines differ, so
+``reference`` has the time of a Python loop on this one, and what py-evm as it is published takes here to import a
+client's transaction (`plain_py_evm`). Confirmation latency is not measured but modelled, from the gas of each step and
+a network's block interval and gas limit: see `modelled_latency`. Prints JSON.
 """
 
 import argparse
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,9 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rlp
 from output import emit, machine
 
 from bofl_jax.ledger import LedgerOptions, RoundCost, Submissions, create_ledger
+from bofl_jax.ledger.authority import genesis_header
+from bofl_jax.ledger.folder import files_of
+from bofl_jax.ledger.genesis import read_genesis
 
 MODES = ("merkle", "calldata", "signed", "per-client")
 UPDATES = ("submitUpdate", "submitSignedUpdates", "publishDigests")
@@ -44,24 +52,34 @@ PUBLISHED = {
 }
 
 
-def play(mode: str, clients: int, rounds: int) -> Iterator[RoundCost]:
+def play(directory: Path, mode: str, clients: int, rounds: int) -> Iterator[RoundCost]:
     """Rounds in which all clients take part."""
     rng = np.random.default_rng(0)
     everyone = np.arange(clients)
+    ledger = create_ledger(LedgerOptions(mode=mode), directory, clients, 0, sha256(b"benchmark").digest())
+    for number in range(1, rounds + 1):
+        digests = rng.integers(1, 256, (clients, 32), np.uint8)  # without zero bytes: every round the same gas
+        samples, metric = np.full(clients, 300), np.full(clients, 0x1F1F1)
+        ledger.standing(number)
+        ledger.open_round(number, everyone)
+        sent = Submissions(everyone, digests, digests, samples, metric, np.zeros(clients, np.uint8))
+        yield ledger.close_round(number, sent, b"\x07" * 32)
+
+
+def plain_py_evm() -> dict[str, float]:
+    """What py-evm without any of our classes takes for a client's transaction: see ``plain_py_evm.py``."""
     with tempfile.TemporaryDirectory() as folder:
-        ledger = create_ledger(LedgerOptions(mode=mode), Path(folder), clients, 0, sha256(b"benchmark").digest())
-        for number in range(1, rounds + 1):
-            digests = rng.integers(1, 256, (clients, 32), np.uint8)  # without zero bytes: every round the same gas
-            samples, metric = np.full(clients, 300), np.full(clients, 0x1F1F1)
-            ledger.standing(number)
-            ledger.open_round(number, everyone)
-            sent = Submissions(everyone, digests, digests, samples, metric, np.zeros(clients, np.uint8))
-            yield ledger.close_round(number, sent, b"\x07" * 32)
+        list(play(Path(folder), "per-client", 100, 1))
+        files = files_of(Path(folder))
+        genesis = rlp.encode(genesis_header(read_genesis(files.genesis)[0])).hex()
+        command = [sys.executable, str(Path(__file__).with_name("plain_py_evm.py")), genesis, str(files.blocks)]
+        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def measure(mode: str, clients: int, rounds: int) -> dict[str, Any]:
     """One row: what a round costs after the first."""
-    costs = list(play(mode, clients, rounds + 1))[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        costs = list(play(Path(folder), mode, clients, rounds + 1))[1:]
     last = costs[-1]
     phases = {name: statistics.median(cost.phases.get(name, 0.0) for cost in costs) for name in last.phases}
     cpu = statistics.median(cost.cpu_ms for cost in costs)
@@ -121,14 +139,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="measured rounds at most; medians count")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    rows, loops = [], [loop_ms()]
+    rows, loops, plain = [], [loop_ms()], [plain_py_evm()]
     for clients in arguments.clients:
         for mode in arguments.modes:
             rows.append(measure(mode, clients, rounds_for(mode, clients, arguments.rounds)))
             loops.append(loop_ms())
+        plain.append(plain_py_evm())
     result = {
         "machine": machine(),
-        "reference": {"million_additions_ms": round(statistics.median(loops), 1)},
+        "reference": {
+            "million_additions_ms": round(statistics.median(loops), 1),
+            "plain_py_evm": {name: statistics.median(one[name] for one in plain) for name in plain[0]},
+        },
         "networks": NETWORKS,
         "published": PUBLISHED,
         "rows": rows,

@@ -41,7 +41,7 @@ def genesis_header(genesis: Genesis) -> BlockHeaderAPI:
 
 def next_header(parent: BlockHeaderAPI, *, coinbase: bytes = ZERO_ADDRESS, extra_data: bytes = b"") -> BlockHeaderAPI:
     """The header of a block after ``parent`` in which nothing has happened yet: no wall clock, no drift."""
-    fields = {"coinbase": coinbase, "extra_data": extra_data, "state_root": parent.state_root}
+    fields: dict[str, Any] = {"coinbase": coinbase, "extra_data": extra_data, "state_root": parent.state_root}
     return LeanHeader(difficulty=0, nonce=POST_MERGE_NONCE, **_after(parent), **fields)
 
 

@@ -214,10 +214,11 @@ class LeanHeader(PragueBlockHeader):
 
     def copy(self, *args: Any, **changes: Any) -> "LeanHeader":
         if args:
-            return super().copy(*args, **changes)
+            return cast(LeanHeader, PragueBlockHeader.copy(self, *args, **changes))
         copied = object.__new__(type(self))
-        vars(copied).update({attribute: getattr(self, attribute) for attribute in self._meta.field_attrs})
-        vars(copied).update({_ATTRIBUTE[field]: value for field, value in changes.items()})
+        own: dict[str, Any] = cast(Any, copied).__dict__
+        own.update({attribute: getattr(self, attribute) for attribute in self._meta.field_attrs})
+        own.update({_ATTRIBUTE[field]: value for field, value in changes.items()})
         return copied
 
 

@@ -283,7 +283,7 @@ class GovernedLedger:
 
 def cohort_digest(addresses: np.ndarray, cohort: np.ndarray) -> bytes:
     """32 bytes: SHA-256 over the cohort's addresses (rows of uint8[C, 20]), in its order."""
-    return sha256(np.take(addresses, cohort, axis=0)).digest()
+    return sha256(np.take(addresses, cohort, axis=0).data).digest()
 
 
 def _repeats(clients: np.ndarray) -> bool:
