@@ -105,7 +105,7 @@ class EelsEngine:
             block = _decode(raw)
             child = _child(self._head)
             _compare(block.header, {name: getattr(child, name) for name in FOLLOWING}, "follows from the parent")
-            output, outcomes = _execute(self._environment(state, block.header), block.transactions)
+            output, outcomes = _execute(_environment(state, block.header, list(self._hashes)), block.transactions)
             _compare(block.header, _results(output, state), "the transactions lead to")
         except Exception as error:  # whatever EELS trips over in foreign bytes is a refusal, never a crash
             raise VerificationError(f"block {number} does not hold on EELS: {_reason(error)}") from error
@@ -114,28 +114,12 @@ class EelsEngine:
         return Applied(number, raw, outcomes)
 
     def view(self, to: bytes, data: bytes) -> tuple[bool, bytes]:
-        environment = self._environment(_copy(self._state), _child(self._head))
+        environment = _environment(_copy(self._state), self._head, list(self._hashes)[:-1])
         result = interpreter.process_message_call(_call(environment, Address(to), data))
         return result.error is None, bytes(result.return_data)
 
     def code(self, address: bytes) -> bytes:
         return bytes(get_account(self._state, Address(address)).code)
-
-    def _environment(self, state: State, header: Header) -> BlockEnvironment:
-        """What contracts see of the block that they are executed in."""
-        return BlockEnvironment(
-            chain_id=U64(CHAIN_ID),
-            state=state,
-            block_gas_limit=header.gas_limit,
-            block_hashes=list(self._hashes),
-            coinbase=header.coinbase,
-            number=header.number,
-            base_fee_per_gas=header.base_fee_per_gas,
-            time=header.timestamp,
-            prev_randao=header.prev_randao,
-            excess_blob_gas=header.excess_blob_gas,
-            parent_beacon_block_root=header.parent_beacon_block_root,
-        )
 
 
 def _keep_jump_destinations() -> None:
@@ -183,6 +167,23 @@ def _child(parent: Header) -> Header:
         number=parent.number + Uint(1),
         timestamp=parent.timestamp + U256(BLOCK_SECONDS),
         coinbase=NOBODY,
+    )
+
+
+def _environment(state: State, header: Header, ancestors: list[Hash32]) -> BlockEnvironment:
+    """What contracts see of the block that they are executed in, and of the hashes of those before it."""
+    return BlockEnvironment(
+        chain_id=U64(CHAIN_ID),
+        state=state,
+        block_gas_limit=header.gas_limit,
+        block_hashes=ancestors,
+        coinbase=header.coinbase,
+        number=header.number,
+        base_fee_per_gas=header.base_fee_per_gas,
+        time=header.timestamp,
+        prev_randao=header.prev_randao,
+        excess_blob_gas=header.excess_blob_gas,
+        parent_beacon_block_root=header.parent_beacon_block_root,
     )
 
 
