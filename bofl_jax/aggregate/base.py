@@ -5,27 +5,40 @@ from typing import Any, NamedTuple
 
 import jax
 
-Params = Any
+Tree = Any
+Shared = Any
 State = Any
 
 
+class Mean(NamedTuple):
+    """What a linear aggregator gets of a round."""
+
+    update: Tree  # weighted mean of the updates that count; 0 where none does
+    share: jax.Array  # float32, their part of the weight of all clients, 0 to 1
+
+
+class Gathered(NamedTuple):
+    """What an aggregator that looks at every update gets of a round."""
+
+    update: Tree  # [M, ...]
+    weight: jax.Array  # float32[M], training samples; 0 where an update does not count
+    client: jax.Array  # int32[M]
+
+
 class Aggregator(NamedTuple):
-    """A linear aggregator: it needs only the weighted mean of the updates, so that the engine keeps a running sum
-    and never stacks the clients' models.
+    """The server's part of a federated method.
 
     Attributes:
-        init: parameters -> state.
-        step: state, parameters, weighted mean update -> (state, new parameters).
+        init: what is shared at first -> the server's state.
+        step: state, what is shared, the round's `Mean` (or `Gathered`) -> (state, what is shared from now on).
+        gathers: whether it needs every update. The engine keeps a running sum otherwise, and never stacks them.
     """
 
-    init: Callable[[Params], State]
-    step: Callable[[State, Params, Params], tuple[State, Params]]
+    init: Callable[[Shared], State]
+    step: Callable[[State, Shared, Any], tuple[State, Shared]]
+    gathers: bool = False
 
 
-def mean(server_lr: float = 1.0) -> Aggregator:
-    """``w <- w + server_lr * sum_k n_k (w_k - w) / sum_k n_k`` (McMahan et al., AISTATS 2017)."""
-
-    def step(state: State, params: Params, update: Params) -> tuple[State, Params]:
-        return state, jax.tree.map(lambda w, u: w + server_lr * u, params, update)
-
-    return Aggregator(lambda _: (), step)
+def stateless(_: Shared) -> State:
+    """The ``init`` of an aggregator that remembers nothing."""
+    return ()

@@ -1,15 +1,24 @@
-"""What ONE client does in a round: a local algorithm is three pure functions, and nothing in it sees a client axis."""
+"""What ONE client does in a round: a local algorithm is a pair of pure functions, and nothing in it sees a client axis.
+
+``init`` says what a client keeps to itself when it joins, ``train`` what it does with what the server shares: it
+returns the update that it sends, and what it keeps for its next round. That is all that a new method needs; the further
+fields have defaults that suit a method in which the server shares one whole network.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from bofl_jax.core.errors import BoflError
 
+Tree = Any
 Params = Any
-State = Any
+Shared = Any
+Kept = Any
+Update = Any
 
 
 class Batch(NamedTuple):
@@ -21,20 +30,105 @@ class Batch(NamedTuple):
 
 
 Loss = Callable[[Params, Batch], jax.Array]
+Gradient = Callable[[Params, Batch], tuple[jax.Array, Params]]
+"""parameters, batch -> (loss, direction of ascent)."""
+
+
+class WorkInfo(NamedTuple):
+    """What explains a client's round."""
+
+    loss: jax.Array  # float32, mean over its steps
+    examples: jax.Array  # int32, samples seen
+
+
+class LocalData(NamedTuple):
+    """One client's data in a round, as a stream of batches.
+
+    Attributes:
+        batch: step, part -> the batch; ``part`` numbers independent streams of one round.
+        batch_size: B.
+        steps: int32, the local steps that the client has to do (0 for a padded client).
+        lr: float32, the learning rate of the round.
+    """
+
+    batch: Callable[[jax.Array, int], Batch]
+    batch_size: int
+    steps: jax.Array
+    lr: jax.Array
+
+    def run(
+        self,
+        step: Callable[[Tree, Batch], tuple[Tree, jax.Array]],
+        state: Tree,
+        part: int = 0,
+        steps: int | jax.Array | None = None,
+    ) -> tuple[Tree, WorkInfo]:
+        """Do ``step(state, batch) -> (state, loss)`` once for every batch.
+
+        Args:
+            step: a local step.
+            state: what it begins with.
+            part: which stream of batches.
+            steps: how many, where not the round's; a client without work does none whatever is said here.
+        """
+        count = self.steps if steps is None else jnp.where(self.steps > 0, steps, 0).astype(jnp.int32)
+
+        def body(index: jax.Array, carry: tuple) -> tuple:
+            state, total = carry
+            state, loss = step(state, self.batch(index, part))
+            return state, total + loss
+
+        state, total = jax.lax.fori_loop(0, count, body, (state, jnp.float32(0)))
+        return state, WorkInfo(total / jnp.maximum(count, 1), count * self.batch_size)
+
+
+def _whole(params: Params) -> Params:
+    return params
+
+
+def _everything(shared: Shared, client: jax.Array) -> Shared:
+    del client
+    return shared
 
 
 class LocalAlgorithm(NamedTuple):
-    """One client's local work.
+    """One client's part of a federated method.
 
     Attributes:
-        init: parameters -> state at the start of a round.
-        step: state, anchor (the server's parameters), batch, learning rate -> (state, loss before the step).
-        params: state -> parameters.
+        init: the network's first parameters, what the server shares -> what a client keeps when it joins; () for
+            nothing.
+        train: shared, kept, data -> (update for the server, kept, info). The update is averaged by the aggregator.
+        own: shared, kept -> the parameters of the client's own model; None where it has none.
+        share: the network's first parameters -> what the server shares at first.
+        view: all that is shared, a client's index -> what of it this client is sent, and the other functions see.
+        model: shared -> the parameters of one whole network; None where what is shared is none.
+        classifies: whether that network is a classifier as it is, without being adapted.
     """
 
-    init: Callable[[Params], State]
-    step: Callable[[State, Params, Batch, jax.Array], tuple[State, jax.Array]]
-    params: Callable[[State], Params]
+    init: Callable[[Params, Shared], Kept]
+    train: Callable[[Shared, Kept, LocalData], tuple[Update, Kept, WorkInfo]]
+    own: Callable[[Shared, Kept], Params] | None = None
+    share: Callable[[Params], Shared] = _whole
+    view: Callable[[Shared, jax.Array], Shared] = _everything
+    model: Callable[[Shared], Params] | None = _whole
+    classifies: bool = True
+
+    @property
+    def has_global(self) -> bool:
+        """Whether what is shared can be tested as it is."""
+        return self.model is not None and self.classifies
+
+    def start(self, shared: Shared, kept: Kept) -> Params:
+        """The parameters that a client goes on from when it fine-tunes: its own, else the shared ones."""
+        if self.own is not None:
+            return self.own(shared, kept)
+        return (self.model or _whole)(shared)
+
+
+def keep_nothing(first: Params, shared: Shared) -> tuple[()]:
+    """The ``init`` of a method whose clients remember nothing."""
+    del first, shared
+    return ()
 
 
 class SgdState(NamedTuple):
@@ -44,25 +138,48 @@ class SgdState(NamedTuple):
     moments: optax.OptState
 
 
-Gradient = Callable[[Params, Params, Batch], tuple[jax.Array, Params]]
+class Descent(NamedTuple):
+    """Following a gradient with an optimiser that was built for a learning rate of 1."""
+
+    optimizer: optax.GradientTransformation
+
+    def begin(self, params: Params) -> SgdState:
+        """No moments yet."""
+        return SgdState(params, self.optimizer.init(params))
+
+    def move(self, state: SgdState, direction: Params, rate: jax.Array) -> SgdState:
+        """One step of the optimiser, at ``rate``."""
+        updates, moments = self.optimizer.update(direction, state.moments, state.params)
+        return SgdState(jax.tree.map(lambda p, u: p + rate * u, state.params, updates), moments)
+
+    def run(
+        self,
+        gradient: Gradient,
+        state: SgdState,
+        data: LocalData,
+        *,
+        part: int = 0,
+        steps: int | jax.Array | None = None,
+        lr: float | None = None,
+    ) -> tuple[SgdState, WorkInfo]:
+        """Descend for the round's steps, or for ``steps``, at the round's rate, or at ``lr``."""
+        rate = data.lr if lr is None else jnp.float32(lr)
+
+        def step(state: SgdState, batch: Batch) -> tuple[SgdState, jax.Array]:
+            loss, direction = gradient(state.params, batch)
+            return self.move(state, direction, rate), loss
+
+        return data.run(step, state, part, steps)
+
+    def __call__(self, gradient: Gradient, params: Params, data: LocalData, **how: Any) -> tuple[Params, WorkInfo]:
+        """The same from and to bare parameters: the moments begin at nothing and are forgotten."""
+        state, info = self.run(gradient, self.begin(params), data, **how)
+        return state.params, info
 
 
-def descend(gradient: Gradient, optimizer: optax.GradientTransformation) -> LocalAlgorithm:
-    """The local algorithm that follows ``gradient(params, anchor, batch) -> (loss, gradient)`` with an optimiser.
-
-    ``optimizer`` is built for a learning rate of 1; the round's rate scales its updates.
-    """
-
-    def init(params: Params) -> SgdState:
-        return SgdState(params, optimizer.init(params))
-
-    def step(state: SgdState, anchor: Params, batch: Batch, lr: jax.Array) -> tuple[SgdState, jax.Array]:
-        loss, direction = gradient(state.params, anchor, batch)
-        updates, moments = optimizer.update(direction, state.moments, state.params)
-        params = jax.tree.map(lambda p, u: p + lr * u, state.params, updates)
-        return SgdState(params, moments), loss
-
-    return LocalAlgorithm(init, step, lambda state: state.params)
+def difference(after: Tree, before: Tree) -> Tree:
+    """``after - before``, leaf by leaf: the update that a client sends."""
+    return jax.tree.map(jnp.subtract, after, before)
 
 
 def halves(batch: Batch) -> tuple[Batch, Batch]:

@@ -33,6 +33,9 @@ def class_weights(counts: np.ndarray, kind: ClassWeights) -> np.ndarray:
 def cross_entropy(apply: Callable[[Params, jax.Array, jax.Array], jax.Array], weights: np.ndarray) -> Loss:
     """Mean over the batch of ``weights[y] * -log softmax(logits)[y]``.
 
+    By a product with one-hot labels: picking by index has a scatter for its gradient, which the compiler rounds one way
+    on one device and another on two.
+
     Args:
         apply: parameters, x[B,T,L], features[B,F] -> logits[B,K].
         weights: float32[K].
@@ -41,7 +44,7 @@ def cross_entropy(apply: Callable[[Params, jax.Array, jax.Array], jax.Array], we
 
     def loss(params: Params, batch: Batch) -> jax.Array:
         logits = apply(params, batch.x, batch.features)
-        each = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
+        each = optax.softmax_cross_entropy(logits, jax.nn.one_hot(batch.y, logits.shape[-1]))
         return jnp.mean(table[batch.y] * each)
 
     return loss

@@ -14,7 +14,21 @@ from typing import Literal
 import jax
 import optax
 
-from bofl_jax.local.base import Batch, LocalAlgorithm, Loss, Params, descend, halves
+from bofl_jax.local.base import (
+    Batch,
+    Descent,
+    Kept,
+    LocalAlgorithm,
+    LocalData,
+    Loss,
+    Params,
+    Shared,
+    Update,
+    WorkInfo,
+    difference,
+    halves,
+    keep_nothing,
+)
 
 MetaGradient = Literal["exact", "hvp", "first_order"]
 
@@ -49,8 +63,10 @@ def perfedavg(
 
     route = {"exact": exact, "hvp": hvp, "first_order": first_order}[meta_gradient]
 
-    def gradient(params: Params, anchor: Params, batch: Batch) -> tuple[jax.Array, Params]:
-        del anchor
-        return route(params, *halves(batch))
+    descend = Descent(optimizer)
 
-    return descend(gradient, optimizer)
+    def train(shared: Shared, kept: Kept, data: LocalData) -> tuple[Update, Kept, WorkInfo]:
+        params, info = descend(lambda params, batch: route(params, *halves(batch)), shared, data)
+        return difference(params, shared), kept, info
+
+    return LocalAlgorithm(keep_nothing, train, classifies=False)

@@ -1,9 +1,22 @@
-"""Plain local training: the client's part of FedAvg."""
+"""Plain local training: the client's part of FedAvg, and training alone."""
 
 import jax
 import optax
 
-from bofl_jax.local.base import Batch, LocalAlgorithm, Loss, Params, descend
+from bofl_jax.local.base import (
+    Descent,
+    Kept,
+    LocalAlgorithm,
+    LocalData,
+    Loss,
+    Params,
+    SgdState,
+    Shared,
+    Update,
+    WorkInfo,
+    difference,
+    keep_nothing,
+)
 
 
 def sgd(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgorithm:
@@ -11,9 +24,26 @@ def sgd(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgorithm:
 
     McMahan et al., Communication-efficient learning of deep networks from decentralized data, AISTATS 2017.
     """
+    descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
 
-    def gradient(params: Params, anchor: Params, batch: Batch) -> tuple[jax.Array, Params]:
-        del anchor
-        return jax.value_and_grad(loss)(params, batch)
+    def train(shared: Shared, kept: Kept, data: LocalData) -> tuple[Update, Kept, WorkInfo]:
+        params, info = descend(gradient, shared, data)
+        return difference(params, shared), kept, info
 
-    return descend(gradient, optimizer)
+    return LocalAlgorithm(keep_nothing, train)
+
+
+def alone(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgorithm:
+    """Every client for itself, with its optimiser's moments: nothing is sent, nothing comes back."""
+    descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
+
+    def init(first: Params, shared: Shared) -> SgdState:
+        del shared
+        return descend.begin(first)
+
+    def train(shared: Shared, kept: SgdState, data: LocalData) -> tuple[Update, SgdState, WorkInfo]:
+        del shared
+        state, info = descend.run(gradient, kept, data)
+        return (), state, info
+
+    return LocalAlgorithm(init, train, own=lambda _, kept: kept.params, share=lambda _: (), model=None)

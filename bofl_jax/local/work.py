@@ -1,12 +1,13 @@
-"""One client's whole round: draw, augment, step, as often as it has work to do."""
+"""One client's data of a round: which rows it draws at which step, augmented."""
 
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from bofl_jax.local.base import Batch, LocalAlgorithm, Params, State
+from bofl_jax.local.base import Batch, LocalData
 from bofl_jax.local.batches import Sampler, take
+
+STREAM = 1 << 30  # further streams of batches: their keys are folded with numbers that no step has
 
 
 class Work(NamedTuple):
@@ -18,44 +19,29 @@ class Work(NamedTuple):
     key: jax.Array  # its key of this round
 
 
-class WorkInfo(NamedTuple):
-    """What explains a client's round."""
-
-    loss: jax.Array  # float32, mean over its steps
-    examples: jax.Array  # int32, samples seen
-
-
-def train(
-    algorithm: LocalAlgorithm,
-    sampler: Sampler,
-    pool: Batch,
-    anchor: Params,
-    start: State,
-    work: Work,
-    lr: jax.Array,
-) -> tuple[State, WorkInfo]:
-    """Run one client's local steps.
+def local_data(sampler: Sampler, pool: Batch, work: Work, lr: jax.Array) -> LocalData:
+    """One client's batches of a round.
 
     Args:
+        sampler: how batches are drawn.
         pool: all samples, ``[N, ...]``.
-        anchor: the server's parameters of this round.
-        start: state that the client starts from (fresh from the anchor, or kept from its last round).
+        work: whose, how many, and with which key.
         lr: learning rate of this round.
-
-    Returns:
-        The client's state after its steps, and what explains it.
     """
-    order = None
-    if sampler.sampling == "shuffle":
-        order = sampler.order(work.key, work.size, work.rows.shape[0])
+    orders: dict[int, jax.Array | None] = {}
 
-    def body(step: jax.Array, carry: tuple) -> tuple:
-        state, total = carry
-        draw, change = jax.random.split(jax.random.fold_in(work.key, step + 1))
-        rows = work.rows[sampler.positions(draw, step, work.size, order)]
-        state, loss = algorithm.step(state, anchor, sampler.augment(change, take(pool, rows)), lr)
-        return state, total + loss
+    def stream(part: int) -> jax.Array:
+        return jax.random.fold_in(work.key, STREAM + part) if part else work.key
 
-    state, total = jax.lax.fori_loop(0, work.steps, body, (start, jnp.float32(0)))
-    info = WorkInfo(total / jnp.maximum(work.steps, 1), work.steps * sampler.batch_size)
-    return state, info
+    def order(part: int) -> jax.Array | None:
+        if part not in orders:
+            shuffles = sampler.sampling == "shuffle"
+            orders[part] = sampler.order(stream(part), work.size, work.rows.shape[0]) if shuffles else None
+        return orders[part]
+
+    def batch(step: jax.Array, part: int) -> Batch:
+        draw, change = jax.random.split(jax.random.fold_in(stream(part), step + 1))
+        rows = work.rows[sampler.positions(draw, step, work.size, order(part))]
+        return sampler.augment(change, take(pool, rows))
+
+    return LocalData(batch, sampler.batch_size, work.steps, lr)

@@ -9,12 +9,13 @@ from flax import linen as nn
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.models.cnn1d import Cnn1d
+from bofl_jax.models.dense import Mlp
 from bofl_jax.models.lstm import Lstm
 from bofl_jax.models.options import ModelOptions
 
 Params = Any
 
-MODELS: dict[str, type[nn.Module]] = {"cnn1d": Cnn1d, "lstm": Lstm}
+MODELS: dict[str, type[nn.Module]] = {"cnn1d": Cnn1d, "lstm": Lstm, "mlp": Mlp, "linear": Mlp}
 
 
 class Model(NamedTuple):
@@ -23,10 +24,18 @@ class Model(NamedTuple):
     Attributes:
         init: key -> parameters.
         apply: parameters, x[B,T,L], features[B,F] -> logits[B,K].
+        embed: the same -> representation[B,D], what the last layer sees.
+        width: D, of a representation.
+        head: names of the layers that turn the representation into logits.
+        norms: names of the layers that normalise.
     """
 
     init: Callable[[jax.Array], Params]
     apply: Callable[[Params, jax.Array, jax.Array], jax.Array]
+    embed: Callable[[Params, jax.Array, jax.Array], jax.Array]
+    width: int
+    head: frozenset[str]
+    norms: frozenset[str]
 
 
 def build(options: ModelOptions, window: int, leads: int, features: int, classes: int) -> Model:
@@ -54,7 +63,15 @@ def build(options: ModelOptions, window: int, leads: int, features: int, classes
         logits = module.apply({"params": params}, x, feats)
         return cast(jax.Array, logits)
 
-    return Model(init, apply)
+    def embed(params: Params, x: jax.Array, feats: jax.Array) -> jax.Array:
+        hidden = module.apply({"params": params}, x, feats, embed=True)
+        return cast(jax.Array, hidden)
+
+    layers = jax.eval_shape(init, jax.random.key(0))
+    hidden = jax.eval_shape(embed, layers, jnp.zeros((1, window, leads)), jnp.zeros((1, features)))
+    dense = sorted((name for name in layers if name.startswith("Dense_")), key=lambda name: int(name[6:]))
+    norms = frozenset(name for name in layers if name.startswith("GroupNorm_"))
+    return Model(init, apply, embed, hidden.shape[1], frozenset(dense[-1:]), norms)
 
 
 def parameters(params: Params) -> int:

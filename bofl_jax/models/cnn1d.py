@@ -15,7 +15,7 @@ class Cnn1d(nn.Module):
     classes: int
 
     @nn.compact
-    def __call__(self, x: jax.Array, features: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, features: jax.Array, embed: bool = False) -> jax.Array:
         options = self.options
         h = x[:, :: options.input_stride]
         for channels, kernel, stride in zip(options.channels, options.kernels, options.strides, strict=True):
@@ -25,7 +25,7 @@ class Cnn1d(nn.Module):
             h = relu_max_pool(h) if options.pool else nn.relu(h)
         flat = segment_statistics(h, options.segments) if options.head == "segments" else h.reshape(len(h), -1)
         hidden = nn.relu(nn.Dense(options.hidden)(jnp.concatenate([flat, features], axis=-1)))
-        return nn.Dense(self.classes)(hidden)
+        return hidden if embed else nn.Dense(self.classes)(hidden)
 
     def shortest_window(self) -> int:
         """The fewest time samples that leave something to pool in every layer."""

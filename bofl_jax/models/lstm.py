@@ -14,14 +14,15 @@ class Lstm(nn.Module):
     classes: int
 
     @nn.compact
-    def __call__(self, x: jax.Array, features: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, features: jax.Array, embed: bool = False) -> jax.Array:
         batch, length, leads = x.shape
         frames = -(-length // self.options.frame)
         x = jnp.pad(x, ((0, 0), (0, frames * self.options.frame - length), (0, 0)))
         x = x.reshape(batch, frames, self.options.frame * leads)
         (_, last), _ = nn.RNN(nn.OptimizedLSTMCell(self.options.units), return_carry=True)(x)
         joined = jnp.concatenate([last, features], axis=-1)
-        return nn.Dense(self.classes)(nn.relu(nn.Dense(self.options.hidden)(joined)))
+        hidden = nn.relu(nn.Dense(self.options.hidden)(joined))
+        return hidden if embed else nn.Dense(self.classes)(hidden)
 
     def shortest_window(self) -> int:
         """One sample is enough: the last frame is padded."""

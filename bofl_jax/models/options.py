@@ -45,4 +45,17 @@ class LstmOptions(Options):
     hidden: Size = Field(32, description="units of the dense layer")
 
 
-ModelOptions = Annotated[Cnn1dOptions | LstmOptions, Field(discriminator="name")]
+class MlpOptions(Options):
+    """``mlp``: dense layers over all inputs side by side."""
+
+    name: Literal["mlp"] = "mlp"
+    hidden: tuple[Size, ...] = Field((64,), min_length=1, description="units of each hidden layer")
+
+
+class LinearOptions(Options):
+    """``linear``: softmax regression on all inputs side by side."""
+
+    name: Literal["linear"] = "linear"
+
+
+ModelOptions = Annotated[Cnn1dOptions | LstmOptions | MlpOptions | LinearOptions, Field(discriminator="name")]

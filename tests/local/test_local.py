@@ -28,42 +28,71 @@ def make_batch(size=6, seed=0):
 
 
 W = jnp.asarray(RNG.standard_normal(DIM), jnp.float32)
+FIRST = W - 0.5
 SGD = optax.sgd(1.0)
+LR = 0.1
 
 
-def one_step(algorithm, batch, lr=0.1, anchor=None):
-    state, loss = algorithm.step(algorithm.init(W), W if anchor is None else anchor, batch, jnp.float32(lr))
-    return np.asarray(algorithm.params(state)), float(loss)
+def stream(steps=1, size=6, lr=LR):
+    """Batches of their own for every step and part."""
+    batches = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(make_batch(size, seed) for seed in range(20)))
+
+    def batch(step, part):
+        return jax.tree.map(lambda leaf: leaf[step + 10 * part], batches)
+
+    return local.LocalData(batch, size, jnp.int32(steps), jnp.float32(lr))
+
+
+def mean_of(step, part=0):
+    return np.asarray(make_batch(seed=step + 10 * part).features.mean(axis=0), np.float64)
+
+
+def play(algorithm, steps=1, shared=None, kept=None):
+    """One client's round from ``shared`` (W): update, kept, info."""
+    shared = W if shared is None else shared
+    kept = algorithm.init(FIRST, shared) if kept is None else kept
+    return algorithm.train(shared, kept, stream(steps))
+
+
+def slope(w, centre):
+    return A @ (np.asarray(w, np.float64) - centre)
+
+
+def descend(w, steps, pull=0.0, centre=None, part=0):
+    """Plain descent on the quadratics of a stream, in float64."""
+    w = np.asarray(w, np.float64)
+    for step in range(steps):
+        w = w - LR * (slope(w, mean_of(step, part)) + (pull * (w - centre) if pull else 0))
+    return w
 
 
 def test_sgd_closed_form():
-    batch = make_batch()
-    params, loss = one_step(local.sgd(quadratic, SGD), batch)
-    gap = W - batch.features.mean(axis=0)
-    np.testing.assert_allclose(params, W - 0.1 * A @ gap, rtol=1e-5)
-    assert loss == pytest.approx(float(0.5 * gap @ A @ gap), rel=1e-5)
+    update, kept, info = play(local.sgd(quadratic, SGD), 3)
+    np.testing.assert_allclose(W + update, descend(W, 3), rtol=1e-5, atol=1e-6)
+    gap = np.asarray(W) - mean_of(0)
+    _, _, first = play(local.sgd(quadratic, SGD), 1)
+    assert float(first.loss) == pytest.approx(0.5 * gap @ A @ gap, rel=1e-5)
+    assert (kept, int(info.examples)) == ((), 18)
 
 
 def test_prox_closed_form_and_mu_zero_is_sgd():
-    batch, anchor = make_batch(), W + 1.0
-    params, _ = one_step(local.prox(quadratic, SGD, mu=0.7), batch, anchor=anchor)
-    gap = W - batch.features.mean(axis=0)
-    np.testing.assert_allclose(params, W - 0.1 * (A @ gap + 0.7 * (W - anchor)), rtol=1e-5)
-    plain, _ = one_step(local.sgd(quadratic, SGD), batch)
-    np.testing.assert_array_equal(one_step(local.prox(quadratic, SGD, mu=0.0), batch, anchor=anchor)[0], plain)
+    update, _, _ = play(local.prox(quadratic, SGD, mu=0.7), 3)
+    np.testing.assert_allclose(W + update, descend(W, 3, 0.7, np.asarray(W)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(play(local.prox(quadratic, SGD, mu=0.0), 3)[0], play(local.sgd(quadratic, SGD), 3)[0])
 
 
 @pytest.mark.parametrize("route", ["exact", "hvp", "first_order"])
 def test_meta_gradient_closed_form(route):
-    batch = make_batch()
-    inner, outer = (half.features.mean(axis=0) for half in halves(batch))
+    inner, outer = (half.features.mean(axis=0) for half in halves(make_batch()))
     adapted = W - ALPHA * A @ (W - inner)
     expected = A @ (adapted - outer)
     if route != "first_order":
         expected = (np.eye(DIM) - ALPHA * A) @ expected
-    params, loss = one_step(local.perfedavg(quadratic, SGD, ALPHA, route), batch, lr=0.1)
-    np.testing.assert_allclose((W - params) / 0.1, expected, rtol=2e-4, atol=1e-5)
-    assert loss == pytest.approx(float(0.5 * (adapted - outer) @ A @ (adapted - outer)), rel=1e-5)
+    algorithm = local.perfedavg(quadratic, SGD, ALPHA, route)
+    update, _, info = play(algorithm)
+    np.testing.assert_allclose(-update / LR, expected, rtol=2e-4, atol=1e-5)
+    assert float(info.loss) == pytest.approx(float(0.5 * (adapted - outer) @ A @ (adapted - outer)), rel=1e-5)
+    assert not algorithm.has_global
 
 
 def test_exact_and_hvp_agree_on_a_network_and_differ_from_first_order(samples):
@@ -73,13 +102,169 @@ def test_exact_and_hvp_agree_on_a_network_and_differ_from_first_order(samples):
     loss = local.cross_entropy(model.apply, np.ones(3, np.float32))
     batch = local.take(local.Batch(*map(jnp.asarray, (samples.x, samples.features, samples.y))), jnp.arange(16))
     params = model.init(jax.random.key(0))
+    data = local.LocalData(lambda *_: batch, 16, jnp.int32(1), jnp.float32(1))
     after = {}
     for route in ("exact", "hvp", "first_order"):
-        algorithm = local.perfedavg(loss, SGD, 0.5, route)
-        state, _ = jax.jit(algorithm.step)(algorithm.init(params), params, batch, jnp.float32(1.0))
-        after[route] = jax.flatten_util.ravel_pytree(algorithm.params(state))[0]
+        train = local.perfedavg(loss, SGD, 0.5, route).train
+        after[route] = jax.flatten_util.ravel_pytree(jax.jit(lambda p, train=train: train(p, (), data)[0])(params))[0]
     np.testing.assert_allclose(after["exact"], after["hvp"], atol=2e-6)
     assert np.abs(after["exact"] - after["first_order"]).max() > 1e-4
+
+
+def test_nova_sends_the_mean_step_and_their_number():
+    update, _, _ = play(local.nova(quadratic, SGD), 3)
+    np.testing.assert_allclose(W + 3 * update["direction"], descend(W, 3), rtol=1e-5, atol=1e-6)
+    assert float(update["steps"]) == 3
+
+
+def test_scaffold_by_hand():
+    algorithm = local.scaffold(quadratic, SGD)
+    variate, mine = jnp.full(DIM, 0.3), jnp.full(DIM, -0.2)
+    shared = {"params": W, "variate": variate}
+    update, kept, _ = algorithm.train(shared, mine, stream(3))
+    y = np.asarray(W, np.float64)
+    for step in range(3):
+        y = y - LR * (slope(y, mean_of(step)) + 0.5)
+    np.testing.assert_allclose(W + update["params"], y, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(kept, -0.2 - 0.3 + (np.asarray(W) - y) / (3 * LR), rtol=1e-4)
+    np.testing.assert_allclose(update["variate"], kept - mine, rtol=1e-6)
+    assert algorithm.model(algorithm.share(W)) is W
+    np.testing.assert_array_equal(algorithm.init(FIRST, shared), jnp.zeros(DIM))
+
+
+def test_scaffold_without_variates_is_sgd():
+    algorithm = local.scaffold(quadratic, SGD)
+    update, _, _ = play(algorithm, 3, shared=algorithm.share(W))
+    np.testing.assert_allclose(update["params"], play(local.sgd(quadratic, SGD), 3)[0], rtol=1e-6)
+
+
+def test_ditto_by_hand():
+    own = W + 1
+    update, kept, info = play(local.ditto(quadratic, SGD, strength=0.7, personal_steps=2), 3, kept=own)
+    np.testing.assert_allclose(W + update, descend(W, 3), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(kept, descend(own, 2, 0.7, np.asarray(W), part=1), rtol=1e-5, atol=1e-6)
+    assert int(info.examples) == 5 * 6
+    assert local.ditto(quadratic, SGD, 0.7).init(FIRST, W) is W
+
+
+def test_ditto_without_pull_is_training_alone():
+    own = W + 1
+    _, kept, _ = play(local.ditto(quadratic, SGD, strength=0.0), 3, kept=own)
+    np.testing.assert_allclose(kept, descend(own, 3, part=1), rtol=1e-5, atol=1e-6)
+
+
+def test_pfedme_by_hand():
+    algorithm = local.pfedme(quadratic, strength=2.0, personal_lr=0.05, inner_steps=3, decay=0.01)
+    update, kept, info = play(algorithm, 2, kept=W + 7)
+    w = theta = np.asarray(W, np.float64)
+    for step in range(2):
+        for _ in range(3):
+            theta = theta - 0.05 * (slope(theta, mean_of(step)) + 2.0 * (theta - w) + 0.01 * theta)
+        w = w - LR * 2.0 * (w - theta)
+    np.testing.assert_allclose(W + update, w, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(kept, theta, rtol=1e-5, atol=1e-6)
+    assert int(info.examples) == 2 * 3 * 6
+
+
+def test_pfedme_solves_the_envelope():
+    """With many inner steps theta is the prox point ``(A + lambda I)^-1 (A c + lambda w)``."""
+    algorithm = local.pfedme(quadratic, strength=2.0, personal_lr=0.1, inner_steps=400)
+    _, theta, _ = play(algorithm, 1)
+    expected = np.linalg.solve(A + 2 * np.eye(DIM), A @ mean_of(0) + 2 * np.asarray(W))
+    np.testing.assert_allclose(theta, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_apfl_by_hand(adaptive):
+    algorithm = local.apfl(quadratic, SGD, mixing=0.4, adaptive=adaptive)
+    kept = algorithm.init(FIRST, W)._replace(own=W + 1)
+    update, after, _ = play(algorithm, 2, kept=kept)
+    w, v, a = np.asarray(W, np.float64), np.asarray(W + 1, np.float64), 0.4
+    for step in range(2):
+        w = w - LR * slope(w, mean_of(step))
+        g = slope(a * v + (1 - a) * w, mean_of(step))
+        v, a = v - LR * a * g, np.clip(a - LR * g @ (v - w), 0, 1) if adaptive else a
+    np.testing.assert_allclose(W + update, w, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(after.own, v, rtol=1e-5, atol=1e-6)
+    assert float(after.mixing) == pytest.approx(a, abs=1e-6)
+    np.testing.assert_allclose(algorithm.own(W, after), a * v + (1 - a) * np.asarray(W), rtol=1e-5)
+
+
+BODY, HEAD = slice(0, 2), slice(2, 4)
+
+
+def layered(params, batch):
+    """The same quadratic of a network of two layers."""
+    return quadratic(jnp.concatenate([params["body"], params["head"]]), batch)
+
+
+def test_own_layers_train_with_the_others_and_stay():
+    algorithm = local.own_layers(layered, SGD, {"head"})
+    shared, own = {"body": W[BODY]}, {"head": W[HEAD]}
+    update, kept, _ = algorithm.train(shared, own, stream(3))
+    expected = descend(W, 3)
+    np.testing.assert_allclose(W[BODY] + update["body"], expected[BODY], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(kept["head"], expected[HEAD], rtol=1e-5, atol=1e-6)
+    whole = {"body": FIRST[BODY], "head": FIRST[HEAD]}
+    assert list(algorithm.share(whole)) == list(update) == ["body"]
+    np.testing.assert_array_equal(algorithm.init(whole, shared)["head"], FIRST[HEAD])
+    assert list(algorithm.own(shared, own)) == ["body", "head"]
+    assert not algorithm.has_global
+
+
+def test_fedrep_fits_the_head_first_and_then_the_body():
+    algorithm = local.fedrep(layered, SGD, {"head"}, head_steps=2)
+    update, kept, info = algorithm.train({"body": W[BODY]}, {"head": W[HEAD]}, stream(3))
+    w = np.asarray(W, np.float64)
+    for step in range(2):
+        w[HEAD] -= LR * slope(w, mean_of(step, 1))[HEAD]
+    np.testing.assert_allclose(kept["head"], w[HEAD], rtol=1e-5, atol=1e-6)
+    for step in range(3):
+        w[BODY] -= LR * slope(w, mean_of(step))[BODY]
+    np.testing.assert_allclose(W[BODY] + update["body"], w[BODY], rtol=1e-5, atol=1e-6)
+    assert int(info.examples) == 5 * 6
+
+
+@pytest.mark.parametrize("own", [{"neck"}, set(), {"head", "body"}])
+def test_layers_that_cannot_be_ones_own_are_refused(own):
+    with pytest.raises(BoflError, match="name some of these, and not all"):
+        local.own_layers(layered, SGD, own).share({"head": W, "body": W})
+
+
+def test_clustered_trains_its_own_model_and_describes_itself():
+    def embed(params, batch):
+        return params + batch.features
+
+    algorithm = local.clustered(quadratic, SGD, embed, classes=2, clients=3, clusters=2, prototype_steps=2)
+    shared = algorithm.share(W)
+    shared["models"] = shared["models"].at[1].add(1.0)
+    shared["cluster"] = jnp.array([0, 1, 0])
+    view = algorithm.view(shared, jnp.int32(1))
+    np.testing.assert_array_equal(view, W + 1)
+    update, kept, info = algorithm.train(view, (), stream(3))
+    trained = descend(W + 1, 3)
+    np.testing.assert_allclose(view + update["params"], trained, rtol=1e-5, atol=1e-6)
+    seen = 6 * (2 * trained + mean_of(0, 1) + mean_of(1, 1))
+    np.testing.assert_allclose(update["prototype"], np.stack([seen, np.zeros(DIM)]), rtol=1e-4, atol=1e-4)
+    assert update["count"].tolist() == [12, 0]
+    assert (kept, int(info.examples)) == ((), 5 * 6)
+    assert algorithm.own(view, ()) is view
+
+
+def test_alone_goes_on_where_it_stopped():
+    algorithm = local.alone(quadratic, optax.sgd(1.0, momentum=0.9))
+    kept = algorithm.init(W, ())
+    for part in (0, 1):
+        sent, kept, _ = algorithm.train(
+            (), kept, stream(2)._replace(batch=lambda s, p, o=part: stream().batch(s, p + o))
+        )
+        assert sent == ()
+    w, velocity = np.asarray(W, np.float64), np.zeros(DIM)
+    for part in (0, 1):
+        for step in range(2):
+            velocity = 0.9 * velocity + slope(w, mean_of(step, part))
+            w = w - LR * velocity
+    np.testing.assert_allclose(algorithm.own((), kept), w, rtol=1e-5, atol=1e-6)
 
 
 def test_halves_refuse_a_single_sample():
@@ -146,55 +331,40 @@ def work(steps, size=4, capacity=6, fill=0, seed=0):
 POOL = local.Batch(
     jnp.zeros((6, 1, 1)), jnp.asarray(RNG.standard_normal((6, DIM)), jnp.float32), jnp.zeros(6, jnp.int32)
 )
-ALGORITHMS = {
-    "sgd": local.sgd(quadratic, SGD),
-    "sgd-momentum": local.sgd(quadratic, optax.sgd(1.0, momentum=0.9)),
-    "adamw": local.sgd(quadratic, optax.adamw(1.0, weight_decay=0.01)),
-    "prox": local.prox(quadratic, SGD, 0.3),
-    "perfedavg-exact": local.perfedavg(quadratic, SGD, ALPHA, "exact"),
-    "perfedavg-hvp": local.perfedavg(quadratic, SGD, ALPHA, "hvp"),
-    "perfedavg-first_order": local.perfedavg(quadratic, SGD, ALPHA, "first_order"),
-}
 
 
-def trained(name, task, sampling="replacement"):
-    algorithm = ALGORITHMS[name]
-    run = jax.jit(
-        lambda task: local.train(algorithm, sampler(sampling, 4), POOL, W, algorithm.init(W), task, jnp.float32(0.1))
-    )
-    state, info = run(task)
-    return np.asarray(algorithm.params(state)), info
-
-
-@pytest.mark.parametrize("name", ALGORITHMS)
 @pytest.mark.parametrize("sampling", ["replacement", "shuffle"])
-class TestEveryLocalAlgorithm:
-    """The behaviour that every entry of the table inherits."""
+class TestData:
+    """What a client's stream of batches promises."""
 
-    def test_padding_never_matters(self, name, sampling):
-        for other in (work(5, fill=3), work(5, capacity=6, fill=5)):
-            np.testing.assert_array_equal(trained(name, work(5), sampling)[0], trained(name, other, sampling)[0])
+    def batches(self, task, sampling, part=0):
+        data = local.local_data(sampler(sampling, 4), POOL, task, jnp.float32(LR))
+        return np.stack([data.batch(jnp.int32(step), part).features for step in range(5)])
 
-    def test_no_work_changes_nothing(self, name, sampling):
-        params, info = trained(name, work(0), sampling)
-        np.testing.assert_array_equal(params, W)
-        assert (float(info.loss), int(info.examples)) == (0.0, 0)
+    def test_padding_never_matters(self, sampling):
+        np.testing.assert_array_equal(self.batches(work(5, fill=3), sampling), self.batches(work(5, fill=5), sampling))
 
-    def test_an_empty_client_is_harmless(self, name, sampling):
-        params, _ = trained(name, work(0, size=0), sampling)
-        assert np.isfinite(params).all()
+    def test_a_client_without_samples_is_harmless(self, sampling):
+        assert np.isfinite(self.batches(work(0, size=0), sampling)).all()
 
-    def test_work_adds_up_step_by_step(self, name, sampling):
-        algorithm = ALGORITHMS[name]
-        drawer, task = sampler(sampling, 4), work(3)
-        order = drawer.order(task.key, task.size, 6) if sampling == "shuffle" else None
-        state = algorithm.init(W)
-        for step in range(3):
-            draw, change = jax.random.split(jax.random.fold_in(task.key, step + 1))
-            rows = task.rows[drawer.positions(draw, jnp.int32(step), task.size, order)]
-            batch = drawer.augment(change, local.take(POOL, rows))
-            state, _ = algorithm.step(state, W, batch, jnp.float32(0.1))
-        np.testing.assert_allclose(trained(name, task, sampling)[0], algorithm.params(state), rtol=2e-5, atol=1e-6)
+    def test_parts_are_streams_of_their_own(self, sampling):
+        first, second = (self.batches(work(5), sampling, part) for part in (0, 1))
+        assert (first != second).any()
+        assert set(map(tuple, second.reshape(-1, DIM))) <= set(map(tuple, np.asarray(POOL.features[:4])))
 
-    def test_the_type_is_kept(self, name, sampling):
-        assert trained(name, work(2), sampling)[0].dtype == np.float32
+    def test_steps_run_in_order_and_none_without_work(self, sampling):
+        def step(seen, batch):
+            return seen * 10 + batch.features[0, 0], batch.features[1, 0]
+
+        for steps in (0, 3):
+            data = local.local_data(sampler(sampling, 4), POOL, work(steps), jnp.float32(LR))
+            seen, info = jax.jit(lambda data=data: data.run(step, jnp.float32(0)))()
+            expected = self.batches(work(5), sampling)[:steps]
+            by_hand = 0.0
+            for batch in expected:
+                by_hand = by_hand * 10 + batch[0, 0]
+            assert float(seen) == pytest.approx(by_hand, rel=1e-5)
+            assert float(info.loss) == pytest.approx(expected[:, 1, 0].mean() if steps else 0, rel=1e-5)
+            assert int(info.examples) == 4 * steps
+            _, more = data.run(step, jnp.float32(0), part=1, steps=2)
+            assert int(more.examples) == (8 if steps else 0)
