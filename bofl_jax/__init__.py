@@ -7,9 +7,24 @@ The main job in three lines::
     run = bofl.run(config, out="runs/mine")     # run.summary, run.params, run.personal_params
 """
 
-from bofl_jax.config import Config, load_config, presets
+from bofl_jax.config import Config, load_config, presets, register
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.core.types import Samples
 from bofl_jax.federate import Run, audit, run
+from bofl_jax.federate.methods import Method
+from bofl_jax.federate.options import SharedOptions
 
-__all__ = ["BoflError", "Config", "Run", "Samples", "VerificationError", "audit", "load_config", "presets", "run"]
+__all__ = [
+    "BoflError",
+    "Config",
+    "Method",
+    "Run",
+    "Samples",
+    "SharedOptions",
+    "VerificationError",
+    "audit",
+    "load_config",
+    "presets",
+    "register",
+    "run",
+]

@@ -241,6 +241,8 @@ def summary_tables(summary: dict[str, Any]) -> list[Table]:
     for name in ("mean", "sd", "worst_10_percent", "jain"):
         row = [_number(summary["fairness"][model][name]) for model in models]
         overall.add_row(f"client accuracy, {name.replace('_', ' ')}", *row)
+    row = [_number(summary["fairness"][model]["unseen_class_recall"]) for model in models]
+    overall.add_row("recall of classes unseen by the client", *row)
     classes = Table("class", "samples", "recall", "precision", "F1", title=f"Per class ({' / '.join(models)})")
     for name in next(iter(models.values()))["per_class"]:
         rows = [measured["per_class"][name] for measured in models.values()]

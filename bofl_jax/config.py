@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Union, cast, get_args
 
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -18,6 +18,7 @@ from bofl_jax.adversary import AdversaryOptions
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.options import Options
 from bofl_jax.data import DataOptions
+from bofl_jax.federate.methods import METHODS, Method
 from bofl_jax.federate.options import (
     EngineOptions,
     EvaluateOptions,
@@ -25,6 +26,7 @@ from bofl_jax.federate.options import (
     NoPersonaliseOptions,
     OptimizerOptions,
     PersonaliseOptions,
+    SharedOptions,
 )
 from bofl_jax.ledger import LedgerOptions
 from bofl_jax.models import Cnn1dOptions, ModelOptions
@@ -70,8 +72,19 @@ class Config(Options):
                 raise ValueError(f"federation.algorithm = '{algorithm}' shares no update: set ledger.mode = 'off'")
             if self.adversary != AdversaryOptions():
                 raise ValueError(f"federation.algorithm = '{algorithm}' shares no update: leave adversary.* out")
-            if self.optimizer.server_lr != 1.0:
-                raise ValueError(f"federation.algorithm = '{algorithm}' has no server: leave optimizer.server_lr out")
+            for key in _server_keys(self.optimizer):
+                raise ValueError(f"federation.algorithm = '{algorithm}' has no server: leave optimizer.{key} out")
+        if self.federation.own_server and (keys := set(_server_keys(self.optimizer)) - {"server_lr"}):
+            raise ValueError(
+                f"federation.algorithm = '{algorithm}' brings its own server: leave optimizer.{min(keys)} out"
+            )
+        if algorithm == "bfln" and self.optimizer.server_lr != 1.0:
+            raise ValueError("federation.algorithm = 'bfln' averages within clusters: leave optimizer.server_lr out")
+        if self.federation.plain_steps and (self.optimizer.client != "sgd" or self.optimizer.momentum):
+            raise ValueError(
+                f"federation.algorithm = '{algorithm}' takes plain gradient steps: "
+                "set optimizer.client = 'sgd', and leave optimizer.momentum out"
+            )
         if algorithm == "local" and personalised:
             raise ValueError("federation.algorithm = 'local' is personal already: set personalise.method = 'none'")
         if algorithm == "perfedavg" and not personalised:
@@ -88,6 +101,37 @@ class Config(Options):
     def sha256(self) -> bytes:
         """32 bytes that name this configuration: SHA-256 of its TOML text."""
         return hashlib.sha256(self.to_toml().encode()).digest()
+
+
+def _server_keys(options: OptimizerOptions) -> list[str]:
+    """The server's keys that are not as they are when left out."""
+    fields = OptimizerOptions.model_fields
+    return sorted(
+        name for name in fields if name.startswith("server") and getattr(options, name) != fields[name].default
+    )
+
+
+def register(method: Method) -> None:
+    """Add a federated method of one's own; its options become a kind of the section ``federation``.
+
+    Args:
+        method: options with a literal ``algorithm``, which names the method, and what builds its two parts.
+
+    Raises:
+        BoflError: if the name is taken, or the options name none.
+    """
+    field = method.options.model_fields.get("algorithm")
+    names = get_args(field.annotation) if field else ()
+    if len(names) != 1 or not issubclass(method.options, SharedOptions):
+        raise BoflError(
+            f"{method.options.__name__} names no method: derive it from SharedOptions, "
+            "with a field such as  algorithm: Literal['mine']"
+        )
+    if names[0] in METHODS:
+        raise BoflError(f"there is a method called {names[0]} already: choose another name")
+    METHODS[names[0]] = method
+    Config.model_fields["federation"].annotation = cast(Any, Union[tuple(known.options for known in METHODS.values())])  # noqa: UP007
+    Config.model_rebuild(force=True)
 
 
 def presets() -> list[str]:

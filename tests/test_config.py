@@ -168,7 +168,7 @@ def test_a_section_that_the_configuration_lacks_can_be_overridden():
         ),
         (
             {"personalise.method": "none", "personalise.steps": 3},
-            "personalise.steps belongs to personalise.method = 'finetune', not to 'none': "
+            "personalise.steps belongs to personalise.method = 'own' or 'finetune', not to 'none': "
             "leave it out, or set personalise.method",
         ),
         ({"federation.rounds": 0}, "federation.rounds = 0 is not possible: it should be greater than or equal to 1"),
@@ -183,17 +183,41 @@ def test_a_section_that_the_configuration_lacks_can_be_overridden():
         ({"model.channels": [8]}, "model: channels, kernels and strides must list the same number of layers"),
         ({"federation": 3}, "federation = 3 is not possible: it is a section, set the keys within it"),
         ({"ledger.mode": "on"}, "ledger.mode = 'on' is not possible: it should be "),
-        ({"federation.algorithm": "fedavgg"}, "federation.algorithm = 'fedavgg' is unknown: choose one of centralised"),
+        (
+            {"federation.algorithm": "fedavgg"},
+            "federation.algorithm = 'fedavgg' is unknown: choose one of apfl, ",
+        ),
         ({"data.source": "mit"}, "data.source = 'mit' is unknown: choose one of "),
         ({"partition.scheme": "dirichlett"}, "partition.scheme = 'dirichlett' is unknown: choose one of dirichlet, "),
         ({"model.name": "cnn"}, "model.name = 'cnn' is unknown: choose one of cnn1d, "),
-        ({"personalise.method": "ft"}, "personalise.method = 'ft' is unknown: choose one of finetune, none"),
+        ({"personalise.method": "ft"}, "personalise.method = 'ft' is unknown: choose one of finetune, none, own"),
         ({"data.source": "npz"}, "data.root is missing: set it in the configuration or with --set data.root=..."),
         ({"data.classes": ["N", "Z"]}, "data.classes: the simulator has no class 'Z': choose from N, S, V, F, Q"),
         ({"federation.algorithm": "local"}, "federation.algorithm = 'local' shares no update: set ledger.mode = 'off'"),
         (
             {"federation.algorithm": "local", "ledger.mode": "off"},
             "federation.algorithm = 'local' is personal already: set personalise.method = 'none'",
+        ),
+        (
+            {"federation.algorithm": "scaffold", "optimizer.momentum": 0.9},
+            "federation.algorithm = 'scaffold' takes plain gradient steps: set optimizer.client = 'sgd', and leave "
+            "optimizer.momentum out",
+        ),
+        (
+            {"federation.algorithm": "fednova", "optimizer.server": "adam"},
+            "federation.algorithm = 'fednova' brings its own server: leave optimizer.server out",
+        ),
+        (
+            {"federation.algorithm": "bfln", "optimizer.server_lr": 0.5},
+            "federation.algorithm = 'bfln' averages within clusters: leave optimizer.server_lr out",
+        ),
+        (
+            {"federation.algorithm": "centralised", "ledger.mode": "off", "optimizer.server": "momentum"},
+            "federation.algorithm = 'centralised' has no server: leave optimizer.server out",
+        ),
+        (
+            {"optimizer.server_beta2": 0.9},
+            "optimizer: server_beta2 belongs to server = 'adam' or 'yogi': leave it out",
         ),
         (
             {"federation.algorithm": "perfedavg", "personalise.method": "none"},
@@ -266,3 +290,20 @@ def test_any_preset_can_be_pointed_at_other_data(tmp_path):
     done = bofl.run(load_config("mitbih", overrides), out=tmp_path / "run")
     assert list(done.summary["test"]["global"]["per_class"]) == ["N", "S", "V"]
     assert [row["client"] for row in read_clients(done.directory)] == [f"s{i}" for i in range(6)]
+
+
+def test_a_method_needs_a_name_of_its_own():
+    from typing import Literal
+
+    from bofl_jax import Method, SharedOptions, register
+
+    class Nameless(SharedOptions):
+        pass
+
+    class Taken(SharedOptions):
+        algorithm: Literal["ditto"]
+
+    with pytest.raises(BoflError, match="Nameless names no method"):
+        register(Method(Nameless, lambda *_: None))
+    with pytest.raises(BoflError, match="there is a method called ditto already"):
+        register(Method(Taken, lambda *_: None))

@@ -12,7 +12,7 @@ about 1e-6.
 """
 
 from bofl_jax.evaluate.calibration import brier, ece
-from bofl_jax.evaluate.clients import ClientMetrics, client_metrics
+from bofl_jax.evaluate.clients import ClientMetrics, Unseen, client_metrics, unseen_class_recall
 from bofl_jax.evaluate.discrimination import (
     ClassCounts,
     accuracy,
@@ -35,6 +35,7 @@ __all__ = [
     "ClientMetrics",
     "Fairness",
     "Metrics",
+    "Unseen",
     "accuracy",
     "as_dict",
     "auprc",
@@ -52,4 +53,5 @@ __all__ = [
     "precision",
     "recall",
     "specificity",
+    "unseen_class_recall",
 ]

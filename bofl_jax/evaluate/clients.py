@@ -58,6 +58,43 @@ def client_metrics(
     )
 
 
+class Unseen(NamedTuple):
+    """How classes fare that a client has never trained on."""
+
+    unseen_class_recall: jax.Array  # float32[], NaN without such a sample
+    unseen_class_support: jax.Array  # int32[], test samples
+
+
+@jax.jit
+def unseen_class_recall(probability: jax.Array, label: jax.Array, client: jax.Array, seen: jax.Array) -> Unseen:
+    """The share of test samples recognised among those of a class that their client has no training sample of.
+
+    A model that only serves its own client's habits gets 0: what a patient has not shown yet is missed.
+
+    Args:
+        probability: float32[N, K].
+        label: int32[N].
+        client: int32[N], whose sample it is.
+        seen: bool[C, K], whether a client has training samples of a class.
+
+    Raises:
+        BoflError: when the shapes do not belong together.
+
+    >>> p = jnp.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    >>> seen = jnp.array([[True, False], [True, True]])
+    >>> float(unseen_class_recall(p, jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), seen).unseen_class_recall)
+    0.0
+    """
+    check_predictions(probability, label=label, client=client)
+    if seen.ndim != 2 or seen.shape[1] != probability.shape[1]:
+        raise BoflError(f"unseen_class_recall needs seen[C, {probability.shape[1]}], not shape {seen.shape}")
+    unseen = ~seen[client, label]
+    hits = unseen & (jnp.argmax(probability, axis=1) == label)
+    support = jnp.sum(unseen, dtype=jnp.int32)
+    recall = jnp.sum(hits) / jnp.maximum(support, 1)
+    return Unseen(jnp.where(support > 0, recall, jnp.nan), support)
+
+
 def _confusions(
     probability: jax.Array, label: jax.Array, client: jax.Array, clients: int, mask: jax.Array
 ) -> jax.Array:

@@ -1,6 +1,6 @@
 """Options of the conductor: training, optimiser, personalisation, evaluation, engine."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,15 @@ Execution = Literal["auto", "vmap", "map", "shard", "loop"]
 
 
 class TrainingOptions(Options):
-    """What every algorithm needs: how long, how much, and what the loss sees."""
+    """What every algorithm needs: how long, how much, and what the loss sees.
+
+    Attributes:
+        plain_steps: whether clients must take plain gradient steps, without moments.
+        own_server: whether the server's part belongs to the method, so that no other can be chosen.
+    """
+
+    plain_steps: ClassVar[bool] = False
+    own_server: ClassVar[bool] = False
 
     rounds: int = Field(50, ge=1, description="R")
     local_steps: int | None = Field(None, ge=1, description="S, local steps of a round")
@@ -61,6 +69,78 @@ class PerFedAvgOptions(SharedOptions):
     batch_size: int = Field(32, ge=2, description="B, split in two halves")
 
 
+class FedNovaOptions(SharedOptions):
+    """FedNova."""
+
+    plain_steps = own_server = True
+    algorithm: Literal["fednova"]
+
+
+class ScaffoldOptions(SharedOptions):
+    """SCAFFOLD."""
+
+    plain_steps = own_server = True
+    algorithm: Literal["scaffold"]
+
+
+class DittoOptions(SharedOptions):
+    """Ditto."""
+
+    algorithm: Literal["ditto"]
+    strength: float = Field(0.1, ge=0, description="lambda, pull of the own model towards the shared one")
+    personal_lr: float | None = Field(None, gt=0, description="rate of the own model; the round's when left out")
+    personal_steps: int | None = Field(None, ge=1, description="its steps in a round; as many when left out")
+
+
+class PFedMeOptions(SharedOptions):
+    """pFedMe; its beta is ``optimizer.server_lr``."""
+
+    plain_steps = True
+    algorithm: Literal["pfedme"]
+    strength: float = Field(15.0, gt=0, description="lambda, pull of the own model towards the local one")
+    personal_lr: float = Field(0.05, gt=0, description="rate of the own model")
+    inner_steps: int = Field(5, ge=1, description="K, steps of the own model on a batch")
+    decay: float = Field(0.0, ge=0, description="weight decay of the own model")
+
+
+class ApflOptions(SharedOptions):
+    """APFL."""
+
+    algorithm: Literal["apfl"]
+    mixing: float = Field(0.5, ge=0, le=1, description="share of the own part in a client's model, at first")
+    adaptive: bool = Field(False, description="whether each client learns its share")
+
+
+class FedRepOptions(SharedOptions):
+    """FedRep."""
+
+    algorithm: Literal["fedrep"]
+    own_layers: tuple[str, ...] = Field((), description="layers that stay with the client; the last when left out")
+    head_steps: int | None = Field(None, ge=1, description="steps of these layers; as many as of the others")
+
+
+class FedPerOptions(SharedOptions):
+    """FedPer."""
+
+    algorithm: Literal["fedper"]
+    own_layers: tuple[str, ...] = Field((), description="layers that stay with the client; the last when left out")
+
+
+class FedBnOptions(SharedOptions):
+    """FedBN: the normalisation layers stay with the client."""
+
+    algorithm: Literal["fedbn"]
+
+
+class BflnOptions(SharedOptions):
+    """BFLN's clusters of clients with similar prototypes."""
+
+    own_server = True
+    algorithm: Literal["bfln"]
+    clusters: int = Field(4, ge=1, description="G, groups of clients with a model each")
+    prototype_steps: int = Field(4, ge=1, description="batches of which a client's prototypes are the mean")
+
+
 class LocalOptions(TrainingOptions):
     """Every client alone; nothing is shared."""
 
@@ -74,13 +154,34 @@ class CentralisedOptions(TrainingOptions):
 
 
 FederationOptions = Annotated[
-    FedAvgOptions | FedProxOptions | PerFedAvgOptions | LocalOptions | CentralisedOptions,
+    FedAvgOptions
+    | FedProxOptions
+    | FedNovaOptions
+    | ScaffoldOptions
+    | PerFedAvgOptions
+    | DittoOptions
+    | PFedMeOptions
+    | ApflOptions
+    | FedRepOptions
+    | FedPerOptions
+    | FedBnOptions
+    | BflnOptions
+    | LocalOptions
+    | CentralisedOptions,
     Field(discriminator="algorithm"),
 ]
 
 
+SERVER_KEYS = {
+    "server_momentum": ("momentum",),
+    "server_beta1": ("adagrad", "adam", "yogi"),
+    "server_beta2": ("adam", "yogi"),
+    "server_tau": ("adagrad", "adam", "yogi"),
+}
+
+
 class OptimizerOptions(Options):
-    """The clients' optimiser and the server's rate."""
+    """The clients' optimiser and the server's."""
 
     client: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.1, gt=0, description="learning rate at the first round")
@@ -89,10 +190,20 @@ class OptimizerOptions(Options):
     )
     momentum: float = Field(0.0, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(0.0, ge=0, description="decoupled, of adamw")
-    server_lr: float = Field(1.0, gt=0, description="factor on the mean update")
+    server: Literal["sgd", "momentum", "adagrad", "adam", "yogi"] = Field(
+        "sgd", description="what follows the mean update: FedAvg, FedAvgM, FedAdagrad, FedAdam, FedYogi"
+    )
+    server_lr: float = Field(1.0, gt=0, description="the server's rate; a factor on the mean update for sgd")
+    server_momentum: float | None = Field(None, ge=0, lt=1, description="of momentum; 0.9 when left out")
+    server_beta1: float | None = Field(None, ge=0, lt=1, description="of the first moment; 0.9, 0 for adagrad")
+    server_beta2: float | None = Field(None, ge=0, lt=1, description="of the second moment; 0.99")
+    server_tau: float | None = Field(None, gt=0, description="floor of its root; 0.001")
 
     @model_validator(mode="after")
     def _belongs(self) -> "OptimizerOptions":
+        for name, servers in SERVER_KEYS.items():
+            if getattr(self, name) is not None and self.server not in servers:
+                raise ValueError(f"{name} belongs to server = {' or '.join(map(repr, servers))}: leave it out")
         if self.momentum and self.client != "sgd":
             raise ValueError("momentum belongs to client = 'sgd': leave it out")
         if self.weight_decay and self.client != "adamw":
@@ -107,14 +218,22 @@ class NoPersonaliseOptions(Options):
 
 
 class FineTuneOptions(Options):
-    """Every client goes on from the shared model with plain local steps on its own training samples."""
+    """Every client goes on from its own model, or else the shared one, with plain local steps on its own samples."""
 
     method: Literal["finetune"]
     steps: int = Field(30, ge=1, description="local steps")
     lr: float = Field(0.03, gt=0, description="learning rate")
 
 
-PersonaliseOptions = Annotated[NoPersonaliseOptions | FineTuneOptions, Field(discriminator="method")]
+class OwnOptions(Options):
+    """The models of the clients' own that the method ends in."""
+
+    method: Literal["own"]
+    steps: int = Field(0, ge=0, description="local steps of the method that every client does first, alone")
+    lr: float = Field(0.03, gt=0, description="their learning rate")
+
+
+PersonaliseOptions = Annotated[NoPersonaliseOptions | OwnOptions | FineTuneOptions, Field(discriminator="method")]
 
 
 class EvaluateOptions(Options):

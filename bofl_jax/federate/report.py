@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics
+from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics, unseen_class_recall
 from bofl_jax.evaluate.report import plain
 from bofl_jax.federate.setting import Setting
 from bofl_jax.partition import class_counts, label_divergence
@@ -49,12 +49,18 @@ class Predictions:
         }
 
     def spread(self) -> dict[str, Any]:
-        """Fairness of the clients' accuracies, per model."""
+        """Fairness of the clients' accuracies, and how classes fare that a client has not trained on, per model."""
+        setting = self.setting
+        seen = class_counts(setting.population.adapt, setting.samples.y, len(setting.samples.classes)) > 0
         result = {}
         for model in ("global", "personalised"):
             per_client = self.of_clients(model)
             if per_client is not None:
-                result[model] = fairness(per_client.accuracy, per_client.support > 0).as_dict()
+                unseen = unseen_class_recall(self.probability[model], self.label, self.client, seen)
+                result[model] = fairness(per_client.accuracy, per_client.support > 0).as_dict() | {
+                    "unseen_class_recall": plain(unseen.unseen_class_recall),
+                    "unseen_class_support": int(unseen.unseen_class_support),
+                }
         return result
 
     def of_clients(self, model: str) -> Any:

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax import local
+from bofl_jax.aggregate import Gathered, Mean
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.federate.cohort import Cohort
 from bofl_jax.federate.execute import Outcome, Plan, add_up, run_clients
-from bofl_jax.federate.setting import Setting
+from bofl_jax.federate.setting import Setting, initial_params
 from bofl_jax.ledger import Refusal
 from bofl_jax.ledger.device import digest_words
 from bofl_jax.partition import Rows
@@ -24,14 +25,21 @@ class TrainState(NamedTuple):
     """What persists from round to round, and all that a checkpoint holds.
 
     Attributes:
-        params: the server's parameters; () when nothing is shared.
+        params: what the server shares: the model's parameters, for most methods; () when nothing is shared.
         server: the aggregator's state.
-        kept: the clients' own states ``[C, ...]`` (local-only and centralised training); () otherwise.
+        kept: what the clients keep to themselves (`Kept`); () for methods in which they keep nothing.
     """
 
     params: Tree
     server: Tree
     kept: Tree
+
+
+class Kept(NamedTuple):
+    """What clients keep from round to round, a row each."""
+
+    joined: jax.Array  # bool[C], whether the client has worked before; its row means nothing otherwise
+    own: Tree  # [C, ...]
 
 
 class RoundInfo(NamedTuple):
@@ -52,6 +60,7 @@ class RoundInput(NamedTuple):
     """All that a compiled round is given."""
 
     state: TrainState
+    first: Tree  # the network's first parameters, where clients keep something; () otherwise
     pool: local.Batch  # all N samples
     rows: Rows  # every client's training rows
     cohort: Cohort
@@ -63,12 +72,17 @@ Round = Callable[[TrainState, Cohort, int, float], tuple[TrainState, RoundInfo]]
 
 
 def start(setting: Setting, params: Tree) -> TrainState:
-    """The state before the first round."""
-    if setting.shares:
-        return TrainState(params, setting.aggregator.init(params), ())
-    state = setting.algorithm.init(params)
-    clients = len(setting.training.size)
-    return TrainState((), (), jax.tree.map(lambda a: jnp.repeat(a[None], clients, axis=0), state))
+    """The state before the first round, for the network's first parameters."""
+    algorithm = setting.algorithm
+    shared = algorithm.share(params)
+    template = algorithm.init(params, algorithm.view(shared, jnp.int32(0)))
+    kept: Tree = ()
+    if jax.tree.leaves(template):
+        clients = len(setting.training.size)
+        own = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], clients, axis=0), template)
+        kept = setting.plan.replicate(Kept(jnp.zeros(clients, bool), own))
+    server = setting.plan.replicate(setting.aggregator.init(shared)) if setting.shares else ()
+    return TrainState(setting.plan.replicate(shared), server, kept)
 
 
 def digesting(setting: Setting) -> Digesting:
@@ -89,25 +103,33 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: 
         digests: where updates are digested; on the host, they are returned.
     """
     rows = jax.tree.map(jnp.asarray, setting.training)
+    first = initial_params(setting) if jax.tree.leaves(state.kept) else ()
 
     def given(state: TrainState, cohort: Cohort, number: int, lr: float) -> RoundInput:
         cohort = jax.tree.map(jnp.asarray, cohort)
-        return RoundInput(state, setting.pool, rows, cohort, jnp.int32(number), jnp.float32(lr))
+        return RoundInput(state, first, setting.pool, rows, cohort, jnp.int32(number), jnp.float32(lr))
 
-    first = given(state, cohort, 1, 0.0)
+    clients = functools.partial(_clients_part, setting, digests)
+    example = given(state, cohort, 1, 0.0)
+    work = compile_for(setting.plan, clients, example)
     if not setting.shares:
-        alone = compile_for(setting.plan, functools.partial(_kept_round, setting), first)
-        return lambda state, cohort, number, lr: alone(given(state, cohort, number, lr))
 
-    clients = functools.partial(_shared_round, setting, digests)
-    work = compile_for(setting.plan, clients, first)
+        def alone(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple[TrainState, RoundInfo]:
+            _, info, kept = work(given(state, cohort, number, lr))
+            return state._replace(kept=kept), info
+
+        return alone
+
     home = jax.devices()[0]
-    example = jax.eval_shape(clients, first)[0]
-    serve = compile_for(setting.plan, functools.partial(_server_step, setting), jax.device_put(state, home), example)
+    server = jax.device_put((state.params, state.server), home)
+    sent = jax.eval_shape(clients, example)[0]
+    serve = compile_for(setting.plan, functools.partial(_servers_part, setting), *server, sent)
 
     def one_round(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple[TrainState, RoundInfo]:
-        sums, info = work(given(state, cohort, number, lr))
-        return setting.plan.replicate(serve(*jax.device_put((state, sums), home))), info
+        sent, info, kept = work(given(state, cohort, number, lr))
+        after = serve(*jax.device_put((state.params, state.server, sent), home))
+        shared, server = setting.plan.replicate(after)
+        return TrainState(shared, server, kept), info
 
     return one_round
 
@@ -134,31 +156,72 @@ def works(setting: Setting, rows: Rows, cohort: Cohort, purpose: Purpose, number
     return local.Work(mine, size, jnp.asarray(cohort.steps), keys)
 
 
-def _shared_round(setting: Setting, digests: Digesting, given: RoundInput) -> tuple[Outcome, RoundInfo]:
-    """The clients' part of a round with a server; the sums go on to ``_server_step``."""
+class Sent(NamedTuple):
+    """What the server gets of a round."""
+
+    sums: Outcome  # weighted sums over the clients; of nothing where it gathers the updates
+    gathered: Tree  # `aggregate.Gathered`, or ()
+
+
+def _clients_part(setting: Setting, digests: Digesting, given: RoundInput) -> tuple[Sent, RoundInfo, Tree]:
+    """What the clients do in a round: what they send, what explains it, and what they keep."""
+    cohort, gathers = given.cohort, setting.aggregator.gathers
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
-        pool, anchor, lr = shared
-        work, cohort, key = each
-        work = work._replace(steps=jnp.where(live, work.steps, 0))
-        trained, info = local.train(
-            setting.algorithm, setting.sampler, pool, anchor, setting.algorithm.init(anchor), work, lr
-        )
-        sent = jax.tree.map(jnp.subtract, setting.algorithm.params(trained), anchor)
+        pool, everything, first, lr = shared
+        work, cohort, kept, key = each
+        data = local.local_data(setting.sampler, pool, idle_unless(live, work), lr)
+        sent, kept, info = _one_client(setting.algorithm, first, everything, cohort.client, kept, data)
         received = send(setting, key, cohort.altered, sent)
         hashes = _digests(setting, sent, received) if digests == "device" else ()
-        verdict = judge(cohort.refusal, hashes, received)
+        verdict = judge(cohort.refusal, hashes, received if setting.shares else info.loss)
         counts = live & (verdict == Refusal.NONE)
         weight = jnp.where(counts, cohort.weight, 0.0)
-        part = jax.tree.map(lambda u: jnp.where(counts, weight * u, 0.0), received)
-        return part, weight, (info, verdict, received if digests == "host" else (), hashes)
+        part = () if gathers else jax.tree.map(lambda u: jnp.where(counts, weight * u, 0.0), received)
+        updates = received if digests == "host" or gathers else ()
+        return part, weight, (info, verdict, weight, updates, hashes, kept)
 
-    work = works(setting, given.rows, given.cohort, Purpose.TRAIN, given.number)
-    keys = jax.vmap(lambda client: derive(setting.root, Purpose.CHANNEL, given.number, client))(given.cohort.client)
-    shared = (given.pool, given.state.params, given.lr)
-    out = run_clients(setting.plan, client, shared, (work, given.cohort, keys))
-    info, verdict, updates, hashes = out.each
-    return out._replace(each=()), RoundInfo(info.loss, info.examples, verdict, updates, hashes)
+    work = works(setting, given.rows, cohort, Purpose.TRAIN, given.number)
+    keys = jax.vmap(lambda client: derive(setting.root, Purpose.CHANNEL, given.number, client))(cohort.client)
+    mine = jax.tree.map(lambda a: a[cohort.client], given.state.kept)
+    shared = (given.pool, given.state.params, given.first, given.lr)
+    out = run_clients(setting.plan, client, shared, (work, cohort, mine, keys))
+    info, verdict, weight, updates, hashes, own = out.each
+    gathered = Gathered(updates, weight, jnp.asarray(cohort.client)) if gathers else ()
+    explained = RoundInfo(info.loss, info.examples, verdict, updates if digests == "host" else (), hashes)
+    return Sent(out._replace(each=()), gathered), explained, _put_back(given.state.kept, own, cohort)
+
+
+def _one_client(
+    algorithm: local.LocalAlgorithm, first: Tree, shared: Tree, client: jax.Array, kept: Tree, data: local.LocalData
+) -> tuple[Tree, Tree, local.WorkInfo]:
+    """One client's work, going on from what it kept; ``(update, own, info)``."""
+    view = algorithm.view(shared, client)
+    return algorithm.train(view, recall(algorithm, first, view, kept), data)
+
+
+def recall(algorithm: local.LocalAlgorithm, first: Tree, view: Tree, kept: Tree) -> Tree:
+    """What one client kept (`Kept`, its row), or what it begins with if it has not worked before."""
+    if not jax.tree.leaves(kept):
+        return algorithm.init(first, view)
+    return jax.tree.map(functools.partial(jnp.where, kept.joined), kept.own, algorithm.init(first, view))
+
+
+def _put_back(kept: Tree, own: Tree, cohort: Cohort) -> Tree:
+    """Store what the clients that were invited and worked keep from now on."""
+    if not jax.tree.leaves(kept):
+        return kept
+    worked = (cohort.steps > 0) & (cohort.refusal == Refusal.NONE)
+    place = jnp.where(worked, cohort.client, len(kept.joined))
+    return Kept(
+        kept.joined.at[place].set(True, mode="drop"),
+        jax.tree.map(lambda all_, new: all_.at[place].set(new, mode="drop"), kept.own, own),
+    )
+
+
+def idle_unless(live: jax.Array, work: local.Work) -> local.Work:
+    """The same work, or none for a row of padding."""
+    return work._replace(steps=jnp.where(live, work.steps, 0))
 
 
 def _digests(setting: Setting, sent: Tree, received: Tree) -> tuple[jax.Array, jax.Array]:
@@ -193,39 +256,16 @@ def judge(known: jax.Array, hashes: tuple[jax.Array, ...], received: Tree) -> ja
     return jnp.where(known == Refusal.NONE, verdict, known).astype(jnp.int32)
 
 
-def _server_step(setting: Setting, state: TrainState, sums: Outcome) -> TrainState:
-    """Aggregate; a round without any weight leaves the model as it is."""
-    total, weight = add_up(sums)
-    mean = jax.tree.map(lambda summed: summed / jnp.maximum(weight, 1.0), total)
-    server, params = setting.aggregator.step(state.server, state.params, mean)
-    return TrainState(params, server, ())
-
-
-def _kept_round(setting: Setting, given: RoundInput) -> tuple[TrainState, RoundInfo]:
-    """A round without a server: every client goes on from the state that it kept."""
-    state, clients = given.state, given.cohort.client
-    mine = jax.tree.map(lambda a: a[clients], state.kept)
-    work = works(setting, given.rows, given.cohort, Purpose.TRAIN, given.number)
-    out = continue_training(setting, setting.algorithm, given.pool, mine, work, given.lr)
-    kept = jax.tree.map(lambda all_, new: all_.at[clients].set(new), state.kept, out.each[0])
-    info = out.each[1]
-    verdict = jnp.where(jnp.isfinite(info.loss), Refusal.NONE, Refusal.NOT_FINITE).astype(jnp.int32)
-    return state._replace(kept=kept), RoundInfo(info.loss, info.examples, verdict, (), ())
-
-
-def continue_training(
-    setting: Setting, algorithm: local.LocalAlgorithm, pool: local.Batch, states: Tree, work: local.Work, lr: jax.Array
-) -> Outcome:
-    """Let each of M clients go on from its own state ``[M, ...]``; ``each`` of the outcome is (states, info)."""
-
-    def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
-        pool, lr = shared
-        mine, work = each
-        work = work._replace(steps=jnp.where(live, work.steps, 0))
-        anchor = algorithm.params(mine)
-        return (), jnp.float32(0), local.train(algorithm, setting.sampler, pool, anchor, mine, work, lr)
-
-    return run_clients(setting.plan, client, (pool, lr), (states, work))
+def _servers_part(setting: Setting, shared: Tree, server: Tree, sent: Sent) -> tuple[Tree, Tree]:
+    """Aggregate: what is shared from now on, and the server's state. A round without any weight leaves both alone."""
+    total, weight = add_up(sent.sums)
+    received: Mean | Gathered = sent.gathered
+    if not setting.aggregator.gathers:
+        mean = jax.tree.map(lambda summed: summed / jnp.maximum(weight, 1.0), total)
+        received = Mean(mean, weight / max(1, int(setting.training.size.sum())))
+    after = setting.aggregator.step(server, shared, received)
+    server, shared = jax.tree.map(functools.partial(jnp.where, weight > 0), after, (server, shared))
+    return shared, server
 
 
 def all_finite(tree: Tree) -> jax.Array:

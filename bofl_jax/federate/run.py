@@ -18,7 +18,7 @@ from bofl_jax.federate import runtime
 from bofl_jax.federate.checkpoint import Checkpoints, restore
 from bofl_jax.federate.cohort import Cohort, draw
 from bofl_jax.federate.execute import resolve
-from bofl_jax.federate.options import FineTuneOptions
+from bofl_jax.federate.options import NoPersonaliseOptions, OwnOptions
 from bofl_jax.federate.record import Recorder
 from bofl_jax.federate.report import Predictions, client_rows, measure, summarise
 from bofl_jax.federate.results import RunDirectory, results_digest
@@ -193,10 +193,12 @@ class _Conductor:
         return number == self.setting.config.federation.rounds or (every > 0 and number % every == 0)
 
     def _shared(self, state: TrainState) -> Any:
-        """The shared parameters: the server's, or those of the one centralised client."""
+        """The parameters of the model that all share: the server's, or those of the one centralised client."""
+        algorithm = self.setting.algorithm
         if self.setting.shares:
-            return state.params
-        return jax.tree.map(lambda a: a[0], self.setting.algorithm.params(state.kept))
+            return algorithm.model(state.params) if algorithm.model else None
+        assert algorithm.own is not None
+        return algorithm.own(state.params, jax.tree.map(lambda a: a[0], state.kept.own))
 
     def _compile_test(self, state: TrainState) -> Callable[[Any], np.ndarray]:
         return self._timed(lambda: compile_predict(self.setting, self._shared(state), own=False))
@@ -232,9 +234,9 @@ class _Conductor:
         if setting.has_global:
             probability["global"] = self._compile_test(state)(params)
         if setting.config.federation.algorithm == "local":
-            personal = setting.algorithm.params(state.kept)
-        elif isinstance(setting.config.personalise, FineTuneOptions):
-            personal = personalise(setting, params, setting.config.personalise)
+            personal = personalise(setting, state, OwnOptions(method="own"))
+        elif not isinstance(setting.config.personalise, NoPersonaliseOptions):
+            personal = personalise(setting, state, setting.config.personalise)
         if personal is not None:
             predict = self._timed(lambda: compile_predict(setting, personal, own=True))
             probability["personalised"] = predict(personal)

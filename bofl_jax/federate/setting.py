@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from bofl_jax import adversary, aggregate, data, local, models
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive, root_key
 from bofl_jax.core.types import Samples
 from bofl_jax.federate.execute import Plan
-from bofl_jax.federate.options import FederationOptions, OptimizerOptions, SharedOptions
+from bofl_jax.federate.methods import Given, build, build_optimizer
+from bofl_jax.federate.options import OptimizerOptions, OwnOptions, SharedOptions
 from bofl_jax.partition import Population, Rows, class_counts, pack, partition
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Setting:
     pool: local.Batch  # all N samples, on every device
     model: models.Model
     algorithm: local.LocalAlgorithm  # of the rounds
-    tuner: local.LocalAlgorithm  # of personalisation: the same optimiser and loss, plain descent
+    loss: local.Loss
+    descent: local.Descent  # the clients' optimiser
     sampler: local.Sampler
     aggregator: aggregate.Aggregator
     channel: adversary.Channel | None  # between clients and server; None: honest
@@ -42,16 +43,12 @@ class Setting:
     @property
     def shares(self) -> bool:
         """Whether clients send updates to a server."""
-        return self.config.federation.algorithm not in ("local", "centralised")
+        return isinstance(self.config.federation, SharedOptions)
 
     @property
     def has_global(self) -> bool:
-        """Whether training ends in one model that can be tested as it is.
-
-        Not with local-only training, and not with Per-FedAvg, whose shared parameters are a starting point and no
-        classifier until they are adapted.
-        """
-        return self.config.federation.algorithm not in ("local", "perfedavg")
+        """Whether training ends in one model that can be tested as it is."""
+        return self.algorithm.has_global if self.shares else self.config.federation.algorithm == "centralised"
 
 
 def settle(config: "Config", plan: Plan, samples: Samples | None = None) -> Setting:
@@ -73,12 +70,17 @@ def settle(config: "Config", plan: Plan, samples: Samples | None = None) -> Sett
         raise BoflError(
             f"federation.cohort = {cohort}, but only {len(population.participants)} clients can train: lower it"
         )
+    root = root_key(config.seed)
     model = models.build(
         config.model, samples.x.shape[1], samples.x.shape[2], samples.features.shape[1], len(samples.classes)
     )
     counts = class_counts(population.train, samples.y, len(samples.classes)).sum(axis=0)
     loss = local.cross_entropy(model.apply, local.class_weights(counts, federation.class_weights))
     optimizer = build_optimizer(config.optimizer)
+    given = Given(loss, optimizer, model, len(samples.classes), population.clients, config.optimizer.server_lr)
+    algorithm, aggregator = build(federation.algorithm, federation, config.optimizer, given)
+    jax.eval_shape(lambda key: algorithm.share(model.init(key)), root)  # do the method's layers exist?
+    _check_personal(config, algorithm)
     return Setting(
         config=config,
         plan=plan,
@@ -87,14 +89,15 @@ def settle(config: "Config", plan: Plan, samples: Samples | None = None) -> Sett
         training=_pooled(population) if federation.algorithm == "centralised" else population.train,
         pool=plan.replicate(local.Batch(*map(jnp.asarray, (samples.x, samples.features, samples.y)))),
         model=model,
-        algorithm=build_algorithm(federation, loss, optimizer),
-        tuner=local.sgd(loss, optimizer),
+        algorithm=algorithm,
+        loss=loss,
+        descent=local.Descent(optimizer),
         sampler=local.Sampler(
             federation.batch_size, federation.sampling, federation.augment_scale, federation.augment_noise
         ),
-        aggregator=aggregate.mean(config.optimizer.server_lr),
+        aggregator=aggregator,
         channel=adversary.channel(config.adversary),
-        root=root_key(config.seed),
+        root=root,
         lr=learning_rates(config.optimizer, federation.rounds),
     )
 
@@ -104,28 +107,24 @@ def initial_params(setting: Setting) -> models.Params:
     return setting.plan.replicate(setting.model.init(derive(setting.root, Purpose.MODEL)))
 
 
+def _check_personal(config: "Config", algorithm: local.LocalAlgorithm) -> None:
+    """Can what is asked of personalisation come out of this method?"""
+    name, method = config.federation.algorithm, config.personalise.method
+    if isinstance(config.federation, SharedOptions) and not algorithm.has_global and method == "none":
+        other = "'own' or 'finetune'" if algorithm.own else "'finetune'"
+        raise BoflError(
+            f"federation.algorithm = '{name}' ends in no model that is a classifier by itself: "
+            f"set personalise.method = {other}"
+        )
+    if isinstance(config.personalise, OwnOptions) and (algorithm.own is None or name == "local"):
+        raise BoflError(
+            f"federation.algorithm = '{name}' has no models of the clients' own beside those it ends in: "
+            f"set personalise.method = {'none' if name == 'local' else 'finetune'!r}"
+        )
+
+
 def _pooled(population: Population) -> Rows:
     return pack([population.train.flat()[0]])
-
-
-def build_optimizer(options: OptimizerOptions) -> optax.GradientTransformation:
-    """The clients' optimiser, for a learning rate of 1."""
-    if options.client == "adamw":
-        return optax.adamw(1.0, weight_decay=options.weight_decay)
-    return optax.sgd(1.0, momentum=options.momentum or None)
-
-
-def build_algorithm(
-    options: FederationOptions, loss: local.Loss, optimizer: optax.GradientTransformation
-) -> local.LocalAlgorithm:
-    """The local algorithm that ``federation.algorithm`` names."""
-    match options.algorithm:
-        case "fedprox":
-            return local.prox(loss, optimizer, options.mu)
-        case "perfedavg":
-            return local.perfedavg(loss, optimizer, options.inner_lr, options.meta_gradient)
-        case _:
-            return local.sgd(loss, optimizer)
 
 
 def learning_rates(options: OptimizerOptions, rounds: int) -> np.ndarray:

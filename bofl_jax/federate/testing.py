@@ -11,37 +11,51 @@ from bofl_jax import local
 from bofl_jax.core.keys import Purpose
 from bofl_jax.federate.cohort import Cohort, honest
 from bofl_jax.federate.execute import run_clients
-from bofl_jax.federate.options import FineTuneOptions
-from bofl_jax.federate.round import compile_for, continue_training, works
-from bofl_jax.federate.setting import Setting
+from bofl_jax.federate.options import FineTuneOptions, OwnOptions
+from bofl_jax.federate.round import TrainState, compile_for, idle_unless, recall, works
+from bofl_jax.federate.setting import Setting, initial_params
 from bofl_jax.partition import Rows
 
 Tree = Any
 
 
-def personalise(setting: Setting, params: Tree, options: FineTuneOptions) -> Tree:
-    """Fine-tune the shared parameters on every client's own TRAINING samples; test samples are out of reach here.
+def personalise(setting: Setting, state: TrainState, options: FineTuneOptions | OwnOptions) -> Tree:
+    """Every client's own parameters, adapted on the samples that it may adapt on; no test sample is in reach here.
 
     Args:
-        params: the shared parameters.
-        options: how long, and at which rate.
+        setting: of the run.
+        state: after training.
+        options: ``finetune`` goes on from the client's own model, or else the shared one, with plain steps; ``own``
+            takes what the method keeps for each client, after more steps of the method if it is told to.
 
     Returns:
-        Parameters ``[C, ...]``; a client without training samples keeps the shared ones.
+        Parameters ``[C, ...]``; a client without samples to adapt on has what the method gives a newcomer.
     """
-    size = setting.population.train.size
-    everyone = np.arange(len(size), dtype=np.int32)
-    cohort = honest(everyone, np.where(size > 0, options.steps, 0), size)
-    rows = jax.tree.map(jnp.asarray, setting.population.train)
+    algorithm, adapt = setting.algorithm, setting.population.adapt
+    everyone = np.arange(len(adapt.size), dtype=np.int32)
+    cohort = honest(everyone, np.where(adapt.size > 0, options.steps, 0), adapt.size)
+    first = initial_params(setting)
+    rows = jax.tree.map(jnp.asarray, adapt)
 
-    def program(pool: local.Batch, params: Tree, rows: Rows, cohort: Cohort) -> Tree:
-        state = setting.tuner.init(params)
-        states = jax.tree.map(lambda a: jnp.repeat(a[None], len(size), axis=0), state)
+    def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
+        pool, everything, first = shared
+        work, client, kept = each
+        data = local.local_data(setting.sampler, pool, idle_unless(live, work), jnp.float32(options.lr))
+        view = algorithm.view(everything, client)
+        mine = recall(algorithm, first, view, kept)
+        if isinstance(options, FineTuneOptions):
+            own, _ = setting.descent(jax.value_and_grad(setting.loss), algorithm.start(view, mine), data)
+            return (), jnp.float32(0), own
+        assert algorithm.own is not None
+        if options.steps:
+            _, mine, _ = algorithm.train(view, mine, data)
+        return (), jnp.float32(0), algorithm.own(view, mine)
+
+    def program(pool: local.Batch, shared: Tree, first: Tree, rows: Rows, cohort: Cohort, kept: Tree) -> Tree:
         work = works(setting, rows, cohort, Purpose.PERSONALISE, jnp.int32(0))
-        out = continue_training(setting, setting.tuner, pool, states, work, jnp.float32(options.lr))
-        return setting.tuner.params(out.each[0])
+        return run_clients(setting.plan, client, (pool, shared, first), (work, cohort.client, kept)).each
 
-    arguments = (setting.pool, params, rows, jax.tree.map(jnp.asarray, cohort))
+    arguments = (setting.pool, state.params, first, rows, jax.tree.map(jnp.asarray, cohort), state.kept)
     return compile_for(setting.plan, program, *arguments)(*arguments)
 
 

@@ -43,13 +43,19 @@ def pack(rows: Sequence[np.ndarray]) -> Rows:
 class Population:
     """C clients and their samples.
 
-    A client without training samples is a held-out patient: it takes no part in training and is tested with the
-    global model.
+    A client without training samples is a held-out patient: it takes no part in training.
+
+    Attributes:
+        names: of the clients.
+        train: what a client trains on.
+        test: what it is tested on.
+        adapt: what its own model may adapt on: its training samples, or a held-out patient's first labelled minutes.
     """
 
     names: tuple[str, ...]
     train: Rows
     test: Rows
+    adapt: Rows
 
     def __post_init__(self) -> None:
         if not self.train.size.any():
@@ -57,6 +63,7 @@ class Population:
         if not self.test.size.any():
             raise BoflError("no client has a test sample: shorten partition.train_minutes or check the split")
         _assert_disjoint(self.train, self.test)
+        _assert_disjoint(self.adapt, self.test)
 
     @property
     def clients(self) -> int:

@@ -28,7 +28,7 @@ class SplitOptions(Options):
                 "set exactly one of train_minutes, test_subjects and test_fraction "
                 f"({' and '.join(given) + ' are set' if given else 'none is set'})"
             )
-        if self.guard_seconds and self.train_minutes is None:
+        if self.guard_seconds and self.train_minutes is None and getattr(self, "adapt_minutes", None) is None:
             raise ValueError("guard_seconds belongs to a chronological split: set train_minutes, or leave it out")
         return self
 
@@ -37,6 +37,17 @@ class PatientOptions(SplitOptions):
     """``patient``: every subject is a client."""
 
     scheme: Literal["patient"] = "patient"
+    adapt_minutes: float | None = Field(
+        None, gt=0, description="labelled minutes of each held-out subject that its own model may adapt on; untested"
+    )
+
+    @model_validator(mode="after")
+    def _held_out(self) -> "PatientOptions":
+        if self.adapt_minutes is not None and self.train_minutes is not None:
+            raise ValueError(
+                "adapt_minutes belongs to held-out subjects: set test_subjects or test_fraction, or leave it out"
+            )
+        return self
 
 
 class IidOptions(SplitOptions):

@@ -20,12 +20,11 @@ MOST_DRAWS = 1000
 def patient(samples: Samples, train: np.ndarray, test: np.ndarray, options: PatientOptions, rng: object) -> Deal:
     """Every subject is a client."""
     del options, rng
-    clients = range(len(samples.subjects))
+    return samples.subjects, _by_subject(samples, train), _by_subject(samples, test)
 
-    def rows(part: np.ndarray) -> list[np.ndarray]:
-        return [part[samples.subject[part] == client] for client in clients]
 
-    return samples.subjects, rows(train), rows(test)
+def _by_subject(samples: Samples, part: np.ndarray) -> list[np.ndarray]:
+    return [part[samples.subject[part] == subject] for subject in range(len(samples.subjects))]
 
 
 def iid(samples: Samples, train: np.ndarray, test: np.ndarray, options: IidOptions, rng: np.random.Generator) -> Deal:
@@ -90,12 +89,16 @@ def partition(samples: Samples, options: PartitionOptions, seed: int) -> Populat
     """
     key = derive(root_key(seed), Purpose.PARTITION)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    train, test = split(samples, options, rng)
-    names, training, testing = SCHEMES[options.scheme](samples, train, test, options, rng)
+    parts = split(samples, options, rng)
+    names, training, testing = SCHEMES[options.scheme](samples, parts.train, parts.test, options, rng)
     held_out_allowed = options.train_minutes is None and options.scheme == "patient"
     for name, row in zip(names, training, strict=True):
         if not len(row) and not held_out_allowed:
             raise BoflError(
                 f"client {name} has no training sample: lengthen partition.train_minutes or leave that subject out"
             )
-    return Population(names, pack(training), pack(testing))
+    adapting = training
+    if len(parts.adapt):
+        labelled = _by_subject(samples, parts.adapt)
+        adapting = [own if len(own) else held_out for own, held_out in zip(training, labelled, strict=True)]
+    return Population(names, pack(training), pack(testing), pack(adapting))

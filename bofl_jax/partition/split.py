@@ -1,25 +1,32 @@
 """Which samples train and which test: subject-disjoint, or chronological within a subject."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.types import Samples
 from bofl_jax.data import person_of
-from bofl_jax.partition.options import SplitOptions
+from bofl_jax.partition.options import PatientOptions, SplitOptions
 
 
-def split(samples: Samples, options: SplitOptions, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+class Parts(NamedTuple):
+    """Sample indices, int64 each and disjoint; with ``guard_seconds`` some samples are in none."""
+
+    train: np.ndarray
+    test: np.ndarray
+    adapt: np.ndarray  # held-out subjects' samples that their own models may adapt on
+
+
+def split(samples: Samples, options: SplitOptions, rng: np.random.Generator) -> Parts:
     """Split the pool.
-
-    Returns:
-        Sample indices of the training and of the test part, two int64 arrays; with ``guard_seconds`` some samples are
-        in neither.
 
     Raises:
         BoflError: if a named test subject does not exist, or one of the parts is empty.
     """
     if options.train_minutes is not None:
-        return _chronological(samples, options.train_minutes * 60, options.guard_seconds)
+        train, test = _chronological(samples, options.train_minutes * 60, options.guard_seconds)
+        return Parts(train, test, test[:0])
     held_out = _named(samples, options.test_subjects) if options.test_subjects else _drawn(samples, options, rng)
     testing = np.isin(samples.subject, held_out)
     train, test = np.flatnonzero(~testing), np.flatnonzero(testing)
@@ -27,7 +34,16 @@ def split(samples: Samples, options: SplitOptions, rng: np.random.Generator) -> 
         raise BoflError("the split leaves no training or no test subject: change partition.test_subjects")
     if set(samples.subject[train]) & set(samples.subject[test]):
         raise AssertionError("a subject stands on both sides of a subject-disjoint split")
-    return train, test
+    minutes = options.adapt_minutes if isinstance(options, PatientOptions) else None
+    if minutes is None:
+        return Parts(train, test, test[:0])
+    until = 60 * minutes
+    late = test[samples.time[test] >= until + options.guard_seconds]
+    if not len(late):
+        raise BoflError(
+            f"partition.adapt_minutes = {minutes:g} leaves no test sample of the held-out subjects: lower it"
+        )
+    return Parts(train, late, test[samples.time[test] < until])
 
 
 def _chronological(samples: Samples, until: float, guard: float) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.evaluate import fairness
+from bofl_jax.evaluate import fairness, unseen_class_recall
 
 
 def oracle(values):
@@ -77,3 +77,22 @@ def test_bounds(values):
 def test_shapes_that_do_not_belong_together_are_refused():
     with pytest.raises(BoflError, match=r"values\[C\] and mask\[C\]"):
         fairness(jnp.ones(3), jnp.ones(4, bool))
+
+
+def test_unseen_classes_by_brute_force():
+    rng = np.random.default_rng(5)
+    probability = rng.dirichlet(np.ones(4), 300).astype(np.float32)
+    label, client = rng.integers(0, 4, 300), rng.integers(0, 6, 300)
+    seen = rng.random((6, 4)) < 0.6
+    hits = [probability[i].argmax() == label[i] for i in range(300) if not seen[client[i], label[i]]]
+    found = unseen_class_recall(jnp.asarray(probability), jnp.asarray(label), jnp.asarray(client), jnp.asarray(seen))
+    assert int(found.unseen_class_support) == len(hits) > 50
+    assert float(found.unseen_class_recall) == pytest.approx(np.mean(hits), rel=1e-6)
+
+
+def test_without_unseen_classes_there_is_no_such_recall():
+    probability, nothing = jnp.full((3, 2), 0.5), jnp.zeros(3, jnp.int32)
+    found = unseen_class_recall(probability, nothing, nothing, jnp.ones((1, 2), bool))
+    assert np.isnan(found.unseen_class_recall)
+    with pytest.raises(BoflError, match=r"needs seen\[C, 2\]"):
+        unseen_class_recall(probability, nothing, nothing, jnp.ones((1, 3), bool))

@@ -18,7 +18,7 @@ from bofl_jax.federate.setting import initial_params, settle
 from bofl_jax.ledger import Refusal
 from bofl_jax.ledger.modes import MODES
 from bofl_jax.partition import Rows
-from tests.federate.test_execute import PLANS, configure
+from tests.federate.methods import PLANS, configure
 from tests.federate.tiny import (
     compiled_once,  # noqa: F401 - a fixture of this module
     conduct,

@@ -35,6 +35,15 @@ VARIANTS = {
         "optimizer.schedule": "halving",
         "optimizer.server_lr": 0.5,
     },
+    "ditto": {
+        "federation.algorithm": "ditto",
+        "federation.cohort": 3,
+        "optimizer.server": "adam",
+        "optimizer.server_lr": 0.05,
+        "personalise.method": "own",
+    },
+    "scaffold": {"federation.algorithm": "scaffold", "federation.cohort": 3},
+    "bfln": {"federation.algorithm": "bfln", "federation.clusters": 2, "personalise.method": "own"},
     "local": {
         "federation.algorithm": "local",
         "ledger.mode": "off",

@@ -1,27 +1,13 @@
-"""Executors: the same sums whoever runs the clients, and one compilation a run."""
+"""Executors: the same sums whoever runs the clients."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bofl_jax.config import load_config
 from bofl_jax.core.errors import BoflError
-from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.execute import Plan, add_up, resolve, run_clients
 from bofl_jax.federate.options import EngineOptions
-from bofl_jax.federate.round import compile_round, start
-from bofl_jax.federate.setting import initial_params, settle
-from tests.conftest import make_samples
-
-PLANS = {
-    "vmap": Plan("vmap", 0, 1, 1),
-    "map": Plan("map", 1, 1, 8),
-    "map-2": Plan("map", 2, 1, 8),
-    "shard": Plan("shard", 1, 2, 8),
-    "shard-one-device": Plan("shard", 1, 1, 8),
-    "loop": Plan("loop", 1, 1, 1),
-}
+from tests.federate.methods import PLANS
 
 
 def task(shared, one, live):
@@ -68,63 +54,3 @@ def test_impossible_engines_are_refused(given, said):
 def test_auto_is_settled():
     assert resolve(EngineOptions()) == Plan("shard", 1, 2, 8)
     assert resolve(EngineOptions(execution="vmap")) == Plan("vmap", 0, 1, 1)
-
-
-ALGORITHMS: dict[str, dict] = {
-    "fedavg": {"algorithm": "fedavg"},
-    "fedprox": {"algorithm": "fedprox", "mu": 0.5, "stragglers": 0.5},
-    "perfedavg": {"algorithm": "perfedavg", "inner_lr": 0.05},
-    "local": {"algorithm": "local"},
-    "centralised": {"algorithm": "centralised"},
-}
-
-
-def configure(name, **federation):
-    algorithm = ALGORITHMS[name]["algorithm"]
-    return load_config(
-        {
-            "data": {"source": "simulator"},
-            "partition": {"scheme": "patient", "train_minutes": 1.0},
-            "model": {"name": "cnn1d", "channels": [4], "kernels": [5], "strides": [2], "hidden": 8},
-            "federation": {"rounds": 3, "local_steps": 2, "batch_size": 4, **ALGORITHMS[name], **federation},
-            "personalise": {"method": "finetune"} if algorithm == "perfedavg" else {"method": "none"},
-            "ledger": {"mode": "off" if algorithm in ("local", "centralised") else "merkle"},
-        }
-    )
-
-
-def train(name, samples, plan, rounds=1, digests="off", **federation):
-    """All that persists after some rounds, as one flat vector, and the last round's info."""
-    config = configure(name, **federation)
-    setting = settle(config, plan, samples)
-    state = start(setting, initial_params(setting))
-    cohort = draw(config.federation, setting.training, setting.root, 1)
-    one_round = compile_round(setting, state, cohort, digests)
-    for number in range(1, rounds + 1):
-        state, info = one_round(state, draw(config.federation, setting.training, setting.root, number), number, 0.1)
-    return np.asarray(jax.flatten_util.ravel_pytree(state)[0]), info
-
-
-@pytest.fixture(scope="module")
-def by_map(samples):
-    return {name: train(name, samples, PLANS["map"])[0] for name in ALGORITHMS}
-
-
-@pytest.mark.parametrize("name", ALGORITHMS)
-class TestEveryAlgorithm:
-    """The behaviour that every algorithm inherits."""
-
-    @pytest.mark.parametrize("plan", ["vmap", "map-2"])
-    def test_executors_agree_to_rounding(self, name, plan, samples, by_map):
-        np.testing.assert_allclose(train(name, samples, PLANS[plan])[0], by_map[name], atol=1e-5)
-
-    @pytest.mark.parametrize("plan", ["shard", "shard-one-device"])
-    def test_the_number_of_devices_changes_no_bit(self, name, plan, samples, by_map):
-        np.testing.assert_array_equal(train(name, samples, PLANS[plan])[0], by_map[name])
-
-
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_plain_python_agrees_to_rounding(name):
-    few = make_samples(subjects=2)
-    loop, compiled = (train(name, few, PLANS[plan], local_steps=1)[0] for plan in ("loop", "map"))
-    np.testing.assert_allclose(loop, compiled, atol=1e-5)

@@ -57,6 +57,42 @@ def test_a_subject_split_keeps_people_apart(samples):
     assert population.test.size.tolist() == [0, 40, 0, 0, 40, 0]
 
 
+def test_held_out_subjects_may_adapt_on_their_first_minutes(samples):
+    held_out = {"train_minutes": None, "test_subjects": ("s1", "s4"), "adapt_minutes": 0.5, "guard_seconds": 10.0}
+    population = partition(samples, options(**held_out), seed=0)
+    assert population.participants.tolist() == [0, 2, 3, 5]
+    for client in (1, 4):
+        labelled, after = (samples.time[rows.of(client)] for rows in (population.adapt, population.test))
+        assert (labelled.max() < 30, after.min() >= 40, population.train.size[client]) == (True, True, 0)
+        assert set(samples.subject[population.adapt.of(client)]) == {client}
+    for client in population.participants:
+        np.testing.assert_array_equal(population.adapt.of(client), population.train.of(client))
+
+
+def test_without_such_minutes_clients_adapt_on_what_they_train_on(samples):
+    for split in SPLITS:
+        population = partition(samples, options(**{"train_minutes": None, **split}), seed=0)
+        np.testing.assert_array_equal(population.adapt.size, population.train.size)
+        np.testing.assert_array_equal(population.adapt.sample, population.train.sample)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"train_minutes": 1.0, "adapt_minutes": 1.0}, "belongs to held-out subjects"),
+        ({"train_minutes": None, "test_fraction": 0.5, "guard_seconds": 5.0}, "guard_seconds belongs to"),
+    ],
+)
+def test_minutes_to_adapt_on_need_held_out_subjects(given, said):
+    with pytest.raises(ValidationError, match=said):
+        options(**given)
+
+
+def test_minutes_to_adapt_on_must_leave_something_to_test(samples):
+    with pytest.raises(BoflError, match="leaves no test sample of the held-out subjects"):
+        partition(samples, options(train_minutes=None, test_subjects=("s1",), adapt_minutes=3.0), seed=0)
+
+
 def test_two_recordings_of_one_person_stay_together(samples):
     named = dataclasses.replace(samples, subjects=("100", "201", "103", "202", "105", "106"))
     for seed in range(8):
