@@ -1,0 +1,104 @@
+"""Ditto's point estimation: the personal model, the best lambda and its error are known in closed form.
+
+    python experiments/published/ditto.py --json experiments/published/results/ditto.json
+
+Li, Hu, Beirami and Smith, Ditto: fair and robust federated learning through personalization, ICML 2021, section 3.2 and
+the authors' code. Each of K clients estimates its mean, drawn from N(0, tau^2), from n samples of N(mean, sigma^2);
+adversaries' means are drawn from N(0, tau_a^2). The package's own algorithm is run to its fixed point and must end in
+``(lambda * mean of all + own) / (1 + lambda)``; the benign clients' error is smallest at
+
+    lambda* = (sigma^2 / n) K / (K tau^2 + K_a (tau_a^2 - tau^2) / (K - 1)).
+"""
+
+import functools
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from common import emit, parse
+
+from bofl_jax import aggregate, local
+
+SIGMA, SAMPLES, TAU = 0.8, 30, 0.1
+CASES = {
+    "8 clients": {"clients": 8, "adversaries": 0, "tau_a": TAU, "expected": 2.1333, "error": 86.2e-4},
+    "16 clients, 8 adversaries": {"clients": 16, "adversaries": 8, "tau_a": 0.5, "expected": 1.1852, "error": 104.9e-4},
+}
+ROUNDS, STEPS = 30, 200
+
+
+def best(clients: int, adversaries: int, tau_a: float) -> float:
+    """lambda*."""
+    return (SIGMA**2 / SAMPLES) * clients / (clients * TAU**2 + adversaries * (tau_a**2 - TAU**2) / (clients - 1))
+
+
+def observed(trials: int, clients: int, adversaries: int, tau_a: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """float64[trials, K] each: the true means, and the means of the samples."""
+    stream = np.random.RandomState(seed)
+    spread = np.where(np.arange(clients) < clients - adversaries, TAU, tau_a)
+    truth = spread * stream.standard_normal((trials, clients))
+    return truth, truth + SIGMA / np.sqrt(SAMPLES) * stream.standard_normal((trials, clients))
+
+
+def error(strength: float, truth: np.ndarray, own: np.ndarray, benign: int) -> float:
+    """Mean squared error of the benign clients' personal estimates, from the closed form."""
+    personal = (strength * own.mean(axis=1, keepdims=True) + own) / (1 + strength)
+    return float(np.mean((personal - truth)[:, :benign] ** 2))
+
+
+@functools.partial(jax.jit, static_argnames="strength")
+def fixed_point(own: jax.Array, strength: float) -> jax.Array:
+    """float32[K]: the clients' own models after enough rounds of the package's Ditto."""
+    algorithm = local.ditto(lambda w, batch: 0.5 * jnp.mean((w - batch.features) ** 2), optax.sgd(1.0), strength)
+    server = aggregate.mean()
+
+    def one(shared, kept, mean):
+        batch = local.Batch(jnp.zeros((1, 1, 1)), mean[None, None], jnp.zeros(1, jnp.int32))
+        data = local.LocalData(lambda *_: batch, 1, jnp.int32(STEPS), jnp.float32(0.1))
+        return algorithm.train(shared, kept, data)[:2]
+
+    def round_(carry, _):
+        shared, kept = carry
+        updates, kept = jax.vmap(one, in_axes=(None, 0, 0))(shared, kept, own)
+        _, shared = server.step((), shared, aggregate.Mean(updates.mean(), jnp.float32(1)))
+        return (shared, kept), None
+
+    start = (jnp.float32(0), jnp.zeros_like(own))
+    return jax.lax.scan(round_, start, length=ROUNDS)[0][1]
+
+
+def main() -> None:
+    """Print lambda*, the error there and around it, and how far the algorithm ends from the closed form."""
+    arguments = parse(__doc__, trials=400_000, runs=20)
+    began = time.perf_counter()
+    table = {}
+    for name, case in CASES.items():
+        shape = {key: case[key] for key in ("clients", "adversaries", "tau_a")}
+        strength, benign = best(**shape), case["clients"] - case["adversaries"]
+        truth, own = observed(arguments.trials, **shape, seed=0)
+        grid = {factor: error(factor * strength, truth, own, benign) for factor in (0.0, 0.5, 0.8, 1.0, 1.25, 2.0)}
+        gaps = []
+        for estimates in own[: arguments.runs]:
+            ours = np.asarray(fixed_point(jnp.asarray(estimates, jnp.float32), strength))
+            gaps.append(np.abs(ours - (strength * estimates.mean() + estimates) / (1 + strength)).max())
+        table[name] = {
+            "lambda": round(strength, 4),
+            "lambda_published": case["expected"],
+            "error": grid[1.0],
+            "error_expected": case["error"],
+            "error_by_factor_of_lambda": grid,
+            "largest_gap_of_the_algorithm": float(max(gaps)),
+            "holds": bool(
+                abs(strength - case["expected"]) < 5e-5
+                and abs(grid[1.0] - case["error"]) < 0.5e-4
+                and min(grid, key=grid.get) == 1.0
+                and max(gaps) < 1e-5
+            ),
+        }
+    emit({"trials": arguments.trials, "runs": arguments.runs, "cases": table}, arguments.json, began)
+
+
+if __name__ == "__main__":
+    main()
