@@ -46,7 +46,7 @@ class Run:
     Attributes:
         directory: the run directory.
         summary: what ``summary.json`` holds.
-        params: the shared parameters; None with local-only training.
+        params: the parameters of the model that all share; None where the method shares no whole network.
         personal_params: parameters ``[C, ...]``; None without personalisation.
     """
 

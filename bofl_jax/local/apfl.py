@@ -6,18 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bofl_jax.local.base import (
-    Batch,
-    Descent,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    Params,
-    Shared,
-    Update,
-    WorkInfo,
-    difference,
-)
+from bofl_jax.local.base import Batch, Descent, LocalAlgorithm, LocalData, Loss, Params, Shared, Trained, difference
 
 
 class Mixture(NamedTuple):
@@ -49,7 +38,7 @@ def apfl(loss: Loss, optimizer: optax.GradientTransformation, mixing: float, ada
         del first
         return Mixture(shared, jnp.float32(mixing))
 
-    def train(shared: Shared, kept: Mixture, data: LocalData) -> tuple[Update, Mixture, WorkInfo]:
+    def train(shared: Shared, kept: Mixture, data: LocalData) -> Trained:
         def step(state: tuple, batch: Batch) -> tuple[tuple, jax.Array]:
             common, own, share = state
             value, slope = gradient(common.params, batch)

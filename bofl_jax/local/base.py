@@ -41,6 +41,10 @@ class WorkInfo(NamedTuple):
     examples: jax.Array  # int32, samples seen
 
 
+Trained = tuple[Update, Kept, WorkInfo]
+"""What comes out of a client's round: what it sends, what it keeps, what explains it."""
+
+
 class LocalData(NamedTuple):
     """One client's data in a round, as a stream of batches.
 
@@ -106,7 +110,7 @@ class LocalAlgorithm(NamedTuple):
     """
 
     init: Callable[[Params, Shared], Kept]
-    train: Callable[[Shared, Kept, LocalData], tuple[Update, Kept, WorkInfo]]
+    train: Callable[[Shared, Kept, LocalData], Trained]
     own: Callable[[Shared, Kept], Params] | None = None
     share: Callable[[Params], Shared] = _whole
     view: Callable[[Shared, jax.Array], Shared] = _everything

@@ -15,7 +15,7 @@ from bofl_jax.local.base import (
     LocalData,
     Loss,
     Params,
-    WorkInfo,
+    Trained,
     difference,
     keep_nothing,
 )
@@ -53,7 +53,7 @@ def clustered(
     def view(shared: Tree, client: jax.Array) -> Params:
         return jax.tree.map(lambda models: models[shared["cluster"][client]], shared["models"])
 
-    def train(before: Params, kept: Kept, data: LocalData) -> tuple[Tree, Kept, WorkInfo]:
+    def train(before: Params, kept: Kept, data: LocalData) -> Trained:
         params, info = descend(gradient, before, data)
 
         def add(sums: tuple[jax.Array, jax.Array], batch: Batch) -> tuple[Any, jax.Array]:

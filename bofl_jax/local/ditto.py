@@ -3,17 +3,7 @@
 import jax
 import optax
 
-from bofl_jax.local.base import (
-    Descent,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    Params,
-    Shared,
-    Update,
-    WorkInfo,
-    difference,
-)
+from bofl_jax.local.base import Descent, LocalAlgorithm, LocalData, Loss, Params, Shared, Trained, difference
 from bofl_jax.local.prox import pulled
 
 
@@ -43,7 +33,7 @@ def ditto(
         del first
         return shared
 
-    def train(shared: Shared, own: Params, data: LocalData) -> tuple[Update, Params, WorkInfo]:
+    def train(shared: Shared, own: Params, data: LocalData) -> Trained:
         params, info = descend(gradient, shared, data)
         own, more = descend(pulled(gradient, strength, shared), own, data, part=1, steps=personal_steps, lr=personal_lr)
         return difference(params, shared), own, info._replace(examples=info.examples + more.examples)

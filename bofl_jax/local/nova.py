@@ -4,17 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bofl_jax.local.base import (
-    Descent,
-    Kept,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    Shared,
-    Update,
-    WorkInfo,
-    keep_nothing,
-)
+from bofl_jax.local.base import Descent, Kept, LocalAlgorithm, LocalData, Loss, Shared, Trained, keep_nothing
 
 
 def nova(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgorithm:
@@ -27,7 +17,7 @@ def nova(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgorithm:
     """
     descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
 
-    def train(shared: Shared, kept: Kept, data: LocalData) -> tuple[Update, Kept, WorkInfo]:
+    def train(shared: Shared, kept: Kept, data: LocalData) -> Trained:
         params, info = descend(gradient, shared, data)
         tau = jnp.maximum(data.steps, 1).astype(jnp.float32)
         direction = jax.tree.map(lambda w, s: (w - s) / tau, params, shared)

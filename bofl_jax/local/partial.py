@@ -6,17 +6,7 @@ import jax
 import optax
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.local.base import (
-    Batch,
-    Descent,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    Params,
-    Update,
-    WorkInfo,
-    difference,
-)
+from bofl_jax.local.base import Batch, Descent, LocalAlgorithm, LocalData, Loss, Params, Trained, difference
 
 Layers = dict[str, Params]
 """Parameters of a network, or of some of its layers, by the name of the layer."""
@@ -52,7 +42,7 @@ def own_layers(loss: Loss, optimizer: optax.GradientTransformation, own: Collect
     """
     descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
 
-    def train(shared: Layers, kept: Layers, data: LocalData) -> tuple[Update, Layers, WorkInfo]:
+    def train(shared: Layers, kept: Layers, data: LocalData) -> Trained:
         params, info = descend(gradient, shared | kept, data)
         mine, common = _split(params, own)
         return difference(common, shared), mine, info
@@ -76,7 +66,7 @@ def fedrep(
     """
     descend = Descent(optimizer)
 
-    def train(shared: Layers, kept: Layers, data: LocalData) -> tuple[Update, Layers, WorkInfo]:
+    def train(shared: Layers, kept: Layers, data: LocalData) -> Trained:
         def of_head(head: Layers, batch: Batch) -> jax.Array:
             return loss(shared | head, batch)
 

@@ -23,8 +23,7 @@ from bofl_jax.local.base import (
     Loss,
     Params,
     Shared,
-    Update,
-    WorkInfo,
+    Trained,
     difference,
     halves,
     keep_nothing,
@@ -65,7 +64,7 @@ def perfedavg(
 
     descend = Descent(optimizer)
 
-    def train(shared: Shared, kept: Kept, data: LocalData) -> tuple[Update, Kept, WorkInfo]:
+    def train(shared: Shared, kept: Kept, data: LocalData) -> Trained:
         params, info = descend(lambda params, batch: route(params, *halves(batch)), shared, data)
         return difference(params, shared), kept, info
 

@@ -3,17 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from bofl_jax.local.base import (
-    Batch,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    Params,
-    Shared,
-    Update,
-    WorkInfo,
-    difference,
-)
+from bofl_jax.local.base import Batch, LocalAlgorithm, LocalData, Loss, Params, Shared, Trained, difference
 
 
 def pfedme(loss: Loss, strength: float, personal_lr: float, inner_steps: int, decay: float = 0.0) -> LocalAlgorithm:
@@ -38,7 +28,7 @@ def pfedme(loss: Loss, strength: float, personal_lr: float, inner_steps: int, de
         del first
         return shared
 
-    def train(shared: Shared, kept: Params, data: LocalData) -> tuple[Update, Params, WorkInfo]:
+    def train(shared: Shared, kept: Params, data: LocalData) -> Trained:
         def step(state: tuple[Params, Params], batch: Batch) -> tuple[tuple[Params, Params], jax.Array]:
             local, own = state
 

@@ -13,8 +13,7 @@ from bofl_jax.local.base import (
     Loss,
     Params,
     Shared,
-    Update,
-    WorkInfo,
+    Trained,
     difference,
     keep_nothing,
 )
@@ -37,7 +36,7 @@ def prox(loss: Loss, optimizer: optax.GradientTransformation, mu: float) -> Loca
     """
     descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
 
-    def train(shared: Shared, kept: Kept, data: LocalData) -> tuple[Update, Kept, WorkInfo]:
+    def train(shared: Shared, kept: Kept, data: LocalData) -> Trained:
         params, info = descend(pulled(gradient, mu, shared), shared, data)
         return difference(params, shared), kept, info
 

@@ -6,16 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bofl_jax.local.base import (
-    Batch,
-    Descent,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    Params,
-    WorkInfo,
-    difference,
-)
+from bofl_jax.local.base import Batch, Descent, LocalAlgorithm, LocalData, Loss, Params, Trained, difference
 
 Tree = Any
 
@@ -34,7 +25,7 @@ def scaffold(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgori
         del first
         return jax.tree.map(jnp.zeros_like, shared["variate"])
 
-    def train(shared: Tree, variate: Tree, data: LocalData) -> tuple[Tree, Tree, WorkInfo]:
+    def train(shared: Tree, variate: Tree, data: LocalData) -> Trained:
         correction = difference(shared["variate"], variate)
 
         def corrected(params: Params, batch: Batch) -> tuple[jax.Array, Params]:

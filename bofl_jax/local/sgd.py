@@ -12,8 +12,7 @@ from bofl_jax.local.base import (
     Params,
     SgdState,
     Shared,
-    Update,
-    WorkInfo,
+    Trained,
     difference,
     keep_nothing,
 )
@@ -26,7 +25,7 @@ def sgd(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgorithm:
     """
     descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
 
-    def train(shared: Shared, kept: Kept, data: LocalData) -> tuple[Update, Kept, WorkInfo]:
+    def train(shared: Shared, kept: Kept, data: LocalData) -> Trained:
         params, info = descend(gradient, shared, data)
         return difference(params, shared), kept, info
 
@@ -41,7 +40,7 @@ def alone(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgorithm
         del shared
         return descend.begin(first)
 
-    def train(shared: Shared, kept: SgdState, data: LocalData) -> tuple[Update, SgdState, WorkInfo]:
+    def train(shared: Shared, kept: SgdState, data: LocalData) -> Trained:
         del shared
         state, info = descend.run(gradient, kept, data)
         return (), state, info

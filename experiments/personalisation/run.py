@@ -43,6 +43,7 @@ def main() -> None:
     config = bofl.load_config(HERE / "base.toml")
     runtime.prepare(config.engine)
     jax.config.update("jax_compilation_cache_dir", str(arguments.work.absolute() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     plan, samples = resolve(config.engine), data.load(config.data, 0)
     for seed in arguments.seeds:
         for protocol in arguments.protocols:
@@ -79,7 +80,11 @@ def measure(
     trains_in_vain = protocol.unseen and method.adapts == "none"  # the tested patients are not among those who train
     state = start(setting, initial_params(setting)) if trains_in_vain else train(setting)
     classes = len(samples.classes)
-    found = {"labelled": class_counts(setting.population.adapt, samples.y, classes)}
+    found = {
+        "names": np.array(setting.population.names),
+        "tested": setting.population.test.size > 0,
+        "labelled": class_counts(setting.population.adapt, samples.y, classes),
+    }
     if setting.has_global:
         model = setting.algorithm.model(state.params)
         found["global"] = confusion(setting, compile_predict(setting, model, own=False)(model))
