@@ -110,16 +110,16 @@ def initial_params(setting: Setting) -> models.Params:
 def _check_personal(config: "Config", algorithm: local.LocalAlgorithm) -> None:
     """Can what is asked of personalisation come out of this method?"""
     name, method = config.federation.algorithm, config.personalise.method
-    if isinstance(config.federation, SharedOptions) and not algorithm.has_global and method == "none":
+    shares = isinstance(config.federation, SharedOptions)
+    if shares and not algorithm.has_global and method == "none":
         other = "'own' or 'finetune'" if algorithm.own else "'finetune'"
         raise BoflError(
             f"federation.algorithm = '{name}' ends in no model that is a classifier by itself: "
             f"set personalise.method = {other}"
         )
-    if isinstance(config.personalise, OwnOptions) and (algorithm.own is None or name == "local"):
+    if isinstance(config.personalise, OwnOptions) and not (shares and algorithm.own):
         raise BoflError(
-            f"federation.algorithm = '{name}' has no models of the clients' own beside those it ends in: "
-            f"set personalise.method = {'none' if name == 'local' else 'finetune'!r}"
+            f"federation.algorithm = '{name}' has no models of the clients' own: set personalise.method = 'finetune'"
         )
 
 

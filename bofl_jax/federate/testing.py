@@ -34,7 +34,9 @@ def personalise(setting: Setting, state: TrainState, options: FineTuneOptions | 
     algorithm, adapt = setting.algorithm, setting.population.adapt
     everyone = np.arange(len(adapt.size), dtype=np.int32)
     cohort = honest(everyone, np.where(adapt.size > 0, options.steps, 0), adapt.size)
-    first = initial_params(setting)
+    first, kept = initial_params(setting), state.kept
+    if len(setting.training.size) == 1:  # centralised: the one model that was trained is everybody's
+        kept = jax.tree.map(lambda leaf: jnp.repeat(leaf, len(adapt.size), axis=0), kept)
     rows = jax.tree.map(jnp.asarray, adapt)
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
@@ -55,7 +57,7 @@ def personalise(setting: Setting, state: TrainState, options: FineTuneOptions | 
         work = works(setting, rows, cohort, Purpose.PERSONALISE, jnp.int32(0))
         return run_clients(setting.plan, client, (pool, shared, first), (work, cohort.client, kept)).each
 
-    arguments = (setting.pool, state.params, first, rows, jax.tree.map(jnp.asarray, cohort), state.kept)
+    arguments = (setting.pool, state.params, first, rows, jax.tree.map(jnp.asarray, cohort), kept)
     return compile_for(setting.plan, program, *arguments)(*arguments)
 
 

@@ -28,21 +28,16 @@ from tests.federate.tiny import (
 
 VARIANTS = {
     "fedavg": {},
-    "sampled": {
+    "ditto": {
+        "federation.algorithm": "ditto",
         "federation.cohort": 3,
         "federation.stragglers": 0.4,
         "optimizer.momentum": 0.9,
         "optimizer.schedule": "halving",
-        "optimizer.server_lr": 0.5,
-    },
-    "ditto": {
-        "federation.algorithm": "ditto",
-        "federation.cohort": 3,
         "optimizer.server": "adam",
         "optimizer.server_lr": 0.05,
         "personalise.method": "own",
     },
-    "scaffold": {"federation.algorithm": "scaffold", "federation.cohort": 3},
     "bfln": {"federation.algorithm": "bfln", "federation.clusters": 2, "personalise.method": "own"},
     "local": {
         "federation.algorithm": "local",

@@ -184,8 +184,8 @@ def test_no_test_sample_is_in_reach_of_personalisation(variant, samples):
 @pytest.mark.parametrize(
     ("variant", "personalise", "said"),
     [
-        ("fedavg", "own", "no models of the clients' own beside those it ends in: set personalise.method = 'finetune'"),
-        ("local", "own", "no models of the clients' own beside those it ends in: set personalise.method = 'none'"),
+        ("centralised", "own", "has no models of the clients' own: set personalise.method = 'finetune'"),
+        ("fedavg", "own", "has no models of the clients' own: set personalise.method = 'finetune'"),
         ("fedrep", "none", "no model that is a classifier by itself: set personalise.method = 'own' or 'finetune'"),
     ],
 )
