@@ -25,6 +25,7 @@ from bofl_jax.federate.options import (
     FederationOptions,
     NoPersonaliseOptions,
     OptimizerOptions,
+    OwnOptions,
     PersonaliseOptions,
     SharedOptions,
 )
@@ -74,7 +75,7 @@ class Config(Options):
                 raise ValueError(f"federation.algorithm = '{algorithm}' shares no update: leave adversary.* out")
             for key in _server_keys(self.optimizer):
                 raise ValueError(f"federation.algorithm = '{algorithm}' has no server: leave optimizer.{key} out")
-        if self.federation.own_server and (keys := set(_server_keys(self.optimizer)) - {"server_lr"}):
+        if METHODS[algorithm].server and (keys := set(_server_keys(self.optimizer)) - {"server_lr"}):
             raise ValueError(
                 f"federation.algorithm = '{algorithm}' brings its own server: leave optimizer.{min(keys)} out"
             )
@@ -85,6 +86,12 @@ class Config(Options):
                 f"federation.algorithm = '{algorithm}' takes plain gradient steps: "
                 "set optimizer.client = 'sgd', and leave optimizer.momentum out"
             )
+        if isinstance(self.personalise, OwnOptions) and self.personalise.steps:
+            for key in (key for key in self.federation.fixed_steps if getattr(self.federation, key) is not None):
+                raise ValueError(
+                    f"federation.{key} fixes the steps of a client's own model, so personalise.steps could not: "
+                    "leave one of the two out"
+                )
         if algorithm == "local" and personalised:
             raise ValueError("federation.algorithm = 'local' is personal already: set personalise.method = 'none'")
         if algorithm == "perfedavg" and not personalised:

@@ -208,6 +208,15 @@ def test_a_section_that_the_configuration_lacks_can_be_overridden():
             "federation.algorithm = 'fednova' brings its own server: leave optimizer.server out",
         ),
         (
+            {
+                "federation.algorithm": "fedrep",
+                "federation.head_steps": 2,
+                "personalise.method": "own",
+                "personalise.steps": 5,
+            },
+            "federation.head_steps fixes the steps of a client's own model, so personalise.steps could not: leave one",
+        ),
+        (
             {"federation.algorithm": "bfln", "optimizer.server_lr": 0.5},
             "federation.algorithm = 'bfln' averages within clusters: leave optimizer.server_lr out",
         ),

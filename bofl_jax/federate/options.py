@@ -17,11 +17,11 @@ class TrainingOptions(Options):
 
     Attributes:
         plain_steps: whether clients must take plain gradient steps, without moments.
-        own_server: whether the server's part belongs to the method, so that no other can be chosen.
+        fixed_steps: keys that say how many steps a client's own model does, whatever the round's are.
     """
 
     plain_steps: ClassVar[bool] = False
-    own_server: ClassVar[bool] = False
+    fixed_steps: ClassVar[tuple[str, ...]] = ()
 
     rounds: int = Field(50, ge=1, description="R")
     local_steps: int | None = Field(None, ge=1, description="S, local steps of a round")
@@ -72,20 +72,21 @@ class PerFedAvgOptions(SharedOptions):
 class FedNovaOptions(SharedOptions):
     """FedNova."""
 
-    plain_steps = own_server = True
+    plain_steps = True
     algorithm: Literal["fednova"]
 
 
 class ScaffoldOptions(SharedOptions):
     """SCAFFOLD."""
 
-    plain_steps = own_server = True
+    plain_steps = True
     algorithm: Literal["scaffold"]
 
 
 class DittoOptions(SharedOptions):
     """Ditto."""
 
+    fixed_steps = ("personal_steps",)
     algorithm: Literal["ditto"]
     strength: float = Field(0.1, ge=0, description="lambda, pull of the own model towards the shared one")
     personal_lr: float | None = Field(None, gt=0, description="rate of the own model; the round's when left out")
@@ -114,6 +115,7 @@ class ApflOptions(SharedOptions):
 class FedRepOptions(SharedOptions):
     """FedRep."""
 
+    fixed_steps = ("head_steps",)
     algorithm: Literal["fedrep"]
     own_layers: tuple[str, ...] = Field((), description="layers that stay with the client; the last when left out")
     head_steps: int | None = Field(None, ge=1, description="steps of these layers; as many as of the others")
@@ -135,7 +137,6 @@ class FedBnOptions(SharedOptions):
 class BflnOptions(SharedOptions):
     """BFLN's clusters of clients with similar prototypes."""
 
-    own_server = True
     algorithm: Literal["bfln"]
     clusters: int = Field(4, ge=1, description="G, groups of clients with a model each")
     prototype_steps: int = Field(4, ge=1, description="batches of which a client's prototypes are the mean")
@@ -230,7 +231,7 @@ class OwnOptions(Options):
 
     method: Literal["own"]
     steps: int = Field(0, ge=0, description="local steps of the method that every client does first, alone")
-    lr: float = Field(0.03, gt=0, description="their learning rate")
+    lr: float = Field(0.03, gt=0, description="the round's rate in them; a personal_lr of the method stays")
 
 
 PersonaliseOptions = Annotated[NoPersonaliseOptions | OwnOptions | FineTuneOptions, Field(discriminator="method")]

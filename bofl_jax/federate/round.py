@@ -165,13 +165,14 @@ class Sent(NamedTuple):
 
 def _clients_part(setting: Setting, digests: Digesting, given: RoundInput) -> tuple[Sent, RoundInfo, Tree]:
     """What the clients do in a round: what they send, what explains it, and what they keep."""
-    cohort, gathers = given.cohort, setting.aggregator.gathers
+    algorithm, cohort, gathers = setting.algorithm, given.cohort, setting.aggregator.gathers
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
         pool, everything, first, lr = shared
         work, cohort, kept, key = each
         data = local.local_data(setting.sampler, pool, idle_unless(live, work), lr)
-        sent, kept, info = _one_client(setting.algorithm, first, everything, cohort.client, kept, data)
+        view = algorithm.view(everything, cohort.client)
+        sent, kept, info = algorithm.train(view, recall(algorithm, first, view, kept), data)
         received = send(setting, key, cohort.altered, sent)
         hashes = _digests(setting, sent, received) if digests == "device" else ()
         verdict = judge(cohort.refusal, hashes, received if setting.shares else info.loss)
@@ -190,14 +191,6 @@ def _clients_part(setting: Setting, digests: Digesting, given: RoundInput) -> tu
     gathered = Gathered(updates, weight, jnp.asarray(cohort.client)) if gathers else ()
     explained = RoundInfo(info.loss, info.examples, verdict, updates if digests == "host" else (), hashes)
     return Sent(out._replace(each=()), gathered), explained, _put_back(given.state.kept, own, cohort)
-
-
-def _one_client(
-    algorithm: local.LocalAlgorithm, first: Tree, shared: Tree, client: jax.Array, kept: Tree, data: local.LocalData
-) -> tuple[Tree, Tree, local.WorkInfo]:
-    """One client's work, going on from what it kept; ``(update, own, info)``."""
-    view = algorithm.view(shared, client)
-    return algorithm.train(view, recall(algorithm, first, view, kept), data)
 
 
 def recall(algorithm: local.LocalAlgorithm, first: Tree, view: Tree, kept: Tree) -> Tree:

@@ -181,6 +181,22 @@ class Descent(NamedTuple):
         return state.params, info
 
 
+def follow(optimizer: optax.GradientTransformation, gradient: Callable[[Shared], Gradient]) -> LocalAlgorithm:
+    """The algorithm that follows a gradient from the shared parameters on, sends how far it came, and keeps nothing.
+
+    Args:
+        optimizer: for a learning rate of 1.
+        gradient: the shared parameters -> what is followed.
+    """
+    descend = Descent(optimizer)
+
+    def train(shared: Shared, kept: Kept, data: LocalData) -> Trained:
+        params, info = descend(gradient(shared), shared, data)
+        return difference(params, shared), kept, info
+
+    return LocalAlgorithm(keep_nothing, train)
+
+
 def difference(after: Tree, before: Tree) -> Tree:
     """``after - before``, leaf by leaf: the update that a client sends."""
     return jax.tree.map(jnp.subtract, after, before)

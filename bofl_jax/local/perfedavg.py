@@ -14,20 +14,7 @@ from typing import Literal
 import jax
 import optax
 
-from bofl_jax.local.base import (
-    Batch,
-    Descent,
-    Kept,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    Params,
-    Shared,
-    Trained,
-    difference,
-    halves,
-    keep_nothing,
-)
+from bofl_jax.local.base import Batch, LocalAlgorithm, Loss, Params, follow, halves
 
 MetaGradient = Literal["exact", "hvp", "first_order"]
 
@@ -62,10 +49,7 @@ def perfedavg(
 
     route = {"exact": exact, "hvp": hvp, "first_order": first_order}[meta_gradient]
 
-    descend = Descent(optimizer)
+    def gradient(params: Params, batch: Batch) -> tuple[jax.Array, Params]:
+        return route(params, *halves(batch))
 
-    def train(shared: Shared, kept: Kept, data: LocalData) -> Trained:
-        params, info = descend(lambda params, batch: route(params, *halves(batch)), shared, data)
-        return difference(params, shared), kept, info
-
-    return LocalAlgorithm(keep_nothing, train, classifies=False)
+    return follow(optimizer, lambda _: gradient)._replace(classifies=False)

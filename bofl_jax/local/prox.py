@@ -3,20 +3,7 @@
 import jax
 import optax
 
-from bofl_jax.local.base import (
-    Batch,
-    Descent,
-    Gradient,
-    Kept,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    Params,
-    Shared,
-    Trained,
-    difference,
-    keep_nothing,
-)
+from bofl_jax.local.base import Batch, Gradient, LocalAlgorithm, Loss, Params, follow
 
 
 def pulled(gradient: Gradient, strength: float, centre: Params) -> Gradient:
@@ -34,10 +21,5 @@ def prox(loss: Loss, optimizer: optax.GradientTransformation, mu: float) -> Loca
 
     Li et al., Federated optimization in heterogeneous networks, MLSys 2020.
     """
-    descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
-
-    def train(shared: Shared, kept: Kept, data: LocalData) -> Trained:
-        params, info = descend(pulled(gradient, mu, shared), shared, data)
-        return difference(params, shared), kept, info
-
-    return LocalAlgorithm(keep_nothing, train)
+    gradient = jax.value_and_grad(loss)
+    return follow(optimizer, lambda shared: pulled(gradient, mu, shared))

@@ -3,19 +3,7 @@
 import jax
 import optax
 
-from bofl_jax.local.base import (
-    Descent,
-    Kept,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    Params,
-    SgdState,
-    Shared,
-    Trained,
-    difference,
-    keep_nothing,
-)
+from bofl_jax.local.base import Descent, LocalAlgorithm, LocalData, Loss, Params, SgdState, Shared, Trained, follow
 
 
 def sgd(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgorithm:
@@ -23,13 +11,8 @@ def sgd(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgorithm:
 
     McMahan et al., Communication-efficient learning of deep networks from decentralized data, AISTATS 2017.
     """
-    descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
-
-    def train(shared: Shared, kept: Kept, data: LocalData) -> Trained:
-        params, info = descend(gradient, shared, data)
-        return difference(params, shared), kept, info
-
-    return LocalAlgorithm(keep_nothing, train)
+    gradient = jax.value_and_grad(loss)
+    return follow(optimizer, lambda _: gradient)
 
 
 def alone(loss: Loss, optimizer: optax.GradientTransformation) -> LocalAlgorithm:

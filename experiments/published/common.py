@@ -18,8 +18,6 @@ from bofl_jax import local
 from bofl_jax.models import LinearOptions, MlpOptions, Model, build
 from bofl_jax.partition import Rows, pack
 
-HERE = Path(__file__).resolve().parent
-
 
 def parse(description: str, **more: Any) -> argparse.Namespace:
     """The arguments of every script; ``more``: names and defaults of its own whole numbers."""

@@ -101,7 +101,7 @@ def played(samples, config_changes=None, rows_change=lambda rows: rows, plan="sh
     return np.asarray(jax.flatten_util.ravel_pytree(state)[0]), np.asarray(info.verdict), rows
 
 
-@pytest.mark.parametrize("channel", ["sign-flip", "bit-flip"])
+@pytest.mark.parametrize("channel", ["sign-flip", "scale", "noise", "bit-flip"])
 def test_an_altered_update_is_seen_by_its_digest_and_has_no_influence(channel, samples):
     lies = {"channel": channel, "altered": 0.5} | ({} if channel == "bit-flip" else {"strength": 3.0})
     state, verdict, rows = played(samples, lies)

@@ -28,12 +28,16 @@ from tests.federate.tiny import (
 
 VARIANTS = {
     "fedavg": {},
-    "ditto": {
-        "federation.algorithm": "ditto",
+    "sampled": {
         "federation.cohort": 3,
         "federation.stragglers": 0.4,
         "optimizer.momentum": 0.9,
         "optimizer.schedule": "halving",
+        "optimizer.server_lr": 0.5,
+    },
+    "ditto": {
+        "federation.algorithm": "ditto",
+        "federation.cohort": 3,
         "optimizer.server": "adam",
         "optimizer.server_lr": 0.05,
         "personalise.method": "own",
