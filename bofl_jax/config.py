@@ -44,9 +44,13 @@ DISCRIMINATORS = {
 
 EXCLUSIVE = {
     "federation": ({"local_steps"}, {"local_epochs"}),
-    "partition": ({"train_minutes", "guard_seconds"}, {"test_subjects"}, {"test_fraction"}),
+    "partition": (
+        {"train_minutes", "guard_seconds"},
+        {"test_subjects", "adapt_minutes"},
+        {"test_fraction", "adapt_minutes"},
+    ),
 }
-"""Keys of a section that rule each other out, in groups."""
+"""Keys of a section that rule each other out, in groups; those of a common group go together."""
 
 
 class Config(Options):
@@ -235,7 +239,8 @@ def _override(table: dict[str, Any], key: str, value: Any, given: set[str]) -> N
         replaced = {name for name in section if kind and name not in kind.model_fields}
     elif len(path) == 1 and value is not None:
         groups = EXCLUSIVE.get(path[0], ())
-        replaced = set().union(*(group for group in groups if any(last in g for g in groups) and last not in group))
+        own = [group for group in groups if last in group]
+        replaced = set().union(*groups).difference(*own) if own else set()
     else:
         return
     for name in replaced & section.keys():

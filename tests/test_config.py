@@ -134,8 +134,13 @@ def test_keys_that_rule_each_other_out_replace_each_other():
     assert (federation.local_steps, federation.local_epochs) == (None, 2)
     split = load_config("mitbih", {"partition.test_fraction": 0.2}).partition
     assert (split.train_minutes, split.guard_seconds, split.test_fraction) == (None, 0.0, 0.2)
-    split = load_config("mitbih", {"partition.test_subjects": ["100"]}).partition
-    assert (split.train_minutes, split.test_subjects) == (None, ("100",))
+    held_out = load_config("mitbih", {"partition.test_subjects": ["100"], "partition.adapt_minutes": 1.0})
+    split = held_out.partition
+    assert (split.train_minutes, split.test_subjects, split.adapt_minutes) == (None, ("100",), 1.0)
+    drawn = load_config(tomllib.loads(held_out.to_toml()), {"partition.test_fraction": 0.2}).partition
+    assert (drawn.test_subjects, drawn.test_fraction, drawn.adapt_minutes) == (None, 0.2, 1.0)
+    back = load_config(tomllib.loads(held_out.to_toml()), {"partition.train_minutes": 5.0}).partition
+    assert (back.train_minutes, back.test_subjects, back.adapt_minutes) == (5.0, None, None)
     both = {"federation.local_epochs": 2, "federation.local_steps": 3}
     assert refusal("quickstart", both) == "federation: set exactly one of local_steps and local_epochs"
 
