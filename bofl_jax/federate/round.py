@@ -57,8 +57,9 @@ Digesting = Literal["off", "host", "device"]
 
 
 class RoundInput(NamedTuple):
-    """All that a compiled round is given."""
+    """All that a compiled round is given; what stood in the program itself would be compiled anew for every seed."""
 
+    root: jax.Array  # of the run's keys
     state: TrainState
     first: Tree  # the network's first parameters, where clients keep something; () otherwise
     pool: local.Batch  # all N samples
@@ -107,7 +108,7 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: 
 
     def given(state: TrainState, cohort: Cohort, number: int, lr: float) -> RoundInput:
         cohort = jax.tree.map(jnp.asarray, cohort)
-        return RoundInput(state, first, setting.pool, rows, cohort, jnp.int32(number), jnp.float32(lr))
+        return RoundInput(setting.root, state, first, setting.pool, rows, cohort, jnp.int32(number), jnp.float32(lr))
 
     clients = functools.partial(_clients_part, setting, digests)
     example = given(state, cohort, 1, 0.0)
@@ -149,9 +150,9 @@ def compile_for(plan: Plan, program: Callable, *arguments: Tree) -> Callable:
     return jax.jit(program).lower(*arguments).compile()
 
 
-def works(setting: Setting, rows: Rows, cohort: Cohort, purpose: Purpose, number: jax.Array) -> local.Work:
+def works(root: jax.Array, rows: Rows, cohort: Cohort, purpose: Purpose, number: jax.Array) -> local.Work:
     """The work of the cohort's M clients in round ``number``, stacked."""
-    keys = jax.vmap(lambda client: derive(setting.root, purpose, number, client))(cohort.client)
+    keys = jax.vmap(lambda client: derive(root, purpose, number, client))(cohort.client)
     mine, size = (jnp.asarray(part)[cohort.client] for part in rows)
     return local.Work(mine, size, jnp.asarray(cohort.steps), keys)
 
@@ -182,8 +183,8 @@ def _clients_part(setting: Setting, digests: Digesting, given: RoundInput) -> tu
         updates = received if digests == "host" or gathers else ()
         return part, weight, (info, verdict, weight, updates, hashes, kept)
 
-    work = works(setting, given.rows, cohort, Purpose.TRAIN, given.number)
-    keys = jax.vmap(lambda client: derive(setting.root, Purpose.CHANNEL, given.number, client))(cohort.client)
+    work = works(given.root, given.rows, cohort, Purpose.TRAIN, given.number)
+    keys = jax.vmap(lambda client: derive(given.root, Purpose.CHANNEL, given.number, client))(cohort.client)
     mine = jax.tree.map(lambda a: a[cohort.client], given.state.kept)
     shared = (given.pool, given.state.params, given.first, given.lr)
     out = run_clients(setting.plan, client, shared, (work, cohort, mine, keys))

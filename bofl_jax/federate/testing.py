@@ -1,5 +1,6 @@
 """Personalise and predict: every client's test samples through the shared model and through its own."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,12 +32,19 @@ def personalise(setting: Setting, state: TrainState, options: FineTuneOptions | 
     Returns:
         Parameters ``[C, ...]``; a client without samples to adapt on has what the method gives a newcomer.
     """
+    return compile_personalise(setting, state, options)(state, options.steps)
+
+
+def compile_personalise(
+    setting: Setting, state: TrainState, options: FineTuneOptions | OwnOptions
+) -> Callable[[TrainState, int], Tree]:
+    """`personalise`, compiled once for any state and any number of steps: ``(state, steps) -> parameters``.
+
+    ``own`` options without a step leave the training out of the program; it then takes 0 steps and no other number.
+    """
     algorithm, adapt = setting.algorithm, setting.population.adapt
     everyone = np.arange(len(adapt.size), dtype=np.int32)
-    cohort = honest(everyone, np.where(adapt.size > 0, options.steps, 0), adapt.size)
-    first, kept = initial_params(setting), state.kept
-    if len(setting.training.size) == 1:  # centralised: the one model that was trained is everybody's
-        kept = jax.tree.map(lambda leaf: jnp.repeat(leaf, len(adapt.size), axis=0), kept)
+    first = initial_params(setting)
     rows = jax.tree.map(jnp.asarray, adapt)
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
@@ -50,15 +58,30 @@ def personalise(setting: Setting, state: TrainState, options: FineTuneOptions | 
             return (), jnp.float32(0), own
         assert algorithm.own is not None
         if options.steps:
-            _, mine, _ = algorithm.train(view, mine, data)
+            _, trained, _ = algorithm.train(view, mine, data)
+            mine = jax.tree.map(functools.partial(jnp.where, work.steps > 0), trained, mine)
         return (), jnp.float32(0), algorithm.own(view, mine)
 
-    def program(pool: local.Batch, shared: Tree, first: Tree, rows: Rows, cohort: Cohort, kept: Tree) -> Tree:
-        work = works(setting, rows, cohort, Purpose.PERSONALISE, jnp.int32(0))
+    def program(
+        root: jax.Array, pool: local.Batch, shared: Tree, first: Tree, rows: Rows, cohort: Cohort, kept: Tree
+    ) -> Tree:
+        work = works(root, rows, cohort, Purpose.PERSONALISE, jnp.int32(0))
         return run_clients(setting.plan, client, (pool, shared, first), (work, cohort.client, kept)).each
 
-    arguments = (setting.pool, state.params, first, rows, jax.tree.map(jnp.asarray, cohort), kept)
-    return compile_for(setting.plan, program, *arguments)(*arguments)
+    def given(state: TrainState, steps: int) -> tuple:
+        cohort = jax.tree.map(jnp.asarray, honest(everyone, np.where(adapt.size > 0, steps, 0), adapt.size))
+        kept = state.kept
+        if len(setting.training.size) == 1:  # centralised: the one model that was trained is everybody's
+            kept = jax.tree.map(lambda leaf: jnp.repeat(leaf, len(adapt.size), axis=0), kept)
+        return setting.root, setting.pool, state.params, first, rows, cohort, kept
+
+    compiled = compile_for(setting.plan, program, *given(state, options.steps))
+
+    def run(state: TrainState, steps: int) -> Tree:
+        assert options.steps or not steps, "this program has no training in it"
+        return compiled(*given(state, steps))
+
+    return run
 
 
 def compile_predict(setting: Setting, params: Tree, own: bool) -> Callable[[Tree], np.ndarray]:

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from bofl_jax.core.noise import normal
 from bofl_jax.local.base import Batch
 
 Sampling = Literal["replacement", "shuffle"]
@@ -45,7 +46,7 @@ class Sampler(NamedTuple):
                 jax.random.fold_in(key, 0), (len(x), 1, 1), minval=1 - self.scale, maxval=1 + self.scale
             )
         if self.noise:
-            x = x + self.noise * jax.random.normal(jax.random.fold_in(key, 1), x.shape)
+            x = x + self.noise * normal(jax.random.fold_in(key, 1), x.shape)
         return batch._replace(x=x)
 
 

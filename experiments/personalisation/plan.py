@@ -44,6 +44,8 @@ PROTOCOLS = {
     "U5": _unseen(5),
     "U15": _unseen(15),
 }
+TRAININGS = {"P1": ("P1",), "P5": ("P5",), "P15": ("P15",), "U": ("U1", "U5", "U15")}
+"""Protocols that share a training: of patients that nobody trained on, only the labelled minutes differ."""
 
 
 class Method(NamedTuple):

@@ -7,24 +7,28 @@ is kept, so that the command goes on where it was cut off.
 """
 
 import argparse
+import dataclasses
+import itertools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from plan import FOLDS, HERE, METHODS, OFF, PROTOCOLS, STEPS, Method, Protocol
+from plan import FOLDS, HERE, METHODS, OFF, PROTOCOLS, STEPS, TRAININGS, Method, Protocol
 
 import bofl_jax as bofl
 from bofl_jax import data
+from bofl_jax.core.types import Samples
 from bofl_jax.data import person_of
 from bofl_jax.federate import runtime
 from bofl_jax.federate.cohort import draw
-from bofl_jax.federate.execute import Plan, resolve
+from bofl_jax.federate.execute import resolve
 from bofl_jax.federate.options import FineTuneOptions, OwnOptions
 from bofl_jax.federate.round import compile_round, start
 from bofl_jax.federate.setting import Setting, initial_params, settle
-from bofl_jax.federate.testing import compile_predict, personalise
+from bofl_jax.federate.testing import compile_personalise, compile_predict
 from bofl_jax.partition import class_counts
 
 ADAPT_LR = 0.03
@@ -45,19 +49,29 @@ def main() -> None:
     jax.config.update("jax_compilation_cache_dir", str(arguments.work.absolute() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     plan, samples = resolve(config.engine), data.load(config.data, 0)
-    for seed in arguments.seeds:
-        for protocol in arguments.protocols:
-            for method in arguments.methods:
-                for fold in range(FOLDS) if PROTOCOLS[protocol].unseen else (0,):
-                    piece = arguments.work / f"{protocol}-{method}-fold{fold}-seed{seed}.npz"
-                    if piece.exists():
-                        continue
-                    began = time.perf_counter()
-                    found = measure(PROTOCOLS[protocol], METHODS[method], fold, seed, plan, samples, arguments.rounds)
-                    partial = piece.with_suffix(".partial.npz")
-                    np.savez_compressed(partial, allow_pickle=False, **found)
-                    partial.replace(piece)
-                    print(f"{piece.stem}: {time.perf_counter() - began:.1f} s", flush=True)
+    chosen = {name: [one for one in together if one in arguments.protocols] for name, together in TRAININGS.items()}
+    jobs = itertools.product(arguments.seeds, chosen.values(), arguments.methods)
+    for seed, protocols, method in jobs:
+        unseen = any(PROTOCOLS[protocol].unseen for protocol in protocols)
+        for fold in range(FOLDS if unseen else 1):
+            pieces = {p: arguments.work / f"{p}-{method}-fold{fold}-seed{seed}.npz" for p in protocols}
+            missing = [protocol for protocol, piece in pieces.items() if not piece.exists()]
+            began = time.perf_counter()
+            settings = [
+                settle(
+                    configure(PROTOCOLS[protocol], METHODS[method], fold, seed, samples, arguments.rounds),
+                    plan,
+                    samples,
+                )
+                for protocol in missing
+            ]
+            for protocol, found in zip(missing, measure(settings, METHODS[method], unseen), strict=True):
+                partial = pieces[protocol].with_suffix(".partial.npz")
+                np.savez_compressed(partial, allow_pickle=False, **found)
+                partial.replace(pieces[protocol])
+            if missing:
+                names = " ".join(pieces[protocol].stem for protocol in missing)
+                print(f"{names}: {time.perf_counter() - began:.1f} s", flush=True)
 
 
 def fold_of(subjects: tuple[str, ...], fold: int) -> list[str]:
@@ -66,44 +80,77 @@ def fold_of(subjects: tuple[str, ...], fold: int) -> list[str]:
     return [name for name in subjects if people.index(person_of(name)) % FOLDS == fold]
 
 
-def measure(
-    protocol: Protocol, method: Method, fold: int, seed: int, plan: Plan, samples: Any, rounds: int | None
-) -> dict[str, np.ndarray]:
-    """Confusion matrices int32[C, K, K] by steps of adaptation ("global": of the shared model), and counts[C, K]."""
+def configure(
+    protocol: Protocol, method: Method, fold: int, seed: int, samples: Samples, rounds: int | None
+) -> bofl.Config:
+    """The configuration of one training."""
     overrides = {**OFF, "seed": seed, **protocol.overrides, **method.overrides}
     if protocol.unseen:
         overrides["partition.test_subjects"] = fold_of(samples.subjects, fold)
     if rounds:
         overrides["federation.rounds"] = rounds
-    config = bofl.load_config(HERE / "base.toml", overrides)
-    setting = settle(config, plan, samples)
-    trains_in_vain = protocol.unseen and method.adapts == "none"  # the tested patients are not among those who train
-    state = start(setting, initial_params(setting)) if trains_in_vain else train(setting)
-    classes = len(samples.classes)
-    found = {
-        "names": np.array(setting.population.names),
-        "tested": setting.population.test.size > 0,
-        "labelled": class_counts(setting.population.adapt, samples.y, classes),
-    }
-    if setting.has_global:
-        model = setting.algorithm.model(state.params)
-        found["global"] = confusion(setting, compile_predict(setting, model, own=False)(model))
-    for steps in (0, *STEPS) if method.adapts == "own" else STEPS:
-        if method.adapts == "finetune":
-            options = FineTuneOptions(method="finetune", steps=steps, lr=ADAPT_LR)
-        elif method.adapts == "own":
-            options = OwnOptions(method="own", steps=steps, lr=ADAPT_LR)
-        else:
-            break
-        own = personalise(setting, state, options)
-        found[f"adapted{steps}"] = confusion(setting, compile_predict(setting, own, own=True)(own))
-    if method.adapts == "none":
-        options = OwnOptions(method="own")
-        if protocol.unseen:  # alone on the labelled minutes, for as many steps as the federation had
-            options = OwnOptions(method="own", steps=config.federation.rounds * config.federation.local_steps, lr=0.05)
-        own = personalise(setting, state, options)
-        found["alone"] = confusion(setting, compile_predict(setting, own, own=True)(own))
-    return found
+    return bofl.load_config(HERE / "base.toml", overrides)
+
+
+def measure(settings: list[Setting], method: Method, unseen: bool) -> Iterator[dict[str, np.ndarray]]:
+    """Train once, then adapt and test in every setting; they differ in what the tested patients adapt on alone.
+
+    Yields:
+        For each setting confusion matrices int32[C, K, K] by steps of adaptation ("global": of the shared model,
+        "alone": of local training), and what the clients know: names[C], tested[C], labelled[C, K].
+    """
+    state = None
+    for whole in settings:
+        assert_same_training(settings[0], whole)
+        if state is None:
+            in_vain = unseen and method.adapts == "none"  # those who are tested are not among those who train
+            state = start(whole, initial_params(whole)) if in_vain else train(whole)
+        setting = only_tested_adapt(whole)
+        population = setting.population
+        found = {
+            "names": np.array(population.names),
+            "tested": population.test.size > 0,
+            "labelled": class_counts(population.adapt, setting.samples.y, len(setting.samples.classes)),
+        }
+        if setting.has_global:
+            model = setting.algorithm.model(state.params)
+            found["global"] = confusion(setting, compile_predict(setting, model, own=False)(model))
+        options, steps = adaptation(setting, method, unseen)
+        adapt = compile_personalise(setting, state, options)
+        predict = None
+        for key, count in steps.items():
+            own = adapt(state, count)
+            predict = predict or compile_predict(setting, own, own=True)
+            found[key] = confusion(setting, predict(own))
+        yield found
+
+
+def adaptation(setting: Setting, method: Method, unseen: bool) -> tuple[FineTuneOptions | OwnOptions, dict[str, int]]:
+    """How a method adapts after training, and for how many steps, by their key in a piece."""
+    if method.adapts == "finetune":
+        return FineTuneOptions(method="finetune", steps=1, lr=ADAPT_LR), {f"adapted{n}": n for n in STEPS}
+    if method.adapts == "own":
+        return OwnOptions(method="own", steps=1, lr=ADAPT_LR), {f"adapted{n}": n for n in (0, *STEPS)}
+    if not unseen:
+        return OwnOptions(method="own"), {"alone": 0}
+    federation, optimizer = setting.config.federation, setting.config.optimizer
+    steps = federation.rounds * federation.local_steps  # alone on the labelled minutes, for as long as the federation
+    return OwnOptions(method="own", steps=steps, lr=optimizer.lr / 2), {"alone": steps}
+
+
+def only_tested_adapt(setting: Setting) -> Setting:
+    """The same, without the adaptation of patients that are not tested."""
+    population = setting.population
+    adapt = population.adapt._replace(size=np.where(population.test.size > 0, population.adapt.size, 0))
+    return dataclasses.replace(setting, population=dataclasses.replace(population, adapt=adapt))
+
+
+def assert_same_training(one: Setting, other: Setting) -> None:
+    """One training stands for both settings: the same rows train, from the same key, in the same way."""
+    for mine, yours in zip(one.training, other.training, strict=True):
+        np.testing.assert_array_equal(mine, yours)
+    parts = ("seed", "model", "federation", "optimizer")
+    assert all(getattr(one.config, part) == getattr(other.config, part) for part in parts)
 
 
 def train(setting: Setting) -> Any:
