@@ -206,7 +206,8 @@ def main() -> None:
             for row, history in run(kind, name, RATES[kind]).items():
                 table[f"{kind} {row}"] = entry(history, tested, kind, row, start)
     start = time.perf_counter()
-    rates, tried = tuned("dnn", tested, pool, draw(rows, arguments.seeds, arguments.rounds))
+    another = jax.tree.map(jnp.asarray, draw(rows, arguments.seeds, arguments.rounds))
+    rates, tried = tuned("dnn", tested, pool, another)
     history = run("dnn", "perfedavg", rates)["perfedavg"]
     table["dnn perfedavg tuned"] = entry(history, tested, "dnn", "perfedavg", start) | {
         "outer_rate": rates.outer,
