@@ -25,12 +25,13 @@ def test_noise_is_standard_normal_and_finite_to_its_last_cell():
     assert np.isfinite(drawn).all()
     assert stats.kstest(drawn.ravel(), "norm").pvalue > 0.01
     assert abs(np.corrcoef(drawn.ravel()[:-1], drawn.ravel()[1:])[0, 1]) < 0.01
-    assert drawn.min() < -4 and drawn.max() > 4
+    assert drawn.min() < -4
+    assert drawn.max() > 4
 
 
 @pytest.mark.parametrize("word", [0, 2**32 - 1])
 def test_the_outermost_cells_are_finite_and_opposite(word, monkeypatch):
-    monkeypatch.setattr("bofl_jax.core.noise.threefry", lambda key, counts: jnp.full_like(counts, word))
+    monkeypatch.setattr("bofl_jax.core.noise.threefry", lambda _, counts: jnp.full_like(counts, word))
     value = float(normal(jax.random.key(0), (1,))[0])
     assert np.isfinite(value)
     assert abs(value) == pytest.approx(-stats.norm.ppf(2.0**-24), rel=1e-3)
