@@ -12,7 +12,7 @@ about 1e-6.
 """
 
 from bofl_jax.evaluate.calibration import brier, ece
-from bofl_jax.evaluate.clients import ClientMetrics, Unseen, client_metrics, unseen_class_recall
+from bofl_jax.evaluate.clients import ClientMetrics, Unseen, client_metrics, confusions, unseen_class_recall
 from bofl_jax.evaluate.discrimination import (
     ClassCounts,
     accuracy,
@@ -45,6 +45,7 @@ __all__ = [
     "class_counts",
     "client_metrics",
     "confusion",
+    "confusions",
     "ece",
     "f1",
     "fairness",

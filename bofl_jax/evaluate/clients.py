@@ -19,6 +19,37 @@ class ClientMetrics(NamedTuple):
     support: jax.Array  # int32[C], the client's test samples
 
 
+def confusions(
+    probability: jax.Array, label: jax.Array, client: jax.Array, clients: int, mask: jax.Array | None = None
+) -> jax.Array:
+    """Count every client's samples by true class (row) and predicted class (column), in one scatter over the samples.
+
+    Args:
+        probability: float32[N, K].
+        label: int32[N].
+        client: int32[N], whose sample it is.
+        clients: C, static.
+        mask: bool[N], False for padding; all samples count when it is left out.
+
+    Returns:
+        int32[C, K, K].
+
+    Raises:
+        BoflError: when the shapes do not belong together.
+
+    >>> p = jnp.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    >>> confusions(p, jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), clients=2).tolist()
+    [[[1, 0], [1, 0]], [[0, 0], [0, 1]]]
+    """
+    mask = jnp.ones(label.shape, bool) if mask is None else mask
+    check_predictions(probability, label=label, client=client, mask=mask)
+    classes = probability.shape[1]
+    valid = mask & (client >= 0) & (client < clients) & (label >= 0) & (label < classes)
+    row = jnp.where(valid, client, clients)
+    counts = jnp.zeros((clients, classes, classes), jnp.int32)
+    return counts.at[row, label, jnp.argmax(probability, axis=1)].add(1, mode="drop")
+
+
 @partial(jax.jit, static_argnames="clients")
 def client_metrics(
     probability: jax.Array, label: jax.Array, client: jax.Array, clients: int, mask: jax.Array | None = None
@@ -48,9 +79,7 @@ def client_metrics(
     """
     if clients < 1:
         raise BoflError(f"client_metrics needs at least one client, not {clients}")
-    mask = jnp.ones(label.shape, bool) if mask is None else mask
-    check_predictions(probability, label=label, client=client, mask=mask)
-    matrices = _confusions(probability, label, client, clients, mask)
+    matrices = confusions(probability, label, client, clients, mask)
     return ClientMetrics(
         accuracy=jax.vmap(discrimination.accuracy)(matrices),
         macro_f1=jax.vmap(discrimination.macro_f1)(matrices),
@@ -93,14 +122,3 @@ def unseen_class_recall(probability: jax.Array, label: jax.Array, client: jax.Ar
     support = jnp.sum(unseen, dtype=jnp.int32)
     recall = jnp.sum(hits) / jnp.maximum(support, 1)
     return Unseen(jnp.where(support > 0, recall, jnp.nan), support)
-
-
-def _confusions(
-    probability: jax.Array, label: jax.Array, client: jax.Array, clients: int, mask: jax.Array
-) -> jax.Array:
-    """int32[C, K, K]: every client's confusion matrix, in one scatter over the samples."""
-    classes = probability.shape[1]
-    valid = mask & (client >= 0) & (client < clients) & (label >= 0) & (label < classes)
-    row = jnp.where(valid, client, clients)
-    counts = jnp.zeros((clients, classes, classes), jnp.int32)
-    return counts.at[row, label, jnp.argmax(probability, axis=1)].add(1, mode="drop")

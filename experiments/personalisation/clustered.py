@@ -1,19 +1,31 @@
 """Metrics of confusion matrices, and what chance may do to them when people, not beats, are drawn anew."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from scipy import stats
+
+from bofl_jax import evaluate
 
 RESAMPLES, PERMUTATIONS = 2000, 4999
 
 
 class Scores(NamedTuple):
-    """One row of a table: every person's confusion matrices, float[S, P, K, K], of S seeds and P people."""
+    """One row of a table: every person's confusion matrices, int[S, P, K, K], of S seeds and P people."""
 
-    all: np.ndarray  # all test samples
-    unseen: np.ndarray  # those of classes of which the client has no labelled sample
+    every: np.ndarray  # of all test samples
+    unseen: np.ndarray  # of those of classes of which the client has no labelled sample
+
+
+METRICS: dict[str, tuple[str, Callable]] = {
+    "accuracy": ("every", evaluate.accuracy),
+    "macro_f1": ("every", evaluate.macro_f1),
+    "unseen_class_recall": ("unseen", evaluate.accuracy),
+}
+"""Which matrices of a row, and what is made of them once they are added up."""
 
 
 def scores(confusions: np.ndarray, labelled: np.ndarray, person: np.ndarray) -> Scores:
@@ -24,42 +36,33 @@ def scores(confusions: np.ndarray, labelled: np.ndarray, person: np.ndarray) -> 
         labelled: int[S, C, K], labelled samples of each client.
         person: int[C], whose client it is.
     """
-    belongs = np.equal.outer(np.arange(person.max() + 1), person).astype(float)
+    belongs = np.equal.outer(np.arange(person.max() + 1), person).astype(int)
     unseen = np.where(labelled[..., None] == 0, confusions, 0)
-    everything, rare = (np.einsum("pc,scij->spij", belongs, part) for part in (confusions, unseen))
-    return Scores(everything, rare)
+    return Scores(*(np.einsum("pc,scij->spij", belongs, part) for part in (confusions, unseen)))
 
 
-def _recall(matrix: np.ndarray) -> np.ndarray:
-    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    with np.errstate(invalid="ignore"):
-        return hits.sum(axis=-1) / matrix.sum(axis=(-2, -1))
+@functools.cache
+def _compiled(metric: Callable) -> Callable:
+    return jax.jit(jax.vmap(metric))
 
 
-def _macro_f1(matrix: np.ndarray) -> np.ndarray:
-    hits, true, said = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1), matrix.sum(axis=-2)
-    with np.errstate(invalid="ignore"):
-        return np.nanmean(2 * hits / (true + said), axis=-1)
-
-
-METRICS: dict[str, Callable[[Scores], tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]]] = {
-    "accuracy": lambda row: (row.all, _recall),
-    "macro_f1": lambda row: (row.all, _macro_f1),
-    "unseen_class_recall": lambda row: (row.unseen, _recall),
-}
-"""Of a name: which matrices, and what is made of them once they are added up."""
+def of_matrices(metric: Callable, matrices: np.ndarray) -> np.ndarray:
+    """A metric of one confusion matrix, of each of int[..., K, K]."""
+    flat = matrices.reshape(-1, *matrices.shape[-2:])
+    found = np.asarray(_compiled(metric)(flat), np.float64)
+    return found.reshape(*matrices.shape[:-2], *found.shape[1:])
 
 
 def of_seeds(name: str, row: Scores) -> np.ndarray:
     """float[S]: the metric over all people, seed by seed."""
-    matrices, metric = METRICS[name](row)
-    return metric(matrices.sum(axis=1))
+    kind, metric = METRICS[name]
+    return of_matrices(metric, getattr(row, kind).sum(axis=1))
 
 
 def _mean_over_seeds(name: str, row: Scores, weight: np.ndarray) -> np.ndarray:
     """float[...]: people counted ``weight`` [..., P] times, mean over the seeds."""
-    matrices, metric = METRICS[name](row)
-    return metric(np.einsum("...p,spij->...sij", weight, matrices)).mean(axis=-1)
+    kind, metric = METRICS[name]
+    return of_matrices(metric, np.einsum("...p,spij->...sij", weight, getattr(row, kind))).mean(axis=-1)
 
 
 def interval(name: str, row: Scores, other: Scores | None = None) -> tuple[float, float]:
@@ -67,7 +70,7 @@ def interval(name: str, row: Scores, other: Scores | None = None) -> tuple[float
 
     Every call draws the same people, so that differences are paired.
     """
-    people = row.all.shape[1]
+    people = row.every.shape[1]
 
     def statistic(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
         assert axis == -1
@@ -82,7 +85,7 @@ def interval(name: str, row: Scores, other: Scores | None = None) -> tuple[float
 
 def p_value(name: str, row: Scores, other: Scores) -> float:
     """Two-sided permutation test of two rows: for every person, which result belongs to which row is tossed anew."""
-    people = row.all.shape[1]
+    people = row.every.shape[1]
     both = Scores(*(np.concatenate(pair, axis=1) for pair in zip(row, other, strict=True)))
 
     def statistic(mine: np.ndarray, yours: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -7,7 +7,6 @@ over people; methods are set side by side for the eye.
 """
 
 import json
-from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -54,7 +53,7 @@ def main() -> None:
     """Write the PNG beside the results."""
     results = json.loads((HERE / "results.json").read_text())
     with mpl.rc_context(style.RC):
-        draw(results).savefig(Path(HERE) / "label_scarcity.png")
+        draw(results).savefig(HERE / "label_scarcity.png")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import bofl_jax as bofl
 from bofl_jax import data
 from bofl_jax.core.types import Samples
 from bofl_jax.data import person_of
+from bofl_jax.evaluate import confusions
 from bofl_jax.federate import runtime
 from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.execute import resolve
@@ -170,10 +171,7 @@ def train(setting: Setting) -> Any:
 def confusion(setting: Setting, probability: np.ndarray) -> np.ndarray:
     """int32[C, K, K]: true class by predicted class, client by client."""
     sample, client = setting.population.test.flat()
-    classes = len(setting.samples.classes)
-    counts = np.zeros((setting.population.clients, classes, classes), np.int32)
-    np.add.at(counts, (client, setting.samples.y[sample], probability.argmax(axis=1)), 1)
-    return counts
+    return np.asarray(confusions(probability, setting.samples.y[sample], client, setting.population.clients))
 
 
 if __name__ == "__main__":

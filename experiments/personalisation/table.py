@@ -18,6 +18,7 @@ from clustered import Scores
 from plan import FOLDS, HERE, METHODS, PROTOCOLS
 from statsmodels.stats.multitest import multipletests
 
+from bofl_jax import evaluate
 from bofl_jax.data import person_of
 
 Row = tuple[str, str]
@@ -104,8 +105,7 @@ def summary(row: Scores) -> dict[str, Any]:
         said[f"{name}_sd_over_seeds"] = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
     for name in ("accuracy", "macro_f1"):
         said[f"{name}_interval"] = clustered.interval(name, row)
-    matrix = row.all.sum(axis=1)
-    said["recall"] = (np.diagonal(matrix, axis1=-2, axis2=-1) / matrix.sum(axis=-1)).mean(axis=0).tolist()
+    said["recall"] = clustered.of_matrices(evaluate.recall, row.every.sum(axis=1)).mean(axis=0).tolist()
     return said
 
 
@@ -120,9 +120,9 @@ def difference(row: Scores, reference: Scores) -> dict[str, Any]:
 
 def worst_tenth(confusions: np.ndarray) -> float:
     """Mean accuracy of the lowest tenth of the tested clients, of int[S, C, K, K]."""
-    hits, tested = np.trace(confusions, axis1=-2, axis2=-1), confusions.sum(axis=(-2, -1))
-    kept = np.sort((hits / np.maximum(tested, 1))[:, tested[0] > 0], axis=1)
-    return float(kept[:, : -(-kept.shape[1] // 10)].mean())
+    tested = confusions[0].sum(axis=(-2, -1)) > 0
+    accuracy = clustered.of_matrices(evaluate.accuracy, confusions)
+    return float(np.mean([evaluate.fairness(of_seed, tested).worst_10_percent for of_seed in accuracy]))
 
 
 def title(row: dict[str, Any]) -> str:
