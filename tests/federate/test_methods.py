@@ -13,7 +13,7 @@ from bofl_jax.federate.methods import METHODS
 from bofl_jax.federate.options import FineTuneOptions, OwnOptions
 from bofl_jax.federate.round import compile_round, start
 from bofl_jax.federate.setting import initial_params, settle
-from bofl_jax.federate.testing import personalise
+from bofl_jax.federate.testing import compile_personalise, personalise
 from tests.conftest import make_samples
 from tests.federate.methods import ALONE, PLANS, VARIANTS, configure, flat, train
 from tests.federate.tiny import compiled_once  # noqa: F401 - a fixture of this module
@@ -113,6 +113,22 @@ class TestEveryMethod:
         assert np.abs(flat(by_map[variant]) - flat(before)).max() > 1e-3
 
 
+@pytest.mark.parametrize("variant", ["fedprox", "perfedavg", "ditto", "bfln"])
+def test_all_seeds_share_their_programs(variant, samples, monkeypatch):
+    """What a seed decides is an argument, so that a compilation cache serves every seed."""
+    programs = []
+    monkeypatch.setattr(jax.stages.Lowered, "compile", lambda self: programs[-1].append(self.as_text()))
+    for seed in (0, 1):
+        config = configure(variant).model_copy(update={"seed": seed})
+        setting = settle(config, PLANS["map"], samples)
+        state = start(setting, initial_params(setting))
+        programs.append([])
+        compile_round(setting, state, draw(config.federation, setting.training, setting.root, 1), "off")
+        compile_personalise(setting, state, FineTuneOptions(method="finetune", steps=1))
+    assert len(programs[0]) == 3
+    assert programs[0] == programs[1]
+
+
 @pytest.mark.parametrize("variant", KEEPING)
 def test_only_those_who_worked_keep_something_new(variant, samples):
     sampled = {} if variant in ALONE else {"cohort": 2}
@@ -153,7 +169,11 @@ def test_own_models_are_what_the_method_says(variant, samples):
         kept = jax.tree.map(lambda a, c=client: a[c], state.kept.own) if state.kept else ()
         expected = setting.algorithm.own(view, kept)
         np.testing.assert_allclose(flat(jax.tree.map(lambda a, c=client: a[c], as_they_are)), flat(expected), atol=1e-7)
-    after = personalise(setting, state, OwnOptions(method="own", steps=2, lr=0.1))
+    options = OwnOptions(method="own", steps=2, lr=0.1)
+    any_steps = compile_personalise(setting, state, options)
+    np.testing.assert_allclose(flat(any_steps(state, 0)), flat(as_they_are), atol=1e-7)
+    after = any_steps(state, 2)
+    np.testing.assert_array_equal(flat(after), flat(personalise(setting, state, options)))
     changed = [
         np.abs(
             flat(jax.tree.map(lambda a, c=c: a[c], after)) - flat(jax.tree.map(lambda a, c=c: a[c], as_they_are))
