@@ -43,7 +43,7 @@ class Rates(NamedTuple):
 
 
 RATES = {"mclr": Rates(0.02, 0.02, 0.002, 20.0), "dnn": Rates(0.03, 0.01, 0.001, 30.0)}
-OUTER = (0.001, 0.002, 0.005, 0.01, 0.02)
+OUTER = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 """Among these Per-FedAvg's outer rate is chosen for the network, on a run seed that is not in the table."""
 
 
