@@ -269,7 +269,10 @@ class _Waiting(NamedTuple):
 
 @contextmanager
 def _postponed_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, so that the round in hand is completed; a second one stops at once."""
+    """Turn the first Ctrl-C into a flag, so that the round in hand is completed; a second one stops at once.
+
+    Both also where the process was started with the signal ignored, as a shell starts what it puts in the background.
+    """
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag
@@ -278,7 +281,7 @@ def _postponed_interrupt() -> Iterator[threading.Event]:
 
     def handler(_number: int, _frame: Any) -> None:
         flag.set()
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     signal.signal(signal.SIGINT, handler)
     try:

@@ -172,13 +172,19 @@ def test_ctrl_c_in_the_last_round_ends_the_run(snapshots, arrays, tmp_path):
     assert exact(tmp_path / "run") == exact(snapshots / "whole")
 
 
-def test_a_second_ctrl_c_stops_at_once(arrays, tmp_path):
-    def press_twice(_):  # on this thread: two signals to the process may arrive as one
+@pytest.mark.parametrize("started", [signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background"])
+def test_a_second_ctrl_c_stops_at_once(started, arrays, tmp_path):
+    def press_twice(_):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        conduct(tmp_path / "run", arrays, on_round=press_twice)
+    before = signal.signal(signal.SIGINT, started)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            conduct(tmp_path / "run", arrays, on_round=press_twice)
+        assert signal.getsignal(signal.SIGINT) is started
+    finally:
+        signal.signal(signal.SIGINT, before)
     conduct(tmp_path / "run", arrays, resume=True)
 
 
