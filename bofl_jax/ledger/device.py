@@ -18,7 +18,7 @@ from bofl_jax.ledger.digest import CHUNK
 
 WORD, BLOCK = 4, 16  # bytes a word, words a block
 LEAF, NODE, DIGEST = range(3)
-UNROLL = 16
+UNROLL = 1  # sixteen rounds each
 
 
 def digest_words(tree: Any) -> jax.Array:
@@ -33,8 +33,7 @@ def digest_words(tree: Any) -> jax.Array:
     layout, leaves = layout_of(tree)
     words = _message_words(leaves)
     header = np.frombuffer(sha256(layout.encode()).digest() + (WORD * len(words)).to_bytes(8, "big"), ">u4")
-    root = _root(_leaf_hashes(words))
-    return _sha256(jnp.concatenate([_tag(DIGEST), jnp.asarray(header.astype(np.uint32)), root])[None])[0]
+    return _digest(header.astype(np.uint32), _leaf_hashes(words))
 
 
 def words_to_bytes(words: Any) -> np.ndarray:
@@ -54,32 +53,47 @@ def _message_words(leaves: list[jax.Array]) -> jax.Array:
 
 
 def _leaf_hashes(words: jax.Array) -> jax.Array:
-    """uint32[chunks, 8]."""
+    """uint32[chunks, 8]; the last chunk may be shorter."""
     size = CHUNK // WORD
-    whole = len(words) // size
-    hashes = []
-    if whole:
-        hashes.append(_sha256(_tagged(LEAF, words[: whole * size].reshape(whole, size))))
-    if len(words) % size or not whole:
-        hashes.append(_sha256(_tagged(LEAF, words[whole * size :][None])))
-    return jnp.concatenate(hashes)
+    whole, rest = divmod(len(words), size)
+    messages = [_padded(LEAF, words[: whole * size].reshape(whole, size))]
+    blocks = [messages[0].shape[1] // BLOCK] * whole
+    if rest or not whole:
+        last = _padded(LEAF, words[whole * size :][None])
+        blocks.append(last.shape[1] // BLOCK)
+        messages = [*messages, jnp.pad(last, ((0, 0), (0, messages[0].shape[1] - last.shape[1])))] if whole else [last]
+    return _sha256(jnp.concatenate(messages), np.array(blocks))
 
 
-def _root(nodes: jax.Array) -> jax.Array:
-    """uint32[8]; an odd node moves up unchanged."""
-    while len(nodes) > 1:
-        pairs = len(nodes) // 2
-        parents = _sha256(_tagged(NODE, nodes[: 2 * pairs].reshape(pairs, 16)))
-        nodes = jnp.concatenate([parents, nodes[2 * pairs :]])
-    return nodes[0]
+def _digest(header: np.ndarray, nodes: jax.Array) -> jax.Array:
+    """uint32[8], of uint32[10] and uint32[chunks, 8]: level after level, an odd node moves up unchanged.
+
+    All levels, and the last hash, go through one loop of one width: SHA-256 takes long to compile.
+    """
+    rows = max(len(nodes) // 2, 1)
+    counts = [len(nodes)]
+    while counts[-1] > 1:
+        counts.append(-(-counts[-1] // 2))
+    index = jnp.arange(len(nodes))[:, None]
+
+    def level(nodes: jax.Array, count: jax.Array) -> tuple[jax.Array, None]:
+        pairs = _padded(NODE, jnp.resize(nodes, (rows, BLOCK)))
+        final = _padded(DIGEST, jnp.concatenate([jnp.asarray(header), nodes[0]])[None])
+        hashes = _sha256(jnp.where(count > 1, pairs, final), np.full(rows, pairs.shape[1] // BLOCK))
+        parents = jnp.pad(hashes, ((0, len(nodes) - rows), (0, 0)))
+        odd = (count % 2 == 1) & (count > 1) & (index == count // 2)
+        return jnp.where(odd, nodes[count - 1], parents), None
+
+    return jax.lax.scan(level, nodes, jnp.array(counts))[0][0]
 
 
-def _tag(tag: int) -> jax.Array:
-    return jnp.full(1, tag, jnp.uint32)
-
-
-def _tagged(tag: int, messages: jax.Array) -> jax.Array:
-    return jnp.concatenate([jnp.full((len(messages), 1), tag, jnp.uint32), messages], axis=1)
+def _padded(tag: int, messages: jax.Array) -> jax.Array:
+    """Tag and padding of SHA-256 around messages ``uint32[n, words]``: whole blocks."""
+    count, length = messages.shape[0], messages.shape[1] + 1
+    padding = np.zeros(-(length + 3) % BLOCK + 3, np.uint32)
+    padding[0], padding[-1] = 0x80000000, 32 * length
+    rows = [jnp.broadcast_to(jnp.asarray(row, jnp.uint32), (count, len(row))) for row in ([tag], padding)]
+    return jnp.concatenate([rows[0], messages, rows[1]], axis=1)
 
 
 def _primes(count: int) -> list[int]:
@@ -105,16 +119,18 @@ START = np.array([_root_fraction(prime, 2) for prime in _primes(8)], np.uint32)
 CONSTANTS = np.array([_root_fraction(prime, 3) for prime in _primes(64)], np.uint32)
 
 
-def _sha256(messages: jax.Array) -> jax.Array:
-    """uint32[n, 8]: SHA-256 of n messages uint32[n, words] of one length."""
+def _sha256(messages: jax.Array, blocks: np.ndarray) -> jax.Array:
+    """uint32[n, 8]: SHA-256 of n padded messages uint32[n, words], of which row i has ``blocks`` int[n] blocks."""
     count, length = messages.shape
-    blocks = -(-(length + 3) // BLOCK)
-    padding = np.zeros(blocks * BLOCK - length, np.uint32)
-    padding[0], padding[-1] = 0x80000000, 32 * length
-    padded = jnp.concatenate([messages, jnp.broadcast_to(jnp.asarray(padding), (count, len(padding)))], axis=1)
     state = jnp.broadcast_to(jnp.asarray(START)[:, None], (8, count))
-    by_block = padded.reshape(count, blocks, BLOCK).transpose(1, 2, 0)
-    return jax.lax.scan(lambda state, block: (_compress(state, block), None), state, by_block)[0].T
+    by_block = messages.reshape(count, length // BLOCK, BLOCK).transpose(1, 2, 0)
+
+    def compress(state: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        block, live = step
+        return jnp.where(live, _compress(state, block), state), None
+
+    live = np.arange(length // BLOCK)[:, None] < blocks
+    return jax.lax.scan(compress, state, (by_block, jnp.asarray(live)))[0].T
 
 
 def _compress(state: jax.Array, block: jax.Array) -> jax.Array:
@@ -122,12 +138,12 @@ def _compress(state: jax.Array, block: jax.Array) -> jax.Array:
 
     def sixteen(carry: tuple[Any, Any], constants: jax.Array) -> tuple[tuple[Any, Any], None]:
         registers, window = carry
-        for index in range(UNROLL):
+        for index in range(BLOCK):
             registers = _round(registers, window[index] + constants[index])
         return (registers, _next_words(window)), None
 
     carry = (tuple(state), tuple(block))
-    (registers, _), _ = jax.lax.scan(sixteen, carry, jnp.asarray(CONSTANTS.reshape(-1, UNROLL)))
+    (registers, _), _ = jax.lax.scan(sixteen, carry, jnp.asarray(CONSTANTS.reshape(-1, BLOCK)), unroll=UNROLL)
     return state + jnp.stack(registers)
 
 
@@ -140,7 +156,7 @@ def _round(registers: tuple[jax.Array, ...], word: jax.Array) -> tuple[jax.Array
 
 def _next_words(window: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
     words = list(window)
-    for index in range(UNROLL):
+    for index in range(BLOCK):
         old, near = words[index + 1], words[index + 14]
         low = _turn(old, 7) ^ _turn(old, 18) ^ (old >> 3)
         high = _turn(near, 17) ^ _turn(near, 19) ^ (near >> 10)
