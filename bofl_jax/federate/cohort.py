@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax.adversary import AdversaryOptions
@@ -10,6 +11,8 @@ from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.federate.options import FederationOptions, SharedOptions, TrainingOptions
 from bofl_jax.ledger import Refusal
 from bofl_jax.partition import Rows
+
+DRAWN = (Purpose.COHORT, Purpose.STRAGGLER, Purpose.INTRUDER, Purpose.ALTERED)
 
 
 class Cohort(NamedTuple):
@@ -70,26 +73,27 @@ def draw(
         adversary: who lies; nobody when left out.
     """
     standing = np.zeros(len(training.size), np.uint8) if standing is None else standing
+    chance = _generators(root, round_number)
     clients = np.flatnonzero(training.size)
     shared = options if isinstance(options, SharedOptions) else None
     count = shared.cohort if shared and shared.cohort else len(clients)
     if count < len(clients):
-        drawn = _generator(root, Purpose.COHORT, round_number).permutation(clients)
+        drawn = chance[Purpose.COHORT].permutation(clients)
         first = np.argsort(standing[drawn] != Refusal.NONE, kind="stable")
         clients = np.sort(drawn[first[:count]])
     steps = full_steps(options, training.size[clients])
     weight = training.size[clients].astype(np.float32)
     if shared:
-        _slow_down(shared, _generator(root, Purpose.STRAGGLER, round_number), steps, weight)
+        _slow_down(shared, chance[Purpose.STRAGGLER], steps, weight)
     out = standing[clients] != Refusal.NONE
     steps[out], weight[out] = 0, 0
     invited = honest(clients, steps, weight)
     if adversary is None:
         return invited
-    rng = _generator(root, Purpose.INTRUDER, round_number)
+    rng = chance[Purpose.INTRUDER]
     uninvited = _uninvited(options, training, standing, invited, rng, adversary.uninvited)
     rows = _join(invited, uninvited, _duplicates(invited, rng, adversary.duplicates))
-    altered = _some(rows.sends, adversary.altered, _generator(root, Purpose.ALTERED, round_number))
+    altered = _some(rows.sends, adversary.altered, chance[Purpose.ALTERED])
     return rows._replace(altered=altered)
 
 
@@ -143,5 +147,12 @@ def _some(among: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarr
     return np.isin(np.arange(len(among)), chosen)
 
 
-def _generator(root: jax.Array, purpose: Purpose, round_number: int) -> np.random.Generator:
-    return np.random.default_rng(np.asarray(jax.random.key_data(derive(root, purpose, round_number))))
+def _generators(root: jax.Array, round_number: int) -> dict[Purpose, np.random.Generator]:
+    """What is drawn from on the host in a round; the keys come from the device in one call."""
+    return dict(zip(DRAWN, map(np.random.default_rng, np.asarray(_words(root, round_number))), strict=True))
+
+
+@jax.jit
+def _words(root: jax.Array, round_number: jax.Array) -> jax.Array:
+    """uint32[4, 2]: the keys of what is drawn on the host."""
+    return jnp.stack([jax.random.key_data(derive(root, purpose, round_number)) for purpose in DRAWN])

@@ -107,8 +107,8 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: 
     first = initial_params(setting) if jax.tree.leaves(state.kept) else ()
 
     def given(state: TrainState, cohort: Cohort, number: int, lr: float) -> RoundInput:
-        cohort = jax.tree.map(jnp.asarray, cohort)
-        return RoundInput(setting.root, state, first, setting.pool, rows, cohort, jnp.int32(number), jnp.float32(lr))
+        drawn = jax.device_put((cohort, np.int32(number), np.float32(lr)))  # in one go: each transfer has its price
+        return RoundInput(setting.root, state, first, setting.pool, rows, *drawn)
 
     clients = functools.partial(_clients_part, setting, digests)
     example = given(state, cohort, 1, 0.0)
