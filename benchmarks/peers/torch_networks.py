@@ -1,0 +1,93 @@
+"""The two networks in PyTorch. Needs PyTorch alone; Flower, pfl-research and FLSim use them too."""
+
+import torch
+from torch import Tensor, nn
+from work import Protocol
+
+
+class PatchConv1d(nn.Conv1d):
+    """The same convolution as patches times a matrix: under ``vmap`` it stays a batched matrix product."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, L, T] -> [B, channels, T']``."""
+        padding = self.padding[0]
+        patches = nn.functional.pad(x, (padding, padding)).unfold(-1, self.kernel_size[0], self.stride[0])
+        flat = patches.transpose(1, 2).flatten(2)
+        return (flat @ self.weight.flatten(1).t() + self.bias).transpose(1, 2)
+
+
+class PatchConv2d(nn.Conv2d):
+    """The same in two dimensions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, L, H, W] -> [B, channels, H', W']``."""
+        height, width = self.kernel_size
+        patches = x.unfold(2, height, 1).unfold(3, width, 1)
+        flat = patches.permute(0, 2, 3, 1, 4, 5).flatten(3)
+        return (flat @ self.weight.flatten(1).t() + self.bias).permute(0, 3, 1, 2)
+
+
+def network(protocol: Protocol, patches: bool = False) -> nn.Sequential:
+    """The protocol's network, channels first, with the same start for every peer that uses PyTorch."""
+    torch.manual_seed(0)
+    return _images(protocol, patches) if protocol.images else _windows(protocol, patches)
+
+
+def _windows(protocol: Protocol, patches: bool) -> nn.Sequential:
+    conv = PatchConv1d if patches else nn.Conv1d
+    length, leads = protocol.shape
+    return nn.Sequential(
+        conv(leads, 16, 7, stride=2, padding=3),
+        nn.ReLU(),
+        nn.MaxPool1d(2),
+        conv(16, 32, 7, stride=2, padding=3),
+        nn.ReLU(),
+        nn.MaxPool1d(2),
+        nn.Flatten(),
+        nn.Linear(32 * length // 16, 64),
+        nn.ReLU(),
+        nn.Linear(64, protocol.classes),
+    )
+
+
+def _images(protocol: Protocol, patches: bool) -> nn.Sequential:
+    """The network of pfl-research's CIFAR10 benchmark (Granqvist et al., NeurIPS 2024)."""
+    conv = PatchConv2d if patches else nn.Conv2d
+    height, width, channels = protocol.shape
+    made = nn.Sequential(
+        conv(channels, 32, 3),
+        nn.ReLU(),
+        conv(32, 64, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.25),
+        nn.Flatten(),
+        nn.Linear(64 * ((height - 4) // 2) * ((width - 4) // 2), 128),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(128, protocol.classes),
+    )
+    for layer in made:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return made
+
+
+def count(model: nn.Module) -> int:
+    """P, the number of parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def channels_first(x: Tensor) -> Tensor:
+    """``[..., time, leads]`` or ``[..., height, width, channels]``, laid out as PyTorch wants it."""
+    return x.movedim(-1, 1).contiguous()
+
+
+@torch.no_grad()
+def loss_on(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Mean cross-entropy without dropout."""
+    model.eval()
+    loss = nn.functional.cross_entropy(model(x), y).item()
+    model.train()
+    return loss

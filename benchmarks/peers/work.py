@@ -1,0 +1,236 @@
+"""The work that every peer does, its data, and what is printed of it. Needs nothing but NumPy.
+
+A peer is a script with two functions: ``settings(protocol, device)`` lists the settings worth trying, and
+``simulate(protocol, setting, device, rounds)`` runs that many rounds of federated averaging and returns an `Outcome`.
+`main` is the command line of all of them.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+BEGAN = float(os.environ.get("PEERS_BEGAN", time.time()))
+"""When the process was started: `run.py` says so; else the moment of this import."""
+
+PROBE = 512
+Setting = dict[str, Any]
+
+
+class Protocol(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    clients: int  # the population
+    cohort: int  # clients of a round
+    samples: int  # of each client
+    steps: int  # local SGD steps of a client in a round
+    batch: int
+    shape: tuple[int, ...]  # of one sample: time, leads; or height, width, channels
+    classes: int
+    lr: float
+    dropout: bool
+    parameters: int  # of the network
+
+    @property
+    def samples_a_round(self) -> int:
+        """Samples that all clients of a round see."""
+        return self.cohort * self.steps * self.batch
+
+    @property
+    def epochs(self) -> int:
+        """Passes over a client's samples that the steps amount to, rounded up."""
+        return -(-self.steps * self.batch // self.samples)
+
+    @property
+    def images(self) -> bool:
+        """Whether the samples are images, else windows of a signal."""
+        return len(self.shape) == 3
+
+
+WINDOWS = {"samples": 64, "shape": (256, 1), "classes": 5, "lr": 0.05, "dropout": False, "parameters": 36901}
+PROTOCOLS = {
+    each.name: each
+    for each in (
+        Protocol("64x10x32", clients=64, cohort=64, steps=10, batch=32, **WINDOWS),
+        Protocol("1000x1x16", clients=1000, cohort=1000, steps=1, batch=16, **WINDOWS),
+        Protocol("cifar10", 1000, 50, 50, 5, 10, (32, 32, 3), 10, lr=0.05, dropout=True, parameters=1626442),
+    )
+}
+
+
+class Data(NamedTuple):
+    """All clients' samples, and a few that nobody trains on."""
+
+    x: np.ndarray  # float32[C, n, *shape]
+    y: np.ndarray  # int64[C, n]
+    probe_x: np.ndarray  # float32[PROBE, *shape]
+    probe_y: np.ndarray  # int64[PROBE]
+
+
+class Outcome(NamedTuple):
+    """What a peer's run came to."""
+
+    ends: list[float]  # time.time() at which each round ended; one more, first, where the rounds began
+    parameters: int
+    loss: tuple[float, float]  # on the probe, before and after all rounds
+    packages: tuple[str, ...]  # whose versions are worth saying
+    device: str = "cpu"
+    device_mib: float | None = None  # peak memory of the accelerator
+
+
+def random_data(protocol: Protocol) -> Data:
+    """Normal noise around a random pattern for each class, so that there is something to learn."""
+    rng = np.random.default_rng(0)
+    patterns = 0.3 * rng.standard_normal((protocol.classes, *protocol.shape), np.float32)
+
+    def some(*count: int) -> tuple[np.ndarray, np.ndarray]:
+        y = rng.integers(0, protocol.classes, count)
+        x = rng.standard_normal((*count, *protocol.shape), np.float32)
+        for noise, label in zip(x, y, strict=True):
+            np.add(noise, patterns[label], out=noise)
+        return x, y
+
+    return Data(*some(protocol.clients, protocol.samples), *some(PROBE))
+
+
+def load(protocol: Protocol) -> Data:
+    """The data, mapped from files (written by whoever asks first), so that processes share one copy."""
+    sizes = "-".join(map(str, (protocol.clients, protocol.samples, *protocol.shape, protocol.classes)))
+    folder = Path(os.environ.get("PEERS_DATA", Path(tempfile.gettempdir()) / "bofl-peers-data")) / sizes
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent))
+        for name, array in random_data(protocol)._asdict().items():
+            np.save(fresh / f"{name}.npy", array)
+        fresh.rename(folder)
+    return Data(*(np.load(folder / f"{name}.npy", mmap_mode="c") for name in Data._fields))
+
+
+def cohorts(protocol: Protocol) -> Iterator[np.ndarray]:
+    """The clients of one round after another: all of them, or drawn without replacement."""
+    rng = np.random.default_rng(1)
+    while True:
+        yield np.sort(rng.permutation(protocol.clients)[: protocol.cohort])
+
+
+def batches(protocol: Protocol, rng: np.random.Generator, clients: int) -> np.ndarray:
+    """int64[clients, steps, batch]: rows of each client's samples, every pass over them in a new order."""
+    order = rng.random((clients, protocol.epochs, protocol.samples)).argsort(axis=-1).reshape(clients, -1)
+    return order[:, : protocol.steps * protocol.batch].reshape(clients, protocol.steps, protocol.batch)
+
+
+def seconds(outcome: Outcome) -> list[float]:
+    """How long each round after the first took: the first one compiles and warms up."""
+    return np.diff(outcome.ends)[1:].tolist()
+
+
+def document(peer: str, protocol: Protocol, setting: Setting, outcome: Outcome) -> dict[str, Any]:
+    """What is printed of a run.
+
+    Raises:
+        ValueError: if another network was trained, or it learned nothing.
+    """
+    before, after = outcome.loss
+    if outcome.parameters != protocol.parameters:
+        raise ValueError(f"{peer} trains {outcome.parameters} parameters, the protocol's network has others")
+    if not after < before:
+        raise ValueError(f"{peer} learns nothing: the loss goes from {before} to {after}")
+    each = seconds(outcome)
+    median = statistics.median(each)
+    return {
+        "peer": peer,
+        "protocol": protocol.name,
+        "work": protocol._asdict(),
+        "setting": setting,
+        "machine": {"cpu": platform.processor() or platform.machine(), "cores": cores(), "device": outcome.device},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in outcome.packages},
+        "parameters": outcome.parameters,
+        "loss": {"before": round(before, 4), "after": round(after, 4)},
+        "rounds": len(each),
+        "round_s": [round(one, 5) for one in each],
+        "round_s_median": round(median, 5),
+        "samples_per_s": round(protocol.samples_a_round / median, 1),
+        "rounds_per_s": round(1 / median, 4),
+        "start_up_s": round(outcome.ends[1] - BEGAN, 2),
+        "device_mib": outcome.device_mib,
+    }
+
+
+def version(package: str) -> str:
+    """The installed version of a package; the package of this repository may run from its working tree."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "working tree"
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+Settings = Callable[[Protocol, str], list[Setting]]
+Simulate = Callable[[Protocol, Setting, str, int], Outcome]
+
+
+def tune(protocol: Protocol, device: str, rounds: int, settings: Settings, simulate: Simulate) -> list[dict[str, Any]]:
+    """Try every setting in this process, the fastest first; one that fails is kept, with its error, at the end."""
+    tried = []
+    for setting in settings(protocol, device):
+        try:
+            speed = protocol.samples_a_round / statistics.median(seconds(simulate(protocol, setting, device, rounds)))
+            tried.append({"setting": setting, "samples_per_s": round(speed, 1)})
+        except Exception as error:  # whatever a library raises on a setting that it cannot do
+            tried.append({"setting": setting, "error": f"{type(error).__name__}: {error}"[:300]})
+        print(json.dumps(tried[-1]), file=sys.stderr, flush=True)
+    return sorted(tried, key=lambda one: -one.get("samples_per_s", 0))
+
+
+def main(peer: str, settings: Settings, simulate: Simulate, arguments: argparse.Namespace) -> None:
+    """Run one peer as the command line says, and print one JSON document."""
+    protocol = scaled(PROTOCOLS[arguments.protocol], arguments)
+    if arguments.list:
+        result: Any = settings(protocol, arguments.device)
+    elif arguments.tune:
+        result = tune(protocol, arguments.device, arguments.rounds + 1, settings, simulate)
+    else:
+        setting = json.loads(arguments.setting) if arguments.setting else settings(protocol, arguments.device)[0]
+        outcome = simulate(protocol, setting, arguments.device, arguments.rounds + 1)
+        result = document(peer, protocol, setting, outcome)
+    text = json.dumps(result, indent=1)
+    print(text, flush=True)
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(text + "\n")
+
+
+def scaled(protocol: Protocol, arguments: argparse.Namespace) -> Protocol:
+    """The protocol with fewer clients, for a try."""
+    if not arguments.clients:
+        return protocol
+    return protocol._replace(clients=arguments.clients, cohort=min(protocol.cohort, arguments.clients))
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The command line that all peers have."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--protocol", choices=PROTOCOLS, default="64x10x32")
+    made.add_argument("--rounds", type=int, default=10, help="timed rounds, after one that is not; the median counts")
+    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    made.add_argument("--setting", help="JSON; left out: the first that --list shows")
+    made.add_argument("--list", action="store_true", help="print the settings worth trying")
+    made.add_argument("--tune", action="store_true", help="try them all in this process and print how fast each is")
+    made.add_argument("--clients", type=int, default=0, help="a smaller population, for a try")
+    made.add_argument("--json", type=Path)
+    return made
