@@ -1,5 +1,7 @@
 """The two networks in PyTorch. Needs PyTorch alone; Flower, pfl-research and FLSim use them too."""
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from work import Protocol
@@ -10,21 +12,24 @@ class PatchConv1d(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, L, T] -> [B, channels, T']``."""
-        padding = self.padding[0]
-        patches = nn.functional.pad(x, (padding, padding)).unfold(-1, self.kernel_size[0], self.stride[0])
-        flat = patches.transpose(1, 2).flatten(2)
-        return (flat @ self.weight.flatten(1).t() + self.bias).transpose(1, 2)
+        padding, (kernel,), (stride,) = self.padding[0], self.kernel_size, self.stride
+        x = nn.functional.pad(x, (padding, padding))
+        last = (x.shape[-1] - kernel) // stride * stride + 1
+        patches = torch.stack([x[..., tap : tap + last : stride] for tap in range(kernel)], dim=2)
+        product = patches.flatten(1, 2).transpose(1, 2) @ self.weight.flatten(1).t() + self.bias
+        return product.transpose(1, 2)
 
 
 class PatchConv2d(nn.Conv2d):
-    """The same in two dimensions."""
+    """The same in two dimensions, without padding, stride 1."""
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, L, H, W] -> [B, channels, H', W']``."""
-        height, width = self.kernel_size
-        patches = x.unfold(2, height, 1).unfold(3, width, 1)
-        flat = patches.permute(0, 2, 3, 1, 4, 5).flatten(3)
-        return (flat @ self.weight.flatten(1).t() + self.bias).permute(0, 3, 1, 2)
+        height, width = (size - kernel + 1 for size, kernel in zip(x.shape[-2:], self.kernel_size, strict=True))
+        taps = itertools.product(*map(range, self.kernel_size))
+        patches = torch.stack([x[..., row : row + height, left : left + width] for row, left in taps], dim=2)
+        product = patches.flatten(1, 2).flatten(2).transpose(1, 2) @ self.weight.flatten(1).t() + self.bias
+        return product.transpose(1, 2).unflatten(2, (height, width))
 
 
 def network(protocol: Protocol, patches: bool = False) -> nn.Sequential:

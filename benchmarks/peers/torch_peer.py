@@ -252,8 +252,9 @@ def _vmap_settings(device: str) -> list[Setting]:
     if device == "cuda":
         whole = {"patches": True, "graph": True}
         return [whole, {"patches": True}, {"graph": True}, {"patches": True, "compile": True}, whole | {"width": 64}]
-    one = {"processes": 2, "threads": 1, "width": 1, "patches": True}
-    return [one, one | {"width": 8}, one | {"compile": True}, one | {"patches": False}, {"threads": 2, "patches": True}]
+    two = {"processes": 2, "threads": 1}
+    patches = two | {"patches": True}
+    return [two, patches, two | {"width": 8}, patches | {"width": 8}, two | {"compile": True}, {"threads": 2}]
 
 
 if __name__ == "__main__":
