@@ -3,10 +3,11 @@
     python benchmarks/engine.py --clients 64 --steps 10 --batch 32 --json benchmarks/results/engine.json
 
 The work: C clients x S SGD steps x batches of B windows of 256 samples; network conv7x16/2, pool 2, conv7x32/2, pool 2,
-dense 64, dense 5 (36 837 parameters). Prints JSON.
+dense 64, dense 5 (36 901 parameters). Prints JSON.
 """
 
 import argparse
+import resource
 import statistics
 import time
 from pathlib import Path
@@ -48,9 +49,14 @@ def reference_config(arguments: argparse.Namespace) -> dict:
             "strides": [2, 2],
             "pool": True,
             "head": "flatten",
-            "hidden": 64,
+            "hidden": arguments.hidden,
         },
-        "federation": {"algorithm": "fedavg", "local_steps": arguments.steps, "batch_size": arguments.batch},
+        "federation": {
+            "algorithm": "fedavg",
+            "local_steps": arguments.steps,
+            "batch_size": arguments.batch,
+            "cohort": arguments.cohort,
+        },
         "optimizer": {"lr": 0.05},
         "ledger": {"mode": "off"},
         "engine": {"execution": arguments.execution, "devices": arguments.devices, "width": arguments.width},
@@ -94,12 +100,12 @@ def measure(config, arguments: argparse.Namespace) -> dict:
         began = time.perf_counter()
         state, _ = jax.block_until_ready(one_round(state, cohort, number, 0.05))
         seconds.append(time.perf_counter() - began)
-    samples = arguments.clients * arguments.steps * arguments.batch
+    samples = (arguments.cohort or arguments.clients) * arguments.steps * arguments.batch
     per_second = samples / statistics.median(seconds)
     flop = step_flop(setting, params) / arguments.batch
     peak = statistics.median(peaks)
     return {
-        "work": {"clients": arguments.clients, "steps": arguments.steps, "batch": arguments.batch},
+        "work": {name: getattr(arguments, name) for name in ("clients", "cohort", "steps", "batch")},
         "machine": {
             **machine(),
             "device": jax.devices()[0].device_kind,
@@ -111,6 +117,7 @@ def measure(config, arguments: argparse.Namespace) -> dict:
         "compile_s": round(compile_s, 2),
         "rounds": arguments.rounds,
         "round_s_median": statistics.median(seconds),
+        "peak_mib": peak_mib(),
         "samples_per_s": round(per_second),
         "samples_per_s_best": round(samples / min(seconds)),
         "mflop_per_sample": round(flop / 1e6, 3),
@@ -118,6 +125,17 @@ def measure(config, arguments: argparse.Namespace) -> dict:
         "matmul_gflop_per_s": round(peak / 1e9, 1),
         "ratio_to_matmul": round(per_second * flop / peak, 3),
     }
+
+
+def peak_mib() -> dict[str, float]:
+    """Most memory so far, in MiB: resident in this process, and in use on an accelerator."""
+    import jax
+
+    kibi = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = {"resident": round(kibi / 1024)}
+    if jax.default_backend() != "cpu":
+        found["device"] = round(jax.devices()[0].memory_stats()["peak_bytes_in_use"] / 2**20)
+    return found
 
 
 def step_flop(setting, params) -> float:
@@ -162,8 +180,10 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--cohort", type=int, help="clients drawn for a round; all when left out")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--hidden", type=int, default=64, help="units of the dense layer; another size, another work")
     parser.add_argument("--rounds", type=int, default=10, help="timed rounds; the median counts")
     parser.add_argument("--execution", choices=("auto", "vmap", "map", "shard"), default="auto")
     parser.add_argument("--devices", type=int, default=0)
