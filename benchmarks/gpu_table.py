@@ -15,7 +15,7 @@ PROTOCOLS = ("64x10x32", "1000x1x16", "cifar10")
 def main() -> None:
     """Read, print, write."""
     arguments = parse()
-    result = collect(arguments.folder)
+    result = {"note": arguments.note} | collect(arguments.folder)
     print(table(result["peers"]))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
@@ -58,6 +58,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where gpu.sh wrote")
+    parser.add_argument("--note", help="what a reader of the file must know")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
