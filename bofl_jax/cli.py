@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.table import Table
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.ledger import SecondEngine
+
+if TYPE_CHECKING:
+    from bofl_jax.sweep import Result
 
 app = typer.Typer(
     add_completion=False,
@@ -59,6 +62,38 @@ def run(
     for table in summary_tables(result.summary):
         out.print(table)
     out.print(f"Written to {result.directory}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def sweep(
+    config: Annotated[str, typer.Argument(help="A preset's name or a TOML file.")],
+    grid: Annotated[
+        list[str] | None, typer.Option("--grid", metavar="KEY=V1,V2", help="Values of one key; give it once a key.")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key.")] = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Folder of all members [default: sweeps/NAME].")] = None,
+    resume: Annotated[bool, typer.Option(help="Do not repeat members that are complete.")] = False,
+    shard: Annotated[str, typer.Option(metavar="I/N", help="Do only the I-th of N parts of the grid.")] = "1/1",
+) -> None:
+    """Run every combination of some keys' values; one table of all, and a run directory each."""
+    from bofl_jax.config import load_config, parse_assignment
+    from bofl_jax.sweep import parse_axis
+    from bofl_jax.sweep import sweep as conduct
+
+    axes = [parse_axis(text) for text in grid or []]
+    fixed = dict(parse_assignment(text) for text in set_ or [])
+    done = conduct(
+        lambda point: load_config(config, fixed | dict(point)),
+        axes,
+        out=out_dir or Path("sweeps") / load_config(config, fixed).name,
+        resume=resume,
+        shard=shard,
+        on_member=lambda number, count, result: _say(f"[{number}/{count}] {describe_member(result)}"),
+    )
+    _say(f"Written to {done.directory}: sweep.csv, sweep.npz")
+    if done.failed:
+        names = ", ".join(result.member.name for result in done.failed)
+        raise BoflError(f"{len(done.failed)} of {len(done.results)} members failed: {names}; try them with --resume")
 
 
 @app.command()
@@ -229,6 +264,13 @@ def describe(record: dict[str, Any]) -> str:
     if "metrics" in record:
         text += f"  accuracy {record['metrics']['accuracy']:.3f}  macro-F1 {record['metrics']['macro_f1']:.3f}"
     return text
+
+
+def describe_member(result: "Result") -> str:
+    """One line on a member of a sweep."""
+    if result.error:
+        return f"{result.member.name}  failed: {result.error}"
+    return f"{result.member.name}  " + (f"{result.seconds:.1f} s" if result.seconds else "was complete")
 
 
 def summary_tables(summary: dict[str, Any]) -> list[Table]:

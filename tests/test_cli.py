@@ -113,6 +113,27 @@ def test_a_run_prints_lines_tables_and_where_it_wrote(command, tiny, home, tmp_p
     assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".pdf"}
 
 
+def test_a_sweep_prints_a_line_a_member_and_says_what_failed(command, tiny, home):
+    grid = ("--grid", "optimizer.lr=0.1,1e30", "--set", "federation.local_steps=2")
+    ended = command("sweep", tiny, *grid, "--out", "all")
+    assert ended.code == 2
+    assert ended.line == "1 of 2 members failed: lr=1e+30; try them with --resume"
+    first, second, written = ended.out.splitlines()
+    assert first.startswith("[1/2] lr=0.1  ")
+    assert first.endswith(" s")
+    assert second.startswith("[2/2] lr=1e+30  failed: round 1: every update holds NaN or infinity")
+    assert written == "Written to all: sweep.csv, sweep.npz"
+    assert exact(Path("all") / "lr=0.1") == exact(home / "whole")
+    again = command("sweep", tiny, "--grid", "optimizer.lr=0.1", "--out", "all", "--resume")
+    assert (again.code, again.out.splitlines()[0]) == (0, "[1/1] lr=0.1  was complete")
+
+
+def test_a_sweep_without_a_grid_is_refused(command, tiny):
+    ended = command("sweep", tiny)
+    assert ended.code == 2
+    assert ended.line == "a sweep needs a grid: add --grid KEY=V1,V2, for example --grid seed=0,1,2"
+
+
 def test_the_default_directory_has_the_runs_name(command, tiny, tmp_path):
     assert command("run", tiny, "--set", "federation.rounds=1", "--set", "name=mine").code == 0
     assert (tmp_path / "runs" / "mine" / "summary.json").exists()

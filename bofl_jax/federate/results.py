@@ -40,6 +40,11 @@ class RunDirectory:
         """Whether it holds a run, complete or not."""
         return (self.path / "config.toml").exists()
 
+    @property
+    def complete(self) -> bool:
+        """Whether it holds a completed run."""
+        return (self.path / "summary.json").exists()
+
     def refuse_if_used(self) -> None:
         """Raises BoflError if the directory holds anything."""
         if self.path.exists() and not self.path.is_dir():

@@ -17,7 +17,7 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.federate import runtime
 from bofl_jax.federate.checkpoint import Checkpoints, restore
 from bofl_jax.federate.cohort import Cohort, draw
-from bofl_jax.federate.execute import resolve
+from bofl_jax.federate.execute import Plan, resolve
 from bofl_jax.federate.options import NoPersonaliseOptions, OwnOptions
 from bofl_jax.federate.record import Recorder
 from bofl_jax.federate.report import Predictions, client_rows, measure, summarise
@@ -72,10 +72,7 @@ def run(config: "Config", out: str | Path | None = None, resume: bool = False, o
     directory = RunDirectory(Path(out) if out else Path("runs") / config.name)
     if not resume:
         directory.refuse_if_used()
-    runtime.prepare(config.engine)
-    plan = resolve(config.engine)
-    resolved = {name: getattr(plan, name) for name in ("execution", "width", "devices", "blocks")}
-    config = config.model_copy(update={"engine": config.engine.model_copy(update=resolved)})
+    config, plan = resolved(config)
     begun = directory.begun
     if begun:
         directory.check_same(config)
@@ -84,6 +81,14 @@ def run(config: "Config", out: str | Path | None = None, resume: bool = False, o
         directory.refuse_if_used()
         directory.begin(config)
     return _Conductor(setting, directory, on_round or (lambda _: None)).conduct()
+
+
+def resolved(config: "Config") -> tuple["Config", Plan]:
+    """The configuration as a run directory has it, the way in which clients run settled for this machine."""
+    runtime.prepare(config.engine)
+    plan = resolve(config.engine)
+    engine = {name: getattr(plan, name) for name in ("execution", "width", "devices", "blocks")}
+    return config.model_copy(update={"engine": config.engine.model_copy(update=engine)}), plan
 
 
 class _Conductor:

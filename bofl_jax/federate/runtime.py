@@ -3,7 +3,9 @@
 import os
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
+from bofl_jax.data.location import cache_home
 from bofl_jax.federate.options import EngineOptions
 
 SINGLE_THREADED = "--xla_cpu_multi_thread_eigen=false"
@@ -25,3 +27,15 @@ def prepare(options: EngineOptions) -> None:
         return
     if "xla_cpu_multi_thread_eigen" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {SINGLE_THREADED}".strip()
+
+
+def keep_programs() -> None:
+    """Keep compiled programs in the user's cache folder, unless JAX keeps them somewhere already.
+
+    Runs whose programs are the same then compile them once, whatever their seed and their learning rate.
+    """
+    if jax.config.values["jax_compilation_cache_dir"]:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache_home() / "programs"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    compilation_cache.reset_cache()

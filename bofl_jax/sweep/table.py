@@ -1,0 +1,72 @@
+"""One table of a whole sweep, made anew from the members' directories: ``sweep.csv`` and ``sweep.npz``."""
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bofl_jax.core.errors import BoflError
+from bofl_jax.federate.results import RunDirectory, read_json
+from bofl_jax.sweep.grid import Member
+
+DONE, FAILED, MISSING = "done", "failed", "missing"
+
+
+def write_table(out: Path, everyone: Sequence[Member], errors: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Write a row a member: its point, how it stands, and every number of its summary under a dotted name.
+
+    Args:
+        out: the sweep's directory. Members that another machine made count once their directories are copied there.
+        everyone: all members of the grid.
+        errors: name of a member that failed -> why.
+
+    Returns:
+        The rows.
+    """
+    rows = [_row(out, member, errors.get(member.name, "")) for member in everyone]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    partial = out / "sweep.csv.partial"
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, out / "sweep.csv")
+    partial = out / "sweep.partial.npz"
+    np.savez_compressed(partial, allow_pickle=False, **{name: _column(rows, name) for name in columns})
+    os.replace(partial, out / "sweep.npz")
+    return rows
+
+
+def _row(out: Path, member: Member, error: str) -> dict[str, Any]:
+    directory = RunDirectory(out / member.name)
+    head: dict[str, Any] = {"member": member.name, **{key: _plain(value) for key, value in member.point.items()}}
+    if error or not directory.complete:
+        return head | {"status": FAILED if error else MISSING, "error": error}
+    try:
+        summary = read_json(directory.path / "summary.json")
+    except BoflError as damaged:
+        return head | {"status": FAILED, "error": str(damaged)}
+    return head | {"status": DONE, "error": ""} | _flat(summary)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) else json.dumps(value)
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """float64[members], NaN where there is no number; text where any value is text."""
+    values = [row.get(name) for row in rows]
+    if any(isinstance(value, str) for value in values):
+        return np.array(["" if value is None else str(value) for value in values])
+    return np.array([np.nan if value is None else value for value in values], np.float64)

@@ -1,0 +1,134 @@
+"""Sweeps: each member is the run that it would be alone, and none takes another one down."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import bofl_jax as bofl
+from bofl_jax.core.errors import BoflError
+from bofl_jax.federate import Interrupted
+from bofl_jax.sweep import Axis, sweep
+from tests.federate.tiny import compiled_once, conduct, exact, table, write_arrays  # noqa: F401 - a fixture
+
+AXES = [Axis("optimizer.lr", (0.1, 1e30)), Axis("seed", (0, 1))]
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory):
+    return write_arrays(tmp_path_factory.mktemp("arrays") / "mine.npz")
+
+
+def loader(arrays):
+    return lambda point: bofl.load_config(table(arrays), point)
+
+
+@pytest.fixture(scope="module")
+def done(arrays, tmp_path_factory):
+    """A grid of four of which two diverge."""
+    seen = []
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    return sweep(loader(arrays), AXES, out, on_member=lambda *call: seen.append(call)), seen
+
+
+def rows(out):
+    with (out / "sweep.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_member_is_the_run_that_it_is_alone(done, arrays, tmp_path):
+    swept, _ = done
+    conduct(tmp_path / "alone", arrays, {"optimizer.lr": 0.1, "seed": 1})
+    assert exact(swept.directory / "lr=0.1,seed=1") == exact(tmp_path / "alone")
+
+
+def test_every_member_has_its_own_chain(done):
+    swept, _ = done
+    heads = {json.loads((r.directory / "summary.json").read_text())["ledger"]["head_hash"] for r in swept.results[:2]}
+    assert len(heads) == 2
+    for result in swept.results[:2]:
+        bofl.audit(result.directory)
+
+
+def test_a_member_that_fails_is_reported_and_the_others_go_on(done):
+    swept, seen = done
+    assert [result.member.name for result in swept.failed] == ["lr=1e+30,seed=0", "lr=1e+30,seed=1"]
+    assert all("training diverged: lower optimizer.lr (now 1e+30)" in result.error for result in swept.failed)
+    assert [(number, count) for number, count, _ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [result for _, _, result in seen] == swept.results
+
+
+def test_the_table_has_a_row_a_member_with_all_numbers_of_its_summary(done):
+    swept, _ = done
+    table = rows(swept.directory)
+    assert [row["status"] for row in table] == ["done", "done", "failed", "failed"]
+    assert [(row["optimizer.lr"], row["seed"]) for row in table][::3] == [("0.1", "0"), ("1e+30", "1")]
+    summary = json.loads((swept.results[1].directory / "summary.json").read_text())
+    assert float(table[1]["test.personalised.macro_f1"]) == summary["test"]["personalised"]["macro_f1"]
+    assert int(table[1]["ledger.gas_total"]) == summary["ledger"]["gas_total"]
+    with np.load(swept.directory / "sweep.npz") as columns:
+        assert set(columns.files) == set(table[0])
+        accuracy = columns["test.global.accuracy"]
+        assert accuracy[1] == summary["test"]["global"]["accuracy"]
+        assert np.isnan(accuracy).tolist() == [False, False, True, True]
+        assert columns["error"][0] == ""
+
+
+def test_resuming_repeats_no_member_that_is_complete(done, arrays, tmp_path):
+    swept, _ = done
+    out = shutil.copytree(swept.directory, tmp_path / "again")
+    before = exact(out / "lr=0.1,seed=0")
+    shutil.rmtree(out / "lr=0.1,seed=1")
+    again = sweep(loader(arrays), [Axis("optimizer.lr", (0.1,)), AXES[1]], out, resume=True)
+    assert [result.seconds > 0 for result in again.results] == [False, True]
+    assert not again.failed
+    assert exact(out / "lr=0.1,seed=0") == before
+    assert exact(out / "lr=0.1,seed=1") == exact(swept.directory / "lr=0.1,seed=1")
+
+
+def test_resuming_with_another_configuration_is_said_of_each_member(done, arrays):
+    swept, _ = done
+    other = sweep(
+        lambda point: bofl.load_config(table(arrays), {"federation.local_steps": 3} | point),
+        [Axis("optimizer.lr", (0.1,)), Axis("seed", (0,))],
+        swept.directory,
+        resume=True,
+    )
+    assert "was begun with federation.local_steps = 2, not 3" in other.failed[0].error
+
+
+def test_shards_come_together_by_copying(done, arrays, tmp_path):
+    swept, _ = done
+    axes = [Axis("optimizer.lr", (0.1,)), Axis("seed", (0, 1))]
+    out = tmp_path / "second"
+    half = sweep(loader(arrays), axes, out, shard="2/2")
+    assert [result.member.name for result in half.results] == ["lr=0.1,seed=1"]
+    assert [row["status"] for row in rows(out)] == ["missing", "done"]
+    shutil.copytree(swept.directory / "lr=0.1,seed=0", out / "lr=0.1,seed=0")
+    sweep(loader(arrays), axes, out, resume=True)
+    assert [row["status"] for row in rows(out)] == ["done", "done"]
+
+
+def test_a_wrong_value_is_said_before_anything_is_run(arrays, tmp_path):
+    with pytest.raises(BoflError, match=r"federation\.rounds"):
+        sweep(loader(arrays), [Axis("federation.rounds", (2, -1))], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_use_is_refused(done, arrays):
+    swept, _ = done
+    with pytest.raises(BoflError, match=r"is not empty: name another --out, or go on with it by --resume$"):
+        sweep(loader(arrays), AXES, swept.directory)
+
+
+def test_ctrl_c_leaves_a_sweep_that_goes_on(arrays, tmp_path, monkeypatch):
+    def stop(*_args, **_options):
+        raise Interrupted("stopped after round 1 of 5")
+
+    monkeypatch.setattr("bofl_jax.sweep.run.run", stop)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Interrupted, match=r"^stopped within member seed=0, 0 of 2 were done; go on with --resume"):
+        sweep(loader(arrays), [AXES[1]], tmp_path / "out")
+    assert [row["status"] for row in rows(tmp_path / "out")] == ["missing", "missing"]
