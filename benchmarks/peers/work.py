@@ -199,7 +199,7 @@ def tune(protocol: Protocol, device: str, rounds: int, settings: Settings, simul
 
 def main(peer: str, settings: Settings, simulate: Simulate, arguments: argparse.Namespace) -> None:
     """Run one peer as the command line says, and print one JSON document."""
-    protocol = scaled(PROTOCOLS[arguments.protocol], arguments)
+    protocol = shrunk(PROTOCOLS[arguments.protocol], arguments.shrink)
     if arguments.list:
         result: Any = settings(protocol, arguments.device)
     elif arguments.tune:
@@ -208,6 +208,8 @@ def main(peer: str, settings: Settings, simulate: Simulate, arguments: argparse.
         setting = json.loads(arguments.setting) if arguments.setting else settings(protocol, arguments.device)[0]
         outcome = simulate(protocol, setting, arguments.device, arguments.rounds + 1)
         result = document(peer, protocol, setting, outcome)
+    if os.environ.get("RANK", "0") != "0":
+        return
     text = json.dumps(result, indent=1)
     print(text, flush=True)
     if arguments.json:
@@ -215,11 +217,9 @@ def main(peer: str, settings: Settings, simulate: Simulate, arguments: argparse.
         arguments.json.write_text(text + "\n")
 
 
-def scaled(protocol: Protocol, arguments: argparse.Namespace) -> Protocol:
-    """The protocol with fewer clients, for a try."""
-    if not arguments.clients:
-        return protocol
-    return protocol._replace(clients=arguments.clients, cohort=min(protocol.cohort, arguments.clients))
+def shrunk(protocol: Protocol, times: int) -> Protocol:
+    """The protocol with so many times fewer clients, in the population and in a round."""
+    return protocol._replace(clients=protocol.clients // times, cohort=protocol.cohort // times)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -231,6 +231,6 @@ def parser(description: str) -> argparse.ArgumentParser:
     made.add_argument("--setting", help="JSON; left out: the first that --list shows")
     made.add_argument("--list", action="store_true", help="print the settings worth trying")
     made.add_argument("--tune", action="store_true", help="try them all in this process and print how fast each is")
-    made.add_argument("--clients", type=int, default=0, help="a smaller population, for a try")
+    made.add_argument("--shrink", type=int, default=1, help="so many times fewer clients, for a try")
     made.add_argument("--json", type=Path)
     return made
