@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import statistics
 import sys
 import tempfile
@@ -113,7 +114,10 @@ def load(protocol: Protocol) -> Data:
         fresh = Path(tempfile.mkdtemp(dir=folder.parent))
         for name, array in random_data(protocol)._asdict().items():
             np.save(fresh / f"{name}.npy", array)
-        fresh.rename(folder)
+        try:
+            fresh.rename(folder)
+        except OSError:  # another process was faster
+            shutil.rmtree(fresh)
     return Data(*(np.load(folder / f"{name}.npy", mmap_mode="c") for name in Data._fields))
 
 
