@@ -8,7 +8,6 @@ one array, not one for each layer). Actors keep network, optimiser and mapped da
 """
 
 import json
-import os
 import time
 
 import flower_client
@@ -81,5 +80,4 @@ def settings(protocol: Protocol, device: str) -> list[Setting]:
 
 
 if __name__ == "__main__":
-    os.environ |= {"FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     main("flower", settings, simulate, parser(__doc__).parse_args())
