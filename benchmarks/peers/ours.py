@@ -228,7 +228,7 @@ def settings(protocol: Protocol, device: str) -> list[Setting]:
     convolutions = [{"convolution": "patches"}, {"convolution": "lax"}] if protocol.images else [{}]
     engines: list[Setting] = [{"execution": "auto"}]
     if prepare(device) == "cuda":
-        engines += [{"execution": "shard", "width": width} for width in (16, 64, 256) if width < protocol.cohort]
+        engines += [{"execution": "shard", "width": width} for width in (16, 256) if width < protocol.cohort]
     return [engine | convolution for convolution in convolutions for engine in engines]
 
 

@@ -234,27 +234,29 @@ def simulate(how: str, protocol: Protocol, setting: Setting, device: str, rounds
 
 
 def settings(how: str, protocol: Protocol, device: str) -> list[Setting]:
-    """Settings worth trying, the likeliest first."""
-    found = (_loop_settings if how == "loop" else _vmap_settings)(device)
+    """Settings worth trying; on a GPU those last that could leave it unusable for the next one."""
+    found = {"loop": _loop_settings, "vmap": _vmap_settings}[how](device)
     if protocol.images and how == "loop":
-        found.append(found[0] | {"channels_last": True})
+        found.insert(1, found[0] | {"channels_last": True})
     return found
 
 
 def _loop_settings(device: str) -> list[Setting]:
     if device == "cuda":
-        return [{"graph": True}, {"sgd": "foreach"}, {"sgd": "fused"}, {"compile": True}, {"processes": 8}]
+        return [{"sgd": "foreach"}, {"sgd": "fused"}, {"processes": 8}, {"compile": True}, {"graph": True}]
     two = {"processes": 2, "threads": 1}
     return [two, two | {"sgd": "fused"}, two | {"patches": True}, two | {"compile": True}, {"threads": 2}]
 
 
 def _vmap_settings(device: str) -> list[Setting]:
+    patches: Setting = {"patches": True}
     if device == "cuda":
-        whole = {"patches": True, "graph": True}
-        return [whole, {"patches": True}, {"graph": True}, {"patches": True, "compile": True}, whole | {"width": 64}]
+        graph = patches | {"graph": True}
+        return [{}, patches, patches | {"compile": True}, graph, graph | {"width": 64}, graph | {"compile": True}]
     two = {"processes": 2, "threads": 1}
-    patches = two | {"patches": True}
-    return [two, patches, two | {"width": 8}, patches | {"width": 8}, two | {"compile": True}, {"threads": 2}]
+    chunks = [two | {"width": 8}, two | patches | {"width": 8}]
+    compiled = [two | {"compile": True}, two | patches | {"compile": True}]
+    return [two, two | patches, *chunks, *compiled, patches | {"threads": 2}]
 
 
 if __name__ == "__main__":
