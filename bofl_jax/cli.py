@@ -1,23 +1,18 @@
 """The command line: ``bofl``."""
 
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.ledger import SecondEngine
-
-if TYPE_CHECKING:
-    from bofl_jax.sweep import Result
+from bofl_jax.screen import describe_member, out, progress, provenance_table, summary_tables
 
 app = typer.Typer(
     add_completion=False,
@@ -28,7 +23,6 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: list, check, fetch.")
 app.add_typer(data_app, name="data")
 
-out = Console()
 INTERRUPTED = 130
 UsageError: Any = typer.BadParameter.__base__  # click's own, or the copy that typer brings
 
@@ -56,7 +50,7 @@ def run(
     from bofl_jax.federate import run as conduct
 
     loaded = load_config(config, dict(parse_assignment(text) for text in set_ or []))
-    with _progress(loaded.federation.rounds) as on_round:
+    with progress(loaded.federation.rounds) as on_round:
         result = conduct(loaded, out=out_dir, resume=resume, on_round=on_round)
     figures.draw(result.directory)
     for table in summary_tables(result.summary):
@@ -151,23 +145,6 @@ def _verify_proof(path: Path, genesis: Path | None) -> None:
     _say("\n".join(lines))
 
 
-def provenance_table(rows: list[dict[str, Any]]) -> Table:
-    """Rows of an audit; long digests are shortened, files have them in full."""
-    names = [name for name in (rows[0] if rows else {"nothing": ""}) if name != "clients"]
-    table = Table(*(name.replace("_", " ") for name in names), box=None)
-    for row in rows:
-        table.add_row(*(_cell(row[name]) for name in names))
-    return table
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6f}"
-    return f"{value:,}" if isinstance(value, int) else re.sub(r"(0x[0-9a-f]{16})[0-9a-f]{24,}", r"\1…", value)
-
-
 def _say(text: str) -> None:
     out.print(text, highlight=False, soft_wrap=True)
 
@@ -225,91 +202,6 @@ def data_fetch(name: str, root: Root = None) -> None:
     from bofl_jax.data import fetch
 
     out.print(f"Complete: {fetch(name, root)}", highlight=False, soft_wrap=True)
-
-
-class _progress:  # noqa: N801 - a context manager, used like a function
-    """A bar on a terminal, plain lines elsewhere."""
-
-    def __init__(self, rounds: int) -> None:
-        self.rounds = rounds
-        self.every = max(1, rounds // 10)
-        self.bar: Progress | None = None
-
-    def __enter__(self) -> Callable[[dict[str, Any]], None]:
-        if not out.is_terminal:
-            return self._line
-        columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, TextColumn("{task.fields[text]}"), console=out)
-        self.bar.start()
-        self.task = self.bar.add_task("", total=self.rounds, text="loading data, compiling ...")
-        return self._advance
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar:
-            self.bar.stop()
-
-    def _advance(self, record: dict[str, Any]) -> None:
-        assert self.bar
-        self.bar.update(self.task, completed=record["round"], text=describe(record))
-
-    def _line(self, record: dict[str, Any]) -> None:
-        if record["round"] % self.every == 0 or record["round"] == self.rounds:
-            print(f"round {record['round']}/{self.rounds}  {describe(record)}", flush=True)
-
-
-def describe(record: dict[str, Any]) -> str:
-    """One line on a round."""
-    speed = record["examples"] / record["seconds"]
-    text = f"loss {record['loss']:.4f}  {speed:,.0f} samples/s  ledger {record['ledger']['cpu_ms']:.1f} ms"
-    if "metrics" in record:
-        text += f"  accuracy {record['metrics']['accuracy']:.3f}  macro-F1 {record['metrics']['macro_f1']:.3f}"
-    return text
-
-
-def describe_member(result: "Result") -> str:
-    """One line on a member of a sweep."""
-    if result.error:
-        return f"{result.member.name}  failed: {result.error}"
-    return f"{result.member.name}  " + (f"{result.seconds:.1f} s" if result.seconds else "was complete")
-
-
-def summary_tables(summary: dict[str, Any]) -> list[Table]:
-    """What a run prints at its end: metrics per class, overall and fairness, ledger cost."""
-    models = {name: measured for name, measured in summary["test"].items() if measured}
-    overall = Table("test", *models, title="Overall")
-    names = ("accuracy", "balanced_accuracy", "macro_f1", "macro_f1_nsv", "auroc_macro", "auprc_macro", "ece", "brier")
-    for name in names:
-        overall.add_row(name, *(_number(measured[name]) for measured in models.values()))
-    for name in ("mean", "sd", "worst_10_percent", "jain"):
-        row = [_number(summary["fairness"][model][name]) for model in models]
-        overall.add_row(f"client accuracy, {name.replace('_', ' ')}", *row)
-    row = [_number(summary["fairness"][model]["unseen_class_recall"]) for model in models]
-    overall.add_row("recall of classes unseen by the client", *row)
-    classes = Table("class", "samples", "recall", "precision", "F1", title=f"Per class ({' / '.join(models)})")
-    for name in next(iter(models.values()))["per_class"]:
-        rows = [measured["per_class"][name] for measured in models.values()]
-        cells = [" / ".join(_number(row[field]) for row in rows) for field in ("recall", "precision", "f1")]
-        classes.add_row(name, str(rows[0]["support"]), *cells)
-    ledger, timing = summary["ledger"], summary["timing"]
-    costs = Table("ledger", "rounds", "gas/round", "bytes", "CPU ms/round", "accepted", "rejected", title="Cost")
-    costs.add_row(
-        ledger["mode"],
-        str(ledger["rounds"]),
-        f"{ledger['gas_per_round']:,.0f}",
-        f"{ledger['bytes_total']:,}",
-        f"{ledger['cpu_ms_per_round']:.1f}",
-        str(ledger["accepted"]),
-        str(ledger["rejected"]),
-    )
-    costs.caption = (
-        f"training {timing['rounds_s']:.1f} s, compiling {timing['compile_s']:.1f} s, "
-        f"{timing['samples_per_s']:,.0f} samples/s"
-    )
-    return [overall, classes, costs]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def main() -> None:

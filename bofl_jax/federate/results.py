@@ -11,6 +11,7 @@ import sys
 import tomllib
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,7 @@ class RunDirectory:
 
     def refuse_if_used(self) -> None:
         """Raises BoflError if the directory holds anything."""
-        if self.path.exists() and not self.path.is_dir():
-            raise BoflError(f"{self.path} is a file: name another --out")
-        if self.path.exists() and any(self.path.iterdir()):
-            mend = "name another --out" + (", or go on with it by --resume" if self.begun else "")
-            raise BoflError(f"{self.path} is not empty: {mend}")
+        refuse_if_used(self.path, self.begun)
 
     def begin(self, config: "Config") -> None:
         """Create the directory and write what is known before the first round.
@@ -72,14 +69,13 @@ class RunDirectory:
         Raises:
             BoflError: naming the first key that differs.
         """
-        stored = read_toml(self.path / "config.toml")
-        differing = sorted(set(_flat(stored).items()) ^ set(_flat(tomllib.loads(config.to_toml())).items()))
+        theirs, ours = flat(read_toml(self.path / "config.toml")), flat(tomllib.loads(config.to_toml()))
+        differing = sorted(key for key in theirs.keys() | ours.keys() if _text(theirs, key) != _text(ours, key))
         if differing:
-            key = differing[0][0]
-            theirs, ours = _flat(stored).get(key), _flat(tomllib.loads(config.to_toml())).get(key)
+            key = differing[0]
             raise BoflError(
-                f"{self.path} was begun with {key} = {theirs}, not {ours}: resume it with the same configuration "
-                f"({self.path / 'config.toml'}), or name another --out"
+                f"{self.path} was begun with {key} = {_text(theirs, key)}, not {_text(ours, key)}: resume it with the "
+                f"same configuration ({self.path / 'config.toml'}), or name another --out"
             )
 
     def discard_ledger(self) -> None:
@@ -110,15 +106,8 @@ class RunDirectory:
 
     def write_results(self, clients: list[dict[str, Any]], predictions: dict[str, np.ndarray]) -> None:
         """Write what was measured of a completed run, client by client and sample by sample."""
-        partial = self.path / "clients.csv.partial"
-        with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(clients[0]))
-            writer.writeheader()
-            writer.writerows(clients)
-        os.replace(partial, self.path / "clients.csv")
-        partial = self.path / "predictions.partial.npz"
-        np.savez_compressed(partial, allow_pickle=False, **predictions)
-        os.replace(partial, self.path / "predictions.npz")
+        write_csv(self.path / "clients.csv", clients)
+        write_arrays(self.path / "predictions.npz", predictions)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary: the run is complete."""
@@ -179,6 +168,32 @@ def write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV file whole or not at all; a row that lacks a column has an empty field there."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an ``.npz`` file whole or not at all."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, allow_pickle=False, **arrays)
+    os.replace(partial, path)
+
+
+def refuse_if_used(path: Path, resumable: bool) -> None:
+    """Raises BoflError if ``path`` is a file, or a folder that holds anything."""
+    if path.exists() and not path.is_dir():
+        raise BoflError(f"{path} is a file: name another --out")
+    if path.exists() and any(path.iterdir()):
+        mend = "name another --out" + (", or go on with it by --resume" if resumable else "")
+        raise BoflError(f"{path} is not empty: {mend}")
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file of a run directory; BoflError if it is missing or damaged."""
     try:
@@ -195,9 +210,13 @@ def read_json(path: Path) -> Any:
         raise BoflError(f"{path} is missing or damaged ({error}): name the directory of a completed run") from None
 
 
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
+def _text(values: Mapping[str, Any], key: str) -> str | None:
+    return json.dumps(values[key]) if key in values else None
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested tables under dotted names."""
+    values: dict[str, Any] = {}
     for name, value in table.items():
-        key = f"{prefix}{name}"
-        flat |= _flat(value, f"{key}.") if isinstance(value, dict) else {key: json.dumps(value)}
-    return flat
+        values |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return values

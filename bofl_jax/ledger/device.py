@@ -18,7 +18,6 @@ from bofl_jax.ledger.digest import CHUNK
 
 WORD, BLOCK = 4, 16  # bytes a word, words a block
 LEAF, NODE, DIGEST = range(3)
-UNROLL = 1  # sixteen rounds each
 
 
 def digest_words(tree: Any) -> jax.Array:
@@ -143,7 +142,7 @@ def _compress(state: jax.Array, block: jax.Array) -> jax.Array:
         return (registers, _next_words(window)), None
 
     carry = (tuple(state), tuple(block))
-    (registers, _), _ = jax.lax.scan(sixteen, carry, jnp.asarray(CONSTANTS.reshape(-1, BLOCK)), unroll=UNROLL)
+    (registers, _), _ = jax.lax.scan(sixteen, carry, jnp.asarray(CONSTANTS.reshape(-1, BLOCK)))
     return state + jnp.stack(registers)
 
 

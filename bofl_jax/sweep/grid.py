@@ -3,11 +3,11 @@
 import itertools
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bofl_jax.core.errors import BoflError
+from bofl_jax.core.parsing import parse_toml
 
 
 class Axis(NamedTuple):
@@ -39,9 +39,9 @@ def parse_axis(text: str) -> Axis:
     if not sign or not written or not re.fullmatch(r"[A-Za-z0-9_.]+", key):
         raise BoflError(f"--grid {text}: write it as KEY=V1,V2, for example partition.alpha=0.1,1,10")
     try:
-        parsed = tomllib.loads(f"values = [{written}]")
+        parsed = parse_toml(f"values = [{written}]")
         values = parsed["values"] if len(parsed) == 1 else written.split(",")
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         values = [word.strip() for word in written.split(",")]
     if "" in values:
         raise BoflError(f"--grid {text}: a value is empty, leave out the comma that is too many")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.federate import Interrupted, run
-from bofl_jax.federate.results import RunDirectory
+from bofl_jax.federate.results import RunDirectory, refuse_if_used
 from bofl_jax.federate.run import resolved
 from bofl_jax.federate.runtime import keep_programs
 from bofl_jax.sweep.grid import Axis, Member, members, share
@@ -78,7 +78,8 @@ def sweep(
     """
     everyone = members(axes)
     mine = [(member, load(member.point)) for member in share(everyone, shard)]
-    _refuse_if_used(out, resume)
+    if not (resume and out.is_dir()):
+        refuse_if_used(out, resumable=True)
     keep_programs()
     results: list[Result] = []
     try:
@@ -96,13 +97,6 @@ def sweep(
         if out.is_dir():
             write_table(out, everyone, errors)
     return Sweep(out, results)
-
-
-def _refuse_if_used(out: Path, resume: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise BoflError(f"{out} is a file: name another --out")
-    if not resume and out.exists() and any(out.iterdir()):
-        raise BoflError(f"{out} is not empty: name another --out, or go on with it by --resume")
 
 
 def _one(member: Member, config: "Config", path: Path, resume: bool) -> Result:

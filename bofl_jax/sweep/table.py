@@ -1,8 +1,6 @@
 """One table of a whole sweep, made anew from the members' directories: ``sweep.csv`` and ``sweep.npz``."""
 
-import csv
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.federate.results import RunDirectory, read_json
+from bofl_jax.federate.results import RunDirectory, flat, read_json, write_arrays, write_csv
 from bofl_jax.sweep.grid import Member
 
 DONE, FAILED, MISSING = "done", "failed", "missing"
@@ -28,16 +26,9 @@ def write_table(out: Path, everyone: Sequence[Member], errors: Mapping[str, str]
         The rows.
     """
     rows = [_row(out, member, errors.get(member.name, "")) for member in everyone]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    partial = out / "sweep.csv.partial"
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, out / "sweep.csv")
-    partial = out / "sweep.partial.npz"
-    np.savez_compressed(partial, allow_pickle=False, **{name: _column(rows, name) for name in columns})
-    os.replace(partial, out / "sweep.npz")
+    write_csv(out / "sweep.csv", rows)
+    names = dict.fromkeys(name for row in rows for name in row)
+    write_arrays(out / "sweep.npz", {name: _column(rows, name) for name in names})
     return rows
 
 
@@ -50,18 +41,11 @@ def _row(out: Path, member: Member, error: str) -> dict[str, Any]:
         summary = read_json(directory.path / "summary.json")
     except BoflError as damaged:
         return head | {"status": FAILED, "error": str(damaged)}
-    return head | {"status": DONE, "error": ""} | _flat(summary)
+    return head | {"status": DONE, "error": ""} | flat(summary)
 
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float) else json.dumps(value)
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
