@@ -3,7 +3,9 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -21,8 +23,8 @@ def arrays(tmp_path_factory):
     return write_arrays(tmp_path_factory.mktemp("arrays") / "mine.npz")
 
 
-def loader(arrays):
-    return lambda point: bofl.load_config(table(arrays), point)
+def loader(arrays, fixed=()):
+    return lambda point: bofl.load_config(table(arrays), dict(fixed) | dict(point))
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,18 @@ def test_a_member_is_the_run_that_it_is_alone(done, arrays, tmp_path):
     swept, _ = done
     conduct(tmp_path / "alone", arrays, {"optimizer.lr": 0.1, "seed": 1})
     assert exact(swept.directory / "lr=0.1,seed=1") == exact(tmp_path / "alone")
+
+
+def test_members_of_one_shape_compile_once(arrays, tmp_path):
+    """Seed and learning rate are arguments of the programs, so the second and third member add none to the cache."""
+    programs = Path(jax.config.values["jax_compilation_cache_dir"])
+    counts = []
+    axes = [Axis("optimizer.lr", (0.07, 0.08)), Axis("seed", (5, 6))]
+    load = loader(arrays, {"model.hidden": 9})  # a shape that no other test has compiled
+    before = len(list(programs.glob("*-cache")))
+    sweep(load, axes, tmp_path / "out", on_member=lambda *_: counts.append(len(list(programs.glob("*-cache")))))
+    assert counts[0] > before
+    assert counts == counts[:1] * 4
 
 
 def test_every_member_has_its_own_chain(done):
@@ -90,12 +104,8 @@ def test_resuming_repeats_no_member_that_is_complete(done, arrays, tmp_path):
 
 def test_resuming_with_another_configuration_is_said_of_each_member(done, arrays):
     swept, _ = done
-    other = sweep(
-        lambda point: bofl.load_config(table(arrays), {"federation.local_steps": 3} | point),
-        [Axis("optimizer.lr", (0.1,)), Axis("seed", (0,))],
-        swept.directory,
-        resume=True,
-    )
+    load = loader(arrays, {"federation.local_steps": 3})
+    other = sweep(load, [Axis("optimizer.lr", (0.1,)), Axis("seed", (0,))], swept.directory, resume=True)
     assert "was begun with federation.local_steps = 2, not 3" in other.failed[0].error
 
 
