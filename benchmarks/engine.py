@@ -153,12 +153,13 @@ def step_flop(setting, params) -> float:
     return jax.jit(step).lower(params, batch).compile().cost_analysis()["flops"]
 
 
-def matrix_product(plan, size: int = 1024):
-    """A function that times one product of two size x size matrices on every device at once, in FLOP/s."""
+def matrix_product(plan):
+    """A function that times one product of two square matrices on every device at once, in FLOP/s."""
     import jax
     import jax.numpy as jnp
     from jax.sharding import NamedSharding, PartitionSpec
 
+    size = 1024 if jax.default_backend() == "cpu" else 8192  # a GPU would mostly wait for the launch of a smaller one
     devices = max(plan.devices, 1)
     mesh = plan.mesh()
     operands = jax.device_put(jnp.ones((devices, size, size)), NamedSharding(mesh, PartitionSpec("clients")))

@@ -23,8 +23,7 @@ KEPT = ("parameters", "round_s_median", "samples_per_s", "ratio_to_matmul", "pea
 def main() -> None:
     """Measure every point and print."""
     arguments = parse()
-    most = max(arguments.clients)
-    against_clients = [point(arguments, clients, 64) for clients in arguments.clients]
+    against_clients = [point(arguments, clients, 64) for clients in sorted(arguments.clients)]
     against_parameters = [point(arguments, arguments.hidden_clients, hidden) for hidden in arguments.hidden]
     cohorts = [point(arguments, arguments.population, 64, cohort=1000)] if arguments.population else []
     every = against_clients + against_parameters + cohorts
@@ -35,7 +34,7 @@ def main() -> None:
         "against_clients": {
             "points": [brief(each) for each in against_clients],
             "line": line(against_clients),
-            "clients_per_s": round(most / against_clients[-1]["round_s_median"], 1),
+            "clients_per_s": round(against_clients[-1]["work"]["clients"] / against_clients[-1]["round_s_median"], 1),
         },
         "against_parameters": [brief(each) for each in against_parameters],
         "sampled_cohorts": [brief(each) for each in cohorts],
