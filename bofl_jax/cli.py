@@ -87,7 +87,8 @@ def sweep(
     _say(f"Written to {done.directory}: sweep.csv, sweep.npz")
     if done.failed:
         names = ", ".join(result.member.name for result in done.failed)
-        raise BoflError(f"{len(done.failed)} of {len(done.results)} members failed: {names}; try them with --resume")
+        count = f"{len(done.failed)} of {len(done.results)} members failed"
+        raise BoflError(f"{count} ({done.directory / 'sweep.csv'} says why): {names}; --resume tries them again")
 
 
 @app.command()

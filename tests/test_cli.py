@@ -117,7 +117,10 @@ def test_a_sweep_prints_a_line_a_member_and_says_what_failed(command, tiny, home
     grid = ("--grid", "optimizer.lr=0.1,1e30", "--set", "federation.local_steps=2")
     ended = command("sweep", tiny, *grid, "--out", "all")
     assert ended.code == 2
-    assert ended.line == "1 of 2 members failed: lr=1e+30; try them with --resume"
+    assert (
+        ended.line
+        == f"1 of 2 members failed ({Path('all') / 'sweep.csv'} says why): lr=1e+30; --resume tries them again"
+    )
     first, second, written = ended.out.splitlines()
     assert first.startswith("[1/2] lr=0.1  ")
     assert first.endswith(" s")
