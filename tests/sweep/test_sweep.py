@@ -29,10 +29,15 @@ def loader(arrays, fixed=()):
 
 @pytest.fixture(scope="module")
 def done(arrays, tmp_path_factory):
-    """A grid of four of which two diverge."""
-    seen = []
-    out = tmp_path_factory.mktemp("sweep") / "out"
-    return sweep(loader(arrays), AXES, out, on_member=lambda *call: seen.append(call)), seen
+    """A grid of four of which two diverge: the sweep, what was told of each member, how many programs it left."""
+    told, programs = [], []
+    kept = Path(jax.config.values["jax_compilation_cache_dir"])
+
+    def listen(*call):
+        told.append(call)
+        programs.append(len(list(kept.glob("*-cache"))))
+
+    return sweep(loader(arrays), AXES, tmp_path_factory.mktemp("sweep") / "out", on_member=listen), told, programs
 
 
 def rows(out):
@@ -41,25 +46,20 @@ def rows(out):
 
 
 def test_a_member_is_the_run_that_it_is_alone(done, arrays, tmp_path):
-    swept, _ = done
+    swept, *_ = done
     conduct(tmp_path / "alone", arrays, {"optimizer.lr": 0.1, "seed": 1})
     assert exact(swept.directory / "lr=0.1,seed=1") == exact(tmp_path / "alone")
 
 
-def test_members_of_one_shape_compile_once(arrays, tmp_path):
-    """Seed and learning rate are arguments of the programs, so the second and third member add none to the cache."""
-    programs = Path(jax.config.values["jax_compilation_cache_dir"])
-    counts = []
-    axes = [Axis("optimizer.lr", (0.07, 0.08)), Axis("seed", (5, 6))]
-    load = loader(arrays, {"model.hidden": 9})  # a shape that no other test has compiled
-    before = len(list(programs.glob("*-cache")))
-    sweep(load, axes, tmp_path / "out", on_member=lambda *_: counts.append(len(list(programs.glob("*-cache")))))
-    assert counts[0] > before
-    assert counts == counts[:1] * 4
+def test_members_of_one_shape_compile_once(done):
+    """Seed and learning rate are arguments of the programs: the first member leaves nothing to compile."""
+    _, _, programs = done
+    assert programs[0] > 0
+    assert programs == programs[:1] * 4
 
 
 def test_every_member_has_its_own_chain(done):
-    swept, _ = done
+    swept, *_ = done
     heads = {json.loads((r.directory / "summary.json").read_text())["ledger"]["head_hash"] for r in swept.results[:2]}
     assert len(heads) == 2
     for result in swept.results[:2]:
@@ -67,7 +67,7 @@ def test_every_member_has_its_own_chain(done):
 
 
 def test_a_member_that_fails_is_reported_and_the_others_go_on(done):
-    swept, seen = done
+    swept, seen, _ = done
     assert [result.member.name for result in swept.failed] == ["lr=1e+30,seed=0", "lr=1e+30,seed=1"]
     assert all("training diverged: lower optimizer.lr (now 1e+30)" in result.error for result in swept.failed)
     assert [(number, count) for number, count, _ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -75,7 +75,7 @@ def test_a_member_that_fails_is_reported_and_the_others_go_on(done):
 
 
 def test_the_table_has_a_row_a_member_with_all_numbers_of_its_summary(done):
-    swept, _ = done
+    swept, *_ = done
     table = rows(swept.directory)
     assert [row["status"] for row in table] == ["done", "done", "failed", "failed"]
     assert [(row["optimizer.lr"], row["seed"]) for row in table][::3] == [("0.1", "0"), ("1e+30", "1")]
@@ -91,7 +91,7 @@ def test_the_table_has_a_row_a_member_with_all_numbers_of_its_summary(done):
 
 
 def test_resuming_repeats_no_member_that_is_complete(done, arrays, tmp_path):
-    swept, _ = done
+    swept, *_ = done
     out = shutil.copytree(swept.directory, tmp_path / "again")
     before = exact(out / "lr=0.1,seed=0")
     shutil.rmtree(out / "lr=0.1,seed=1")
@@ -103,14 +103,14 @@ def test_resuming_repeats_no_member_that_is_complete(done, arrays, tmp_path):
 
 
 def test_resuming_with_another_configuration_is_said_of_each_member(done, arrays):
-    swept, _ = done
+    swept, *_ = done
     load = loader(arrays, {"federation.local_steps": 3})
     other = sweep(load, [Axis("optimizer.lr", (0.1,)), Axis("seed", (0,))], swept.directory, resume=True)
     assert "was begun with federation.local_steps = 2, not 3" in other.failed[0].error
 
 
 def test_shards_come_together_by_copying(done, arrays, tmp_path):
-    swept, _ = done
+    swept, *_ = done
     axes = [Axis("optimizer.lr", (0.1,)), Axis("seed", (0, 1))]
     out = tmp_path / "second"
     half = sweep(loader(arrays), axes, out, shard="2/2")
@@ -128,7 +128,7 @@ def test_a_wrong_value_is_said_before_anything_is_run(arrays, tmp_path):
 
 
 def test_a_folder_in_use_is_refused(done, arrays):
-    swept, _ = done
+    swept, *_ = done
     with pytest.raises(BoflError, match=r"is not empty: name another --out, or go on with it by --resume$"):
         sweep(loader(arrays), AXES, swept.directory)
 
