@@ -1,7 +1,7 @@
 """The ``[data]`` section: one class a source, told apart by ``source``."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,7 +11,17 @@ from bofl_jax.data.records import AAMI, ALL, BEAT_SYMBOLS, CLASSES, RECORD_SETS
 RecordSet = Literal["ds1", "ds2", "nonpaced", "all"]
 
 
-class EcgOptions(Options):
+class SourceOptions(Options):
+    """What every source shares.
+
+    Attributes:
+        seeded: whether the samples depend on the run's seed.
+    """
+
+    seeded: ClassVar[bool] = False
+
+
+class EcgOptions(SourceOptions):
     """What every beat source shares: the window around the R peak, the low-pass, the RR inputs, the classes."""
 
     half_window: int = Field(128, ge=16, le=360, description="samples at 360 Hz on each side of the R peak")
@@ -29,6 +39,7 @@ class EcgOptions(Options):
 class SimulatorOptions(EcgOptions):
     """Embedded simulator: made-up patients, no files."""
 
+    seeded = True
     source: Literal["simulator"] = "simulator"
     patients: int = Field(20, ge=1, le=10_000, description="simulated patients")
     beats: int = Field(300, ge=20, le=3000, description="beats a patient, before classes are dropped")
@@ -93,7 +104,7 @@ class MitbihOptions(EcgOptions):
         return RECORD_SETS[self.records] if isinstance(self.records, str) else self.records
 
 
-class NpzOptions(Options):
+class NpzOptions(SourceOptions):
     """Anyone's own arrays in one ``.npz`` file; see ``bofl_jax.data.npz`` for the keys."""
 
     source: Literal["npz"] = "npz"

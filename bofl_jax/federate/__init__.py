@@ -1,6 +1,8 @@
 """The conductor: plan, rounds, run, checkpoint, results, audit."""
 
 from bofl_jax.federate.audit import audit
-from bofl_jax.federate.run import Interrupted, Run, run
+from bofl_jax.federate.conduct import Interrupted
+from bofl_jax.federate.course import Run
+from bofl_jax.federate.run import run
 
 __all__ = ["Interrupted", "Run", "audit", "run"]

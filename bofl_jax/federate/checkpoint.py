@@ -83,6 +83,12 @@ class Checkpoints:
         self._manager.close()
 
 
+def saved_round(directory: Path) -> int:
+    """The round of the newest checkpoint in a folder; 0 if there is none."""
+    names = (path.name for path in directory.iterdir()) if directory.is_dir() else ()
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
 def restore(saved: Saved, template: TrainState) -> TrainState:
     """Give a checkpoint the structure of ``template``.
 

@@ -51,6 +51,12 @@ def honest(clients: np.ndarray, steps: np.ndarray, weight: np.ndarray) -> Cohort
     return Cohort(clients.astype(np.int32), steps.astype(np.int32), weight.astype(np.float32), nobody, nobody > 0)
 
 
+def pad(rows: Cohort, size: int) -> Cohort:
+    """The same with rows added that send nothing, so that M = ``size``."""
+    missing = size - len(rows.client)
+    return Cohort(*(np.concatenate([column, np.zeros(missing, column.dtype)]) for column in rows))
+
+
 def draw(
     options: FederationOptions,
     training: Rows,
@@ -121,20 +127,14 @@ def _uninvited(
     clients = np.sort(rng.permutation(others)[:count])
     reason = np.where(standing[clients] != Refusal.NONE, standing[clients], Refusal.NOT_IN_COHORT)
     rows = honest(clients, full_steps(options, training.size[clients]), training.size[clients])
-    return _pad(rows._replace(refusal=reason.astype(np.int32)), count)
+    return pad(rows._replace(refusal=reason.astype(np.int32)), count)
 
 
 def _duplicates(invited: Cohort, rng: np.random.Generator, count: int) -> Cohort:
     """Updates of invited clients that arrive once more."""
     again = np.sort(rng.permutation(np.flatnonzero(invited.sends))[:count])
     rows = Cohort(*(column[again] for column in invited))
-    return _pad(rows._replace(refusal=np.full(len(again), Refusal.DUPLICATE, np.int32)), count)
-
-
-def _pad(rows: Cohort, count: int) -> Cohort:
-    """Rows that send nothing, so that there are ``count``."""
-    missing = count - len(rows.client)
-    return Cohort(*(np.concatenate([column, np.zeros(missing, column.dtype)]) for column in rows))
+    return pad(rows._replace(refusal=np.full(len(again), Refusal.DUPLICATE, np.int32)), count)
 
 
 def _join(*parts: Cohort) -> Cohort:

@@ -26,14 +26,19 @@ WHOLE, SPLIT = PartitionSpec(), PartitionSpec("clients")
 class Plan(NamedTuple):
     """A resolved way to run clients."""
 
-    execution: str  # vmap | map | shard | loop
+    execution: str  # vmap | map | shard | loop | inside
     width: int  # clients vmapped at a time; 0: all
     devices: int
     blocks: int
 
     def sequential(self) -> "Plan":
         """The same devices, one client at a time: for work whose memory grows with the client (predictions)."""
-        return self if self.execution == "loop" else self._replace(execution="shard", width=1)
+        execution = self.execution if self.execution in ("loop", "inside") else "shard"
+        return self._replace(execution=execution, width=1)
+
+    def inside(self) -> "Plan":
+        """The same order of clients on one device: for whole runs that devices share out (`map_runs`)."""
+        return self._replace(execution="inside", devices=1)
 
     def mesh(self) -> Mesh:
         """The devices that share out the blocks."""
@@ -102,13 +107,38 @@ def run_clients(plan: Plan, task: Task, shared: Tree, each: Tree, stack: bool = 
     live = jnp.arange(slots) < clients
     laid = jax.tree.map(lambda a: a.reshape(plan.blocks, groups, width, *a.shape[1:]), (_take(each, rows), live))
 
-    # One device goes through shard_map too: the compiler then sees the same program whatever the number of devices.
-    @functools.partial(jax.shard_map, mesh=plan.mesh(), in_specs=(WHOLE, SPLIT), out_specs=SPLIT, check_vma=False)
     def blocks(shared: Tree, laid: Tree) -> Outcome:
         return jax.lax.map(functools.partial(_block, task, stack, shared), laid)
 
-    out = blocks(shared, laid)
+    # One device goes through shard_map too: the compiler then sees the same program whatever the number of devices.
+    out = (blocks if plan.execution == "inside" else _share_out(plan, blocks))(shared, laid)
     return out._replace(each=jax.tree.map(lambda a: a.reshape(slots, *a.shape[3:])[:clients], out.each))
+
+
+def map_runs(plan: Plan, program: Callable, shared: Tree, each: Tree) -> Tree:
+    """Run ``program(shared, *one)`` for G runs that do not depend on each other, ``one`` a row of ``each``.
+
+    Devices share out the runs; on a device they follow one another, or with the plan ``vmap`` are vmapped.
+
+    Args:
+        plan: of each run. Within ``program`` clients run by ``plan.inside()``.
+        program: of one run.
+        shared: what all runs see.
+        each: pytree of arrays ``[G, ...]``; G is a multiple of the plan's devices.
+    """
+
+    def on_device(shared: Tree, each: Tree) -> Tree:
+        def one(row: Tree) -> Tree:
+            return program(shared, *row)
+
+        return jax.vmap(one)(each) if plan.execution == "vmap" else jax.lax.map(one, each)
+
+    return _share_out(plan, on_device)(shared, each)
+
+
+def _share_out(plan: Plan, program: Callable[[Tree, Tree], Tree]) -> Callable[[Tree, Tree], Tree]:
+    """Give each device of the plan its part of the leading axis of the second argument."""
+    return jax.shard_map(program, mesh=plan.mesh(), in_specs=(WHOLE, SPLIT), out_specs=SPLIT, check_vma=False)
 
 
 def add_up(outcome: Outcome) -> tuple[Tree, jax.Array]:

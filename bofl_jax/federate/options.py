@@ -22,6 +22,7 @@ class TrainingOptions(Options):
 
     plain_steps: ClassVar[bool] = False
     fixed_steps: ClassVar[tuple[str, ...]] = ()
+    outside = ("local_steps", "local_epochs", "class_weights", "cohort", "stragglers", "straggler_policy")
 
     rounds: int = Field(50, ge=1, description="R")
     local_steps: int | None = Field(None, ge=1, description="S, local steps of a round")
@@ -56,6 +57,7 @@ class FedAvgOptions(SharedOptions):
 class FedProxOptions(SharedOptions):
     """FedProx."""
 
+    arguments = ("mu",)
     algorithm: Literal["fedprox"]
     mu: float = Field(0.1, ge=0, description="weight of the proximal term")
 
@@ -63,6 +65,7 @@ class FedProxOptions(SharedOptions):
 class PerFedAvgOptions(SharedOptions):
     """Per-FedAvg."""
 
+    arguments = ("inner_lr",)
     algorithm: Literal["perfedavg"]
     inner_lr: float = Field(0.05, gt=0, description="alpha, rate of the adaptation step")
     meta_gradient: MetaGradient = Field("exact", description="route of the meta-gradient")
@@ -87,6 +90,7 @@ class DittoOptions(SharedOptions):
     """Ditto."""
 
     fixed_steps = ("personal_steps",)
+    arguments = ("strength", "personal_lr")
     algorithm: Literal["ditto"]
     strength: float = Field(0.1, ge=0, description="lambda, pull of the own model towards the shared one")
     personal_lr: float | None = Field(None, gt=0, description="rate of the own model; the round's when left out")
@@ -97,6 +101,7 @@ class PFedMeOptions(SharedOptions):
     """pFedMe; its beta is ``optimizer.server_lr``."""
 
     plain_steps = True
+    arguments = ("strength", "personal_lr", "decay")
     algorithm: Literal["pfedme"]
     strength: float = Field(15.0, gt=0, description="lambda, pull of the own model towards the local one")
     personal_lr: float = Field(0.05, gt=0, description="rate of the own model")
@@ -107,6 +112,7 @@ class PFedMeOptions(SharedOptions):
 class ApflOptions(SharedOptions):
     """APFL."""
 
+    arguments = ("mixing",)
     algorithm: Literal["apfl"]
     mixing: float = Field(0.5, ge=0, le=1, description="share of the own part in a client's model, at first")
     adaptive: bool = Field(False, description="whether each client learns its share")
@@ -184,6 +190,9 @@ SERVER_KEYS = {
 class OptimizerOptions(Options):
     """The clients' optimiser and the server's."""
 
+    arguments = ("server_lr", "server_momentum", "server_beta1", "server_beta2", "server_tau")
+    outside = ("lr", "schedule")
+
     client: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.1, gt=0, description="learning rate at the first round")
     schedule: Literal["constant", "halving", "cosine"] = Field(
@@ -221,6 +230,7 @@ class NoPersonaliseOptions(Options):
 class FineTuneOptions(Options):
     """Every client goes on from its own model, or else the shared one, with plain local steps on its own samples."""
 
+    outside = ("steps", "lr")
     method: Literal["finetune"]
     steps: int = Field(30, ge=1, description="local steps")
     lr: float = Field(0.03, gt=0, description="learning rate")
@@ -229,6 +239,7 @@ class FineTuneOptions(Options):
 class OwnOptions(Options):
     """The models of the clients' own that the method ends in."""
 
+    outside = ("lr",)
     method: Literal["own"]
     steps: int = Field(0, ge=0, description="local steps of the method that every client does first, alone")
     lr: float = Field(0.03, gt=0, description="the round's rate in them; a personal_lr of the method stays")
@@ -240,14 +251,20 @@ PersonaliseOptions = Annotated[NoPersonaliseOptions | OwnOptions | FineTuneOptio
 class EvaluateOptions(Options):
     """When the shared model is tested during training; the last round always is."""
 
+    outside = ("every",)
     every: int = Field(10, ge=0, description="test every n-th round; 0: only the last")
 
 
 class EngineOptions(Options):
     """How clients run. The resolved values are written to the run: another width rounds differently."""
 
+    outside = ("checkpoint_every", "sweep")
+
     execution: Execution = "auto"
     width: int = Field(0, ge=0, description="clients vmapped at a time within map and shard; 0 picks")
     devices: int = Field(0, ge=0, description="devices of execution = 'shard'; 0 takes all that fit")
     blocks: int = Field(8, ge=1, le=1024, description="fixed blocks of clients whose sums are added in order")
     checkpoint_every: int = Field(10, ge=1, description="rounds between checkpoints")
+    sweep: Literal["together", "sequential"] = Field(
+        "together", description="members of a sweep: all of one shape in one program, or one after another"
+    )

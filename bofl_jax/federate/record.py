@@ -18,17 +18,22 @@ Tree = Any
 COST = ("gas", "bytes", "cpu_ms", "accepted", "rejected")
 
 
+def ledger_thread() -> ThreadPoolExecutor:
+    """The thread in which ledgers work."""
+    return ThreadPoolExecutor(1, thread_name_prefix="ledger")
+
+
 class Recorder:
     """The only caller of a run's ledger: one job after another, in one thread.
 
     Args:
         ledger: the run's ledger.
         shares: whether there are updates to record.
+        thread: of one worker, from `ledger_thread`.
     """
 
-    def __init__(self, ledger: Ledger, shares: bool) -> None:
-        self.ledger, self._shares = ledger, shares
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+    def __init__(self, ledger: Ledger, shares: bool, thread: ThreadPoolExecutor) -> None:
+        self.ledger, self._shares, self._thread = ledger, shares, thread
 
     def standing(self, number: int) -> np.ndarray:
         """uint8[C]: who may contribute to a round, from the contract."""
@@ -55,8 +60,7 @@ class Recorder:
 
     def close(self) -> None:
         """Finish what was begun."""
-        self._thread.shutdown()
-        self.ledger.close()
+        self._thread.submit(self.ledger.close).result()
 
     def _record(
         self, number: int, standing: np.ndarray, cohort: Cohort, info: RoundInfo, params: Tree

@@ -1,4 +1,8 @@
-"""One round: all clients in one compiled program, the server in a second."""
+"""One round: all clients in one compiled program, the server in a second.
+
+The parts of a round are pure functions of a `Setting`, which is part of the program, and of arguments, which are not:
+what stood in the program itself would be compiled anew for every seed.
+"""
 
 import functools
 from collections.abc import Callable
@@ -13,7 +17,7 @@ from bofl_jax.aggregate import Gathered, Mean
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.federate.cohort import Cohort
 from bofl_jax.federate.execute import Outcome, Plan, add_up, run_clients
-from bofl_jax.federate.setting import Setting, initial_params
+from bofl_jax.federate.setting import Held, Setting, hold
 from bofl_jax.ledger import Refusal
 from bofl_jax.ledger.device import digest_words
 from bofl_jax.partition import Rows
@@ -56,19 +60,6 @@ Digesting = Literal["off", "host", "device"]
 """Where updates are digested. On the host they have to leave the device; there is no need for any without a ledger."""
 
 
-class RoundInput(NamedTuple):
-    """All that a compiled round is given; what stood in the program itself would be compiled anew for every seed."""
-
-    root: jax.Array  # of the run's keys
-    state: TrainState
-    first: Tree  # the network's first parameters, where clients keep something; () otherwise
-    pool: local.Batch  # all N samples
-    rows: Rows  # every client's training rows
-    cohort: Cohort
-    number: jax.Array  # int32, from 1
-    lr: jax.Array  # float32
-
-
 Round = Callable[[TrainState, Cohort, int, float], tuple[TrainState, RoundInfo]]
 
 
@@ -103,36 +94,54 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: 
         cohort: a cohort, for its size.
         digests: where updates are digested; on the host, they are returned.
     """
-    rows = jax.tree.map(jnp.asarray, setting.training)
-    first = initial_params(setting) if jax.tree.leaves(state.kept) else ()
+    held = setting.plan.replicate(hold(setting))
 
-    def given(state: TrainState, cohort: Cohort, number: int, lr: float) -> RoundInput:
+    def given(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple:
         drawn = jax.device_put((cohort, np.int32(number), np.float32(lr)))  # in one go: each transfer has its price
-        return RoundInput(setting.root, state, first, setting.pool, rows, *drawn)
+        return setting.pool, held, state, *drawn
 
-    clients = functools.partial(_clients_part, setting, digests)
+    clients = functools.partial(clients_part, setting, digests)
     example = given(state, cohort, 1, 0.0)
-    work = compile_for(setting.plan, clients, example)
+    work = compile_for(setting.plan, clients, *example)
     if not setting.shares:
 
         def alone(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple[TrainState, RoundInfo]:
-            _, info, kept = work(given(state, cohort, number, lr))
+            _, info, kept = work(*given(state, cohort, number, lr))
             return state._replace(kept=kept), info
 
         return alone
 
     home = jax.devices()[0]
+    held_at_home = jax.device_put(held, home)
     server = jax.device_put((state.params, state.server), home)
-    sent = jax.eval_shape(clients, example)[0]
-    serve = compile_for(setting.plan, functools.partial(_servers_part, setting), *server, sent)
+    sent = jax.eval_shape(clients, *example)[0]
+    serve = compile_for(setting.plan, functools.partial(servers_part, setting), held_at_home, *server, sent)
 
     def one_round(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple[TrainState, RoundInfo]:
-        sent, info, kept = work(given(state, cohort, number, lr))
-        after = serve(*jax.device_put((state.params, state.server, sent), home))
+        sent, info, kept = work(*given(state, cohort, number, lr))
+        after = serve(held_at_home, *jax.device_put((state.params, state.server, sent), home))
         shared, server = setting.plan.replicate(after)
         return TrainState(shared, server, kept), info
 
     return one_round
+
+
+def whole_round(
+    setting: Setting,
+    digests: Digesting,
+    pool: local.Batch,
+    held: Held,
+    state: TrainState,
+    cohort: Cohort,
+    number: jax.Array,
+    lr: jax.Array,
+) -> tuple[TrainState, RoundInfo]:
+    """Clients and server in one program, for runs that are carried out side by side."""
+    sent, info, kept = clients_part(setting, digests, pool, held, state, cohort, number, lr)
+    if not setting.shares:
+        return state._replace(kept=kept), info
+    shared, server = servers_part(setting, held, state.params, state.server, sent)
+    return TrainState(shared, server, kept), info
 
 
 def compile_for(plan: Plan, program: Callable, *arguments: Tree) -> Callable:
@@ -164,13 +173,34 @@ class Sent(NamedTuple):
     gathered: Tree  # `aggregate.Gathered`, or ()
 
 
-def _clients_part(setting: Setting, digests: Digesting, given: RoundInput) -> tuple[Sent, RoundInfo, Tree]:
-    """What the clients do in a round: what they send, what explains it, and what they keep."""
-    algorithm, cohort, gathers = setting.algorithm, given.cohort, setting.aggregator.gathers
+def clients_part(
+    setting: Setting,
+    digests: Digesting,
+    pool: local.Batch,
+    held: Held,
+    state: TrainState,
+    cohort: Cohort,
+    number: jax.Array,
+    lr: jax.Array,
+) -> tuple[Sent, RoundInfo, Tree]:
+    """What the clients do in a round: what they send, what explains it, and what they keep.
+
+    Args:
+        setting: of the run; its numbers are those of ``held``.
+        digests: where updates are digested.
+        pool: all samples.
+        held: what the run holds still.
+        state: before the round.
+        cohort: who works.
+        number: int32, of the round, from 1.
+        lr: float32, the clients' learning rate.
+    """
+    gathers, root = setting.aggregator.gathers, held.numbers.root
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
-        pool, everything, first, lr = shared
+        pool, everything, numbers, first, lr = shared
         work, cohort, kept, key = each
+        algorithm = setting.with_numbers(numbers).algorithm
         data = local.local_data(setting.sampler, pool, idle_unless(live, work), lr)
         view = algorithm.view(everything, cohort.client)
         sent, kept, info = algorithm.train(view, recall(algorithm, first, view, kept), data)
@@ -183,15 +213,15 @@ def _clients_part(setting: Setting, digests: Digesting, given: RoundInput) -> tu
         updates = received if digests == "host" or gathers else ()
         return part, weight, (info, verdict, weight, updates, hashes, kept)
 
-    work = works(given.root, given.rows, cohort, Purpose.TRAIN, given.number)
-    keys = jax.vmap(lambda client: derive(given.root, Purpose.CHANNEL, given.number, client))(cohort.client)
-    mine = jax.tree.map(lambda a: a[cohort.client], given.state.kept)
-    shared = (given.pool, given.state.params, given.first, given.lr)
+    work = works(root, held.training, cohort, Purpose.TRAIN, number)
+    keys = jax.vmap(lambda client: derive(root, Purpose.CHANNEL, number, client))(cohort.client)
+    mine = jax.tree.map(lambda a: a[cohort.client], state.kept)
+    shared = (pool, state.params, held.numbers, held.first, lr)
     out = run_clients(setting.plan, client, shared, (work, cohort, mine, keys))
     info, verdict, weight, updates, hashes, own = out.each
     gathered = Gathered(updates, weight, jnp.asarray(cohort.client)) if gathers else ()
     explained = RoundInfo(info.loss, info.examples, verdict, updates if digests == "host" else (), hashes)
-    return Sent(out._replace(each=()), gathered), explained, _put_back(given.state.kept, own, cohort)
+    return Sent(out._replace(each=()), gathered), explained, _put_back(state.kept, own, cohort)
 
 
 def recall(algorithm: local.LocalAlgorithm, first: Tree, view: Tree, kept: Tree) -> Tree:
@@ -250,14 +280,15 @@ def judge(known: jax.Array, hashes: tuple[jax.Array, ...], received: Tree) -> ja
     return jnp.where(known == Refusal.NONE, verdict, known).astype(jnp.int32)
 
 
-def _servers_part(setting: Setting, shared: Tree, server: Tree, sent: Sent) -> tuple[Tree, Tree]:
+def servers_part(setting: Setting, held: Held, shared: Tree, server: Tree, sent: Sent) -> tuple[Tree, Tree]:
     """Aggregate: what is shared from now on, and the server's state. A round without any weight leaves both alone."""
+    aggregator = setting.with_numbers(held.numbers).aggregator
     total, weight = add_up(sent.sums)
     received: Mean | Gathered = sent.gathered
-    if not setting.aggregator.gathers:
+    if not aggregator.gathers:
         mean = jax.tree.map(lambda summed: summed / jnp.maximum(weight, 1.0), total)
-        received = Mean(mean, weight / max(1, int(setting.training.size.sum())))
-    after = setting.aggregator.step(server, shared, received)
+        received = Mean(mean, weight / held.weight)
+    after = aggregator.step(server, shared, received)
     server, shared = jax.tree.map(functools.partial(jnp.where, weight > 0), after, (server, shared))
     return shared, server
 

@@ -1,7 +1,9 @@
-"""Everything that a run holds still: samples, clients, network, local algorithm, plan."""
+"""Everything that a run holds still: samples, clients, network, method, plan; and what of it programs are given."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ import numpy as np
 from bofl_jax import adversary, aggregate, data, local, models
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive, root_key
+from bofl_jax.core.options import Options
 from bofl_jax.core.types import Samples
 from bofl_jax.federate.execute import Plan
 from bofl_jax.federate.methods import Given, build, build_optimizer
@@ -18,6 +21,34 @@ from bofl_jax.partition import Population, Rows, class_counts, pack, partition
 
 if TYPE_CHECKING:
     from bofl_jax.config import Config
+
+
+class Numbers(NamedTuple):
+    """The numbers of a run that its programs take as arguments, so that another run can use the same programs."""
+
+    root: jax.Array  # of the run's keys
+    class_weights: jax.Array  # float32[K], of the loss
+    options: dict[str, jax.Array]  # float32 each, by dotted key; `Options.arguments` names them
+
+
+class Parts(NamedTuple):
+    """What a method is made of, once its numbers are known."""
+
+    algorithm: local.LocalAlgorithm  # of the rounds
+    aggregator: aggregate.Aggregator
+    loss: local.Loss
+    descent: local.Descent  # the clients' optimiser
+
+
+class Held(NamedTuple):
+    """What the programs of a run are given whatever the round, without the pool."""
+
+    numbers: Numbers
+    first: models.Params  # the network's first parameters
+    training: Rows
+    adapt: Rows
+    test: Rows
+    weight: jax.Array  # float32, training samples of all clients
 
 
 @dataclass(frozen=True)
@@ -29,16 +60,64 @@ class Setting:
     samples: Samples
     population: Population
     training: Rows  # rows that train: the clients' own, or one pooled row (centralised)
-    pool: local.Batch  # all N samples, on every device
     model: models.Model
-    algorithm: local.LocalAlgorithm  # of the rounds
-    loss: local.Loss
-    descent: local.Descent  # the clients' optimiser
-    sampler: local.Sampler
-    aggregator: aggregate.Aggregator
-    channel: adversary.Channel | None  # between clients and server; None: honest
-    root: jax.Array
-    lr: np.ndarray  # float32[R]
+    numbers: Numbers
+    form: Callable[[Numbers], Parts]  # also for numbers that are traced
+
+    def with_numbers(self, numbers: Numbers) -> "Setting":
+        """The same with other numbers, which may be traced."""
+        return replace(self, numbers=numbers)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The method, for the numbers at hand."""
+        return self.form(self.numbers)
+
+    @property
+    def algorithm(self) -> local.LocalAlgorithm:
+        """What a client does in a round."""
+        return self.parts.algorithm
+
+    @property
+    def aggregator(self) -> aggregate.Aggregator:
+        """What the server does in a round."""
+        return self.parts.aggregator
+
+    @property
+    def loss(self) -> local.Loss:
+        """The loss of one batch."""
+        return self.parts.loss
+
+    @property
+    def descent(self) -> local.Descent:
+        """The clients' optimiser."""
+        return self.parts.descent
+
+    @property
+    def root(self) -> jax.Array:
+        """The root of the run's keys."""
+        return self.numbers.root
+
+    @cached_property
+    def pool(self) -> local.Batch:
+        """All N samples, on every device."""
+        return self.plan.replicate(pool_of(self.samples))
+
+    @cached_property
+    def sampler(self) -> local.Sampler:
+        """How batches are drawn."""
+        options = self.config.federation
+        return local.Sampler(options.batch_size, options.sampling, options.augment_scale, options.augment_noise)
+
+    @cached_property
+    def channel(self) -> adversary.Channel | None:
+        """What lies between clients and server; None: nothing."""
+        return adversary.channel(self.config.adversary)
+
+    @cached_property
+    def lr(self) -> np.ndarray:
+        """float32[R]: the learning rate of each round."""
+        return learning_rates(self.config.optimizer, self.config.federation.rounds)
 
     @property
     def shares(self) -> bool:
@@ -64,42 +143,71 @@ def settle(config: "Config", plan: Plan, samples: Samples | None = None) -> Sett
     """
     samples = samples or data.load(config.data, config.seed)
     population = partition(samples, config.partition, config.seed)
-    federation = config.federation
+    federation, classes = config.federation, len(samples.classes)
     cohort = federation.cohort if isinstance(federation, SharedOptions) else None
     if cohort and cohort > len(population.participants):
         raise BoflError(
             f"federation.cohort = {cohort}, but only {len(population.participants)} clients can train: lower it"
         )
-    root = root_key(config.seed)
-    model = models.build(
-        config.model, samples.x.shape[1], samples.x.shape[2], samples.features.shape[1], len(samples.classes)
-    )
-    counts = class_counts(population.train, samples.y, len(samples.classes)).sum(axis=0)
-    loss = local.cross_entropy(model.apply, local.class_weights(counts, federation.class_weights))
-    optimizer = build_optimizer(config.optimizer)
-    given = Given(loss, optimizer, model, len(samples.classes), population.clients, config.optimizer.server_lr)
-    algorithm, aggregator = build(federation.algorithm, federation, config.optimizer, given)
-    jax.eval_shape(lambda key: algorithm.share(model.init(key)), root)  # do the method's layers exist?
-    _check_personal(config, algorithm)
-    return Setting(
+    model = models.build(config.model, samples.x.shape[1], samples.x.shape[2], samples.features.shape[1], classes)
+    counts = class_counts(population.train, samples.y, classes).sum(axis=0)
+
+    def form(numbers: Numbers) -> Parts:
+        known = _with_options(config, numbers.options)
+        loss = local.cross_entropy(model.apply, numbers.class_weights)
+        optimizer = build_optimizer(known.optimizer)
+        given = Given(loss, optimizer, model, classes, population.clients, known.optimizer.server_lr)
+        algorithm, aggregator = build(federation.algorithm, known.federation, known.optimizer, given)
+        return Parts(algorithm, aggregator, loss, local.Descent(optimizer))
+
+    weights = local.class_weights(counts, federation.class_weights)
+    setting = Setting(
         config=config,
         plan=plan,
         samples=samples,
         population=population,
         training=_pooled(population) if federation.algorithm == "centralised" else population.train,
-        pool=plan.replicate(local.Batch(*map(jnp.asarray, (samples.x, samples.features, samples.y)))),
         model=model,
-        algorithm=algorithm,
-        loss=loss,
-        descent=local.Descent(optimizer),
-        sampler=local.Sampler(
-            federation.batch_size, federation.sampling, federation.augment_scale, federation.augment_noise
-        ),
-        aggregator=aggregator,
-        channel=adversary.channel(config.adversary),
-        root=root,
-        lr=learning_rates(config.optimizer, federation.rounds),
+        numbers=Numbers(root_key(config.seed), jnp.asarray(weights), _arguments(config)),
+        form=form,
     )
+    jax.eval_shape(lambda key: setting.algorithm.share(model.init(key)), setting.root)  # do the method's layers exist?
+    _check_personal(config, setting.algorithm)
+    return setting
+
+
+def _arguments(config: "Config") -> dict[str, jax.Array]:
+    """The options that are arguments of the programs; one that is left out stays out of them."""
+    found = {}
+    for section, options in config:
+        for name in options.arguments if isinstance(options, Options) else ():
+            if getattr(options, name) is not None:
+                found[f"{section}.{name}"] = jnp.float32(getattr(options, name))
+    return found
+
+
+def _with_options(config: "Config", values: dict[str, Any]) -> "Config":
+    """The configuration with other values of `Options.arguments`."""
+    changed: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        changed.setdefault(section, {})[name] = value
+    return config.model_copy(
+        update={section: getattr(config, section).model_copy(update=new) for section, new in changed.items()}
+    )
+
+
+def pool_of(samples: Samples) -> local.Batch:
+    """The samples as programs see them."""
+    return local.Batch(*map(jnp.asarray, (samples.x, samples.features, samples.y)))
+
+
+def hold(setting: Setting) -> Held:
+    """What the run's programs are given in every round."""
+    population, training = setting.population, setting.training
+    first = setting.model.init(derive(setting.root, Purpose.MODEL))
+    weight = jnp.float32(max(1, int(training.size.sum())))
+    return Held(setting.numbers, first, training, population.adapt, population.test, weight)
 
 
 def initial_params(setting: Setting) -> models.Params:

@@ -12,12 +12,12 @@ from bofl_jax import local
 from bofl_jax.core.keys import Purpose
 from bofl_jax.federate.cohort import Cohort, honest
 from bofl_jax.federate.execute import run_clients
-from bofl_jax.federate.options import FineTuneOptions, OwnOptions
+from bofl_jax.federate.options import FineTuneOptions, NoPersonaliseOptions, OwnOptions
 from bofl_jax.federate.round import TrainState, compile_for, idle_unless, recall, works
-from bofl_jax.federate.setting import Setting, initial_params
-from bofl_jax.partition import Rows
+from bofl_jax.federate.setting import Held, Setting, hold
 
 Tree = Any
+Index = jax.Array | np.ndarray
 
 
 def personalise(setting: Setting, state: TrainState, options: FineTuneOptions | OwnOptions) -> Tree:
@@ -42,39 +42,13 @@ def compile_personalise(
 
     ``own`` options without a step leave the training out of the program; it then takes 0 steps and no other number.
     """
-    algorithm, adapt = setting.algorithm, setting.population.adapt
-    everyone = np.arange(len(adapt.size), dtype=np.int32)
-    first = initial_params(setting)
-    rows = jax.tree.map(jnp.asarray, adapt)
-
-    def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
-        pool, everything, first = shared
-        work, client, kept = each
-        data = local.local_data(setting.sampler, pool, idle_unless(live, work), jnp.float32(options.lr))
-        view = algorithm.view(everything, client)
-        mine = recall(algorithm, first, view, kept)
-        if isinstance(options, FineTuneOptions):
-            own, _ = setting.descent(jax.value_and_grad(setting.loss), algorithm.start(view, mine), data)
-            return (), jnp.float32(0), own
-        assert algorithm.own is not None
-        if options.steps:
-            _, trained, _ = algorithm.train(view, mine, data)
-            mine = jax.tree.map(functools.partial(jnp.where, work.steps > 0), trained, mine)
-        return (), jnp.float32(0), algorithm.own(view, mine)
-
-    def program(
-        root: jax.Array, pool: local.Batch, shared: Tree, first: Tree, rows: Rows, cohort: Cohort, kept: Tree
-    ) -> Tree:
-        work = works(root, rows, cohort, Purpose.PERSONALISE, jnp.int32(0))
-        return run_clients(setting.plan, client, (pool, shared, first), (work, cohort.client, kept)).each
+    held = setting.plan.replicate(hold(setting))
 
     def given(state: TrainState, steps: int) -> tuple:
-        cohort = jax.tree.map(jnp.asarray, honest(everyone, np.where(adapt.size > 0, steps, 0), adapt.size))
-        kept = state.kept
-        if len(setting.training.size) == 1:  # centralised: the one model that was trained is everybody's
-            kept = jax.tree.map(lambda leaf: jnp.repeat(leaf, len(adapt.size), axis=0), kept)
-        return setting.root, setting.pool, state.params, first, rows, cohort, kept
+        cohort, lr = jax.device_put((adapting(setting, steps), np.float32(options.lr)))
+        return setting.pool, held, state, cohort, lr
 
+    program = functools.partial(personalise_part, setting, options)
     compiled = compile_for(setting.plan, program, *given(state, options.steps))
 
     def run(state: TrainState, steps: int) -> Tree:
@@ -82,6 +56,58 @@ def compile_personalise(
         return compiled(*given(state, steps))
 
     return run
+
+
+def adapting(setting: Setting, steps: int) -> Cohort:
+    """All clients, with so many steps to do for those that have samples to adapt on."""
+    size = setting.population.adapt.size
+    return honest(np.arange(len(size), dtype=np.int32), np.where(size > 0, steps, 0), size)
+
+
+def personalise_part(
+    setting: Setting,
+    options: FineTuneOptions | OwnOptions,
+    pool: local.Batch,
+    held: Held,
+    state: TrainState,
+    cohort: Cohort,
+    lr: jax.Array,
+) -> Tree:
+    """Every client's own parameters ``[C, ...]``.
+
+    Args:
+        setting: of the run; its numbers are those of ``held``.
+        options: whether and how clients train for it.
+        pool: all samples.
+        held: what the run holds still.
+        state: after training.
+        cohort: all clients, from `adapting`.
+        lr: float32, of the training.
+    """
+
+    def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
+        pool, everything, numbers, first, lr = shared
+        work, client, kept = each
+        known = setting.with_numbers(numbers)
+        algorithm = known.algorithm
+        data = local.local_data(setting.sampler, pool, idle_unless(live, work), lr)
+        view = algorithm.view(everything, client)
+        mine = recall(algorithm, first, view, kept)
+        if isinstance(options, FineTuneOptions):
+            own, _ = known.descent(jax.value_and_grad(known.loss), algorithm.start(view, mine), data)
+            return (), jnp.float32(0), own
+        assert algorithm.own is not None
+        if options.steps:
+            _, trained, _ = algorithm.train(view, mine, data)
+            mine = jax.tree.map(functools.partial(jnp.where, work.steps > 0), trained, mine)
+        return (), jnp.float32(0), algorithm.own(view, mine)
+
+    kept, clients = state.kept, len(held.adapt.size)
+    if len(held.training.size) == 1:  # centralised: the one model that was trained is everybody's
+        kept = jax.tree.map(lambda leaf: jnp.repeat(leaf, clients, axis=0), kept)
+    work = works(held.numbers.root, held.adapt, cohort, Purpose.PERSONALISE, jnp.int32(0))
+    shared = (pool, state.params, held.numbers, held.first, lr)
+    return run_clients(setting.plan, client, shared, (work, cohort.client, kept)).each
 
 
 def compile_predict(setting: Setting, params: Tree, own: bool) -> Callable[[Tree], np.ndarray]:
@@ -94,9 +120,28 @@ def compile_predict(setting: Setting, params: Tree, own: bool) -> Callable[[Tree
     Returns:
         params -> float32[Ntest, K], probabilities of all test samples, client after client.
     """
-    rows = jax.tree.map(jnp.asarray, setting.population.test)
-    inside = np.arange(rows.sample.shape[1]) < setting.population.test.size[:, None]
-    plan = setting.plan.sequential()
+    index = setting.plan.replicate(setting.population.test.sample)
+    program = functools.partial(predict_part, setting, own)
+    compiled = compile_for(setting.plan, program, setting.pool, index, params)
+    return lambda params: flat_test(setting, np.asarray(compiled(setting.pool, index, params)))
+
+
+def flat_test(setting: Setting, probability: np.ndarray) -> np.ndarray:
+    """float32[Ntest, K], client after client, of float32[C, Nmax, K]."""
+    size = setting.population.test.size
+    return probability[np.arange(probability.shape[1]) < size[:, None]]
+
+
+def predict_part(setting: Setting, own: bool, pool: local.Batch, index: Index, params: Tree) -> jax.Array:
+    """float32[C, Nmax, K]: probabilities of every client's test samples, and of padding.
+
+    Args:
+        setting: of the run.
+        own: whether every client has parameters of its own.
+        pool: all samples.
+        index: int32[C, Nmax], rows of the pool.
+        params: shared, or ``[C, ...]`` with ``own``.
+    """
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
         del live
@@ -105,9 +150,25 @@ def compile_predict(setting: Setting, params: Tree, own: bool) -> Callable[[Tree
         batch = local.take(pool, index)
         return (), jnp.float32(0), jax.nn.softmax(setting.model.apply(params, batch.x, batch.features))
 
-    def program(pool: local.Batch, params: Tree, index: jax.Array) -> jax.Array:
-        shared, each = ((pool, ()), (index, params)) if own else ((pool, params), index)
-        return run_clients(plan, client, shared, each).each
+    shared, each = ((pool, ()), (index, params)) if own else ((pool, params), index)
+    return run_clients(setting.plan.sequential(), client, shared, each).each
 
-    runner = compile_for(plan, program, setting.pool, params, rows.sample)
-    return lambda params: np.asarray(runner(setting.pool, params, rows.sample))[inside]
+
+def shared_model(setting: Setting, state: TrainState) -> Tree:
+    """The parameters of the model that all share: the server's, or those of the one centralised client.
+
+    None where the method shares no whole network.
+    """
+    algorithm = setting.algorithm
+    if setting.shares:
+        return algorithm.model(state.params) if algorithm.model else None
+    assert algorithm.own is not None
+    return algorithm.own(state.params, jax.tree.map(lambda a: a[0], state.kept.own))
+
+
+def personal_options(setting: Setting) -> FineTuneOptions | OwnOptions | None:
+    """How the run ends in models of the clients' own; None where it does not."""
+    if setting.config.federation.algorithm == "local":
+        return OwnOptions(method="own")
+    options = setting.config.personalise
+    return None if isinstance(options, NoPersonaliseOptions) else options

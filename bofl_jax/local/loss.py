@@ -30,7 +30,7 @@ def class_weights(counts: np.ndarray, kind: ClassWeights) -> np.ndarray:
     return (raw / raw[present].mean()).astype(np.float32)
 
 
-def cross_entropy(apply: Callable[[Params, jax.Array, jax.Array], jax.Array], weights: np.ndarray) -> Loss:
+def cross_entropy(apply: Callable[[Params, jax.Array, jax.Array], jax.Array], weights: jax.Array | np.ndarray) -> Loss:
     """Mean over the batch of ``weights[y] * -log softmax(logits)[y]``.
 
     By a product with one-hot labels: picking by index has a scatter for its gradient, which the compiler rounds one way

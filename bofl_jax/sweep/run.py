@@ -1,20 +1,27 @@
-"""The members of a grid, one after another in one process, which loads what they have in common once, and compiles
-equal programs once.
+"""The members of a grid: those that differ in numbers only side by side in one program, the others one after another.
 
-Each member does exactly what it would do alone: its bits, its chain and its directory are those of ``bofl run``.
+A member's directory and chain are those of ``bofl run``. So are its numbers: to rounding side by side, to the bit with
+``engine.sweep = "sequential"``.
 """
 
+import functools
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bofl_jax import data
 from bofl_jax.core.errors import BoflError
-from bofl_jax.federate import Interrupted, run
+from bofl_jax.core.types import Samples
+from bofl_jax.federate import Interrupted, Run, run
+from bofl_jax.federate.checkpoint import saved_round
+from bofl_jax.federate.group import Group, signature
 from bofl_jax.federate.results import RunDirectory, refuse_if_used
-from bofl_jax.federate.run import resolved
+from bofl_jax.federate.run import resolved, run_side_by_side
 from bofl_jax.federate.runtime import keep_programs
+from bofl_jax.federate.setting import Setting, settle
 from bofl_jax.sweep.grid import Axis, Member, members, share
 from bofl_jax.sweep.table import write_table
 
@@ -28,7 +35,7 @@ class Result(NamedTuple):
     member: Member
     directory: Path
     error: str  # "" for a member that is complete
-    seconds: float  # 0 for a member that was complete before
+    seconds: float  # its share of what was run together; 0 for a member that was complete before
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def sweep(
         out: where the members' directories go.
         resume: go on in ``out``; members that are complete are not repeated.
         shard: ``I/N``, this machine's part.
-        on_member: called with a member's number, how many there are, and how it ended.
+        on_member: called with how many members have ended, how many there are, and how this one ended.
 
     Raises:
         BoflError: for a grid or a configuration that is wrong, or a folder that is in use.
@@ -81,36 +88,113 @@ def sweep(
     if not (resume and out.is_dir()):
         refuse_if_used(out, resumable=True)
     keep_programs()
-    results: list[Result] = []
+    under_way = _Sweep(mine, out, resume, on_member or (lambda *_: None))
     try:
-        for number, (member, config) in enumerate(mine, 1):
-            results.append(_one(member, config, out / member.name, resume))
-            if on_member:
-                on_member(number, len(mine), results[-1])
+        under_way.run()
     except Interrupted as error:
         raise Interrupted(
-            f"stopped within member {mine[len(results)][0].name}, {len(results)} of {len(mine)} were done; "
-            f"go on with --resume --out {out}"
+            f"stopped, {len(under_way.results)} of {len(mine)} members were done; go on with --resume --out {out}"
         ) from error
     finally:
-        errors = {result.member.name: result.error for result in results if result.error}
+        results = sorted(under_way.results.items())
+        errors = {result.member.name: result.error for _, result in results if result.error}
         if out.is_dir():
             write_table(out, everyone, errors)
-    return Sweep(out, results)
+    return Sweep(out, [result for _, result in results])
 
 
-def _one(member: Member, config: "Config", path: Path, resume: bool) -> Result:
-    """Run one member, unless it is complete; whatever goes wrong in it stays its own affair."""
-    directory = RunDirectory(path)
-    began = time.perf_counter()
-    try:
-        if resume and directory.complete:
-            directory.check_same(resolved(config)[0])
-            return Result(member, path, "", 0.0)
-        run(config, out=path, resume=resume and directory.begun)
+class _Sweep:
+    """The members of a sweep on this machine, by their number."""
+
+    def __init__(
+        self,
+        members: Sequence[tuple[Member, "Config"]],
+        out: Path,
+        resume: bool,
+        on_member: Callable[[int, int, Result], None],
+    ) -> None:
+        self.members, self.out, self.resume, self.on_member = members, out, resume, on_member
+        self.results: dict[int, Result] = {}
+        self._data: dict[str, Samples] = {}
+
+    def run(self) -> None:
+        """Run all members that are not complete: groups of one signature together, the others one after another."""
+        settings: dict[int, Setting] = {}
+        for index, (_, config) in enumerate(self.members):
+            if not self._complete(index):
+                if config.engine.sweep == "sequential":
+                    self._run_alone(index)
+                else:
+                    self._attempt(index, functools.partial(self._settle, index, settings))
+        groups: dict[tuple[str, int], list[int]] = {}
+        for index, setting in settings.items():
+            groups.setdefault((signature(setting), saved_round(self._directory(index).checkpoints)), []).append(index)
+        for indices in groups.values():
+            if len(indices) == 1 or settings[indices[0]].plan.execution == "loop":
+                for index in indices:
+                    self._run_alone(index)
+            else:
+                self._run_group({index: settings[index] for index in indices})
+
+    def _complete(self, index: int) -> bool:
+        """Whether a member is done, from an earlier call; one of another configuration is reported."""
+        directory = self._directory(index)
+        if not (self.resume and directory.complete):
+            return False
+        self._attempt(index, lambda: directory.check_same(resolved(self.members[index][1])[0]))
+        if index not in self.results:
+            self._end(index, None, 0.0)
+        return True
+
+    def _settle(self, index: int, settings: dict[int, Setting]) -> None:
+        """Add a member's setting; members with the same data share them."""
+        directory = self._directory(index)
+        if not (self.resume and directory.begun):
+            directory.refuse_if_used()
+        config, plan = resolved(self.members[index][1])
+        seed = config.seed if config.data.seeded else ""
+        key = f"{config.data.model_dump_json()} {seed}"
+        if key not in self._data:
+            self._data[key] = data.load(config.data, config.seed)
+        settings[index] = settle(config, plan, self._data[key])
+
+    def _run_alone(self, index: int) -> None:
+        directory, config = self._directory(index), self.members[index][1]
+        self._attempt(index, lambda: run(config, out=directory.path, resume=self.resume and directory.begun))
+
+    def _run_group(self, settings: dict[int, Setting]) -> None:
+        """Run members of one signature, chunk after chunk; those with the same data next to each other."""
+        order = sorted(settings, key=lambda index: (id(settings[index].samples), index))
+        group = Group([settings[index] for index in order])
+        numbers = iter(order)
+        for chunk in group.chunks:
+            began = time.perf_counter()
+            indices = list(itertools.islice(numbers, len(chunk)))
+            ended = run_side_by_side(chunk, [self._directory(index) for index in indices], group)
+            seconds = (time.perf_counter() - began) / len(chunk)
+            for index, how in zip(indices, ended, strict=True):
+                self._end(index, how if isinstance(how, Exception) else None, seconds)
+
+    def _attempt(self, index: int, work: Callable[[], Any]) -> None:
+        """Do something for one member, which ends it if it is run by it or fails; that stays its own affair."""
+        began = time.perf_counter()
+        try:
+            done = work()
+        except Interrupted:
+            raise
+        except Exception as problem:
+            self._end(index, problem, time.perf_counter() - began)
+        else:
+            if isinstance(done, Run):
+                self._end(index, None, time.perf_counter() - began)
+
+    def _end(self, index: int, problem: Exception | None, seconds: float) -> None:
         error = ""
-    except Interrupted:
-        raise
-    except Exception as problem:
-        error = str(problem) if isinstance(problem, BoflError) else f"{type(problem).__name__}: {problem}"
-    return Result(member, path, " ".join(error.split()), time.perf_counter() - began)
+        if problem is not None:
+            error = str(problem) if isinstance(problem, BoflError) else f"{type(problem).__name__}: {problem}"
+        member = self.members[index][0]
+        self.results[index] = Result(member, self.out / member.name, " ".join(error.split()), seconds)
+        self.on_member(len(self.results), len(self.members), self.results[index])
+
+    def _directory(self, index: int) -> RunDirectory:
+        return RunDirectory(self.out / self.members[index][0].name)

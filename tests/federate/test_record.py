@@ -52,7 +52,7 @@ def behind_the_back(monkeypatch):
             setattr(ledger, method, meddled)
             return ledger
 
-        monkeypatch.setattr(sys.modules["bofl_jax.federate.run"], "create_ledger", create)
+        monkeypatch.setattr(sys.modules["bofl_jax.federate.course"], "create_ledger", create)
 
     return arrange
 

@@ -51,7 +51,7 @@ def configuration(run: Path) -> dict[str, Any]:
 
 def conduct_governed(directory: Path, arrays: Path, overrides: dict[str, Any]) -> Path:
     """A finished run on whose chain there is everything: an aborted round and synthetic batches too."""
-    with mock.patch("bofl_jax.federate.run.create_ledger", _create_busy_ledger):
+    with mock.patch("bofl_jax.federate.course.create_ledger", _create_busy_ledger):
         return conduct(directory, arrays, EVENTFUL | overrides).directory
 
 
