@@ -95,7 +95,9 @@ class Unseen(NamedTuple):
 
 
 @jax.jit
-def unseen_class_recall(probability: jax.Array, label: jax.Array, client: jax.Array, seen: jax.Array) -> Unseen:
+def unseen_class_recall(
+    probability: jax.Array, label: jax.Array, client: jax.Array, seen: jax.Array, mask: jax.Array | None = None
+) -> Unseen:
     """The share of test samples recognised among those of a class that their client has no training sample of.
 
     A model that only serves its own client's habits gets 0: what a patient has not shown yet is missed.
@@ -105,6 +107,7 @@ def unseen_class_recall(probability: jax.Array, label: jax.Array, client: jax.Ar
         label: int32[N].
         client: int32[N], whose sample it is.
         seen: bool[C, K], whether a client has training samples of a class.
+        mask: bool[N], False for padding; all samples count when it is left out.
 
     Raises:
         BoflError: when the shapes do not belong together.
@@ -114,10 +117,11 @@ def unseen_class_recall(probability: jax.Array, label: jax.Array, client: jax.Ar
     >>> float(unseen_class_recall(p, jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), seen).unseen_class_recall)
     0.0
     """
-    check_predictions(probability, label=label, client=client)
+    mask = jnp.ones(label.shape, bool) if mask is None else mask
+    check_predictions(probability, label=label, client=client, mask=mask)
     if seen.ndim != 2 or seen.shape[1] != probability.shape[1]:
         raise BoflError(f"unseen_class_recall needs seen[C, {probability.shape[1]}], not shape {seen.shape}")
-    unseen = ~seen[client, label]
+    unseen = mask & ~seen[client, label]
     hits = unseen & (jnp.argmax(probability, axis=1) == label)
     support = jnp.sum(unseen, dtype=jnp.int32)
     recall = jnp.sum(hits) / jnp.maximum(support, 1)

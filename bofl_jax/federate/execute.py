@@ -31,10 +31,10 @@ class Plan(NamedTuple):
     devices: int
     blocks: int
 
-    def sequential(self) -> "Plan":
-        """The same devices, one client at a time: for work whose memory grows with the client (predictions)."""
+    def few_at_once(self) -> "Plan":
+        """The same devices, few pieces of work at a time: for those that need no more at once (predictions)."""
         execution = self.execution if self.execution in ("loop", "inside") else "shard"
-        return self._replace(execution=execution, width=1)
+        return self._replace(execution=execution, width=1 if self.width == 1 else 64)
 
     def inside(self) -> "Plan":
         """The same order of clients on one device: for whole runs that devices share out (`map_runs`)."""

@@ -25,7 +25,7 @@ from bofl_jax.federate.cohort import Cohort, draw, pad
 from bofl_jax.federate.execute import SPLIT, map_runs
 from bofl_jax.federate.memory import free_bytes, size_of
 from bofl_jax.federate.round import RoundInfo, TrainState, compile_for, digesting, start, whole_round
-from bofl_jax.federate.setting import Held, Setting, hold, pool_of
+from bofl_jax.federate.setting import TILE, Held, Setting, hold, pool_of
 from bofl_jax.federate.testing import (
     adapting,
     flat_test,
@@ -34,7 +34,7 @@ from bofl_jax.federate.testing import (
     predict_part,
     shared_model,
 )
-from bofl_jax.partition import Rows
+from bofl_jax.partition import Rows, Tiles, tile
 
 Tree = Any
 
@@ -64,7 +64,7 @@ class Capacity(NamedTuple):
     cohort: int  # M
     training: int  # longest row of training samples
     adapt: int
-    test: int
+    test: int  # tiles of test samples
     pool: int  # N of the data sets that the runs of a chunk draw on, together
 
 
@@ -89,7 +89,7 @@ class Group:
             cohort=max(len(_first_cohort(setting).client) for setting in settings),
             training=max(setting.training.sample.shape[1] for setting in settings),
             adapt=max(setting.population.adapt.sample.shape[1] for setting in settings),
-            test=max(setting.population.test.sample.shape[1] for setting in settings),
+            test=max(len(tile(setting.population.test, TILE).size) for setting in settings),
             pool=max(sum(len(samples) for samples in _distinct(chunk)) for chunk in self.chunks),
         )
         self._programs: dict[str, Callable] = {}
@@ -118,6 +118,7 @@ class Together:
         distinct = _distinct(settings)
         self._pool = group.plan.replicate(_joined_pool(distinct, capacity.pool))
         first = dict(zip(map(id, distinct), np.cumsum([0, *map(len, distinct)]), strict=False))
+        self._tiles = [tile(setting.population.test, TILE) for setting in settings]
         self._held = self._stack([_fit(hold(s), int(first[id(s.samples)]), capacity) for s in settings])
 
     @property
@@ -173,7 +174,7 @@ class Together:
 
         def program(pool: local.Batch, held: Held, state: TrainState) -> jax.Array:
             params = shared_model(setting.with_numbers(held.numbers), state)
-            return predict_part(setting, False, pool, held.test.sample, params)
+            return predict_part(setting, False, pool, held.test, params)
 
         return self._group.program("test", program, self._pool, (held, state))
 
@@ -202,12 +203,12 @@ class Together:
         setting, each = self._group.setting, (self._held, own)
 
         def program(pool: local.Batch, held: Held, own: Tree) -> jax.Array:
-            return predict_part(setting, True, pool, held.test.sample, own)
+            return predict_part(setting, True, pool, held.test, own)
 
         return self._flat(self._group.program("test own", program, self._pool, each)(self._pool, each))
 
     def _flat(self, probability: jax.Array) -> list[np.ndarray]:
-        return [flat_test(setting, p) for setting, p in zip(self._settings, self.split(probability), strict=True)]
+        return [flat_test(tiles, p) for tiles, p in zip(self._tiles, self.split(probability), strict=True)]
 
     def _stack(self, trees: Sequence[Tree]) -> Tree:
         """One tree with a leading axis, a row for each run and some to fill up, shared out over the devices."""
@@ -239,6 +240,11 @@ def _joined_pool(data_sets: Sequence[Samples], size: int) -> local.Batch:
     return local.Batch(*(jnp.asarray(join(*arrays)) for arrays in zip(*parts, strict=True)))
 
 
+def _filled(column: np.ndarray, size: int) -> np.ndarray:
+    """The same with zeros added up to ``size``."""
+    return np.concatenate([column, np.zeros((size - len(column), *column.shape[1:]), column.dtype)])
+
+
 def _fit(held: Held, first: int, capacity: Capacity) -> Held:
     """The same for a pool in which the run's samples begin at ``first``, its rows filled up."""
 
@@ -250,7 +256,7 @@ def _fit(held: Held, first: int, capacity: Capacity) -> Held:
     return held._replace(
         training=fit(held.training, capacity.training),
         adapt=fit(held.adapt, capacity.adapt),
-        test=fit(held.test, capacity.test),
+        test=Tiles(*(_filled(column, capacity.test) for column in held.test._replace(sample=held.test.sample + first))),
     )
 
 

@@ -26,13 +26,18 @@ class Predictions:
         self.probability = probability
         self.sample, self.client = setting.population.test.flat()
         self.label = setting.samples.y[self.sample]
+        self._mask = np.arange(_capacity(len(self.label))) < len(self.label)
 
     def measure(self, model: str) -> dict[str, Any] | None:
         """M of one model; None if there is no such model."""
         if model not in self.probability:
             return None
-        everything = np.ones(len(self.label), bool)
-        return as_dict(metrics(self.probability[model], self.label, everything), self.setting.samples.classes)
+        measured = metrics(self._padded(self.probability[model]), self._padded(self.label), self._mask)
+        return as_dict(measured, self.setting.samples.classes)
+
+    def _padded(self, column: np.ndarray) -> np.ndarray:
+        """The same with zeros added: runs that hardly differ in their number of samples share compiled metrics."""
+        return np.concatenate([column, np.zeros((len(self._mask) - len(column), *column.shape[1:]), column.dtype)])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What ``predictions.npz`` holds."""
@@ -56,7 +61,8 @@ class Predictions:
         for model in ("global", "personalised"):
             per_client = self.of_clients(model)
             if per_client is not None:
-                unseen = unseen_class_recall(self.probability[model], self.label, self.client, seen)
+                columns = map(self._padded, (self.probability[model], self.label, self.client))
+                unseen = unseen_class_recall(*columns, seen, self._mask)
                 result[model] = fairness(per_client.accuracy, per_client.support > 0).as_dict() | {
                     "unseen_class_recall": plain(unseen.unseen_class_recall),
                     "unseen_class_support": int(unseen.unseen_class_support),
@@ -68,7 +74,18 @@ class Predictions:
         if model not in self.probability:
             return None
         clients = self.setting.population.clients
-        return jax.device_get(client_metrics(self.probability[model], self.label, self.client, clients=clients))
+        columns = map(self._padded, (self.probability[model], self.label, self.client))
+        return jax.device_get(client_metrics(*columns, clients=clients, mask=self._mask))
+
+
+def _capacity(samples: int) -> int:
+    """A number of samples rounded up by at most an eighth.
+
+    >>> _capacity(12_400), _capacity(12_600), _capacity(7)
+    (13312, 13312, 7)
+    """
+    step = 1 << max(0, samples.bit_length() - 4)
+    return -(-samples // step) * step
 
 
 def client_rows(predictions: Predictions) -> list[dict[str, Any]]:

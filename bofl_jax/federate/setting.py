@@ -17,10 +17,14 @@ from bofl_jax.core.types import Samples
 from bofl_jax.federate.execute import Plan
 from bofl_jax.federate.methods import Given, build, build_optimizer
 from bofl_jax.federate.options import OptimizerOptions, OwnOptions, SharedOptions
-from bofl_jax.partition import Population, Rows, class_counts, pack, partition
+from bofl_jax.partition import Population, Rows, Tiles, class_counts, pack, partition, tile
 
 if TYPE_CHECKING:
     from bofl_jax.config import Config
+
+
+TILE = 128
+"""Samples that are predicted at a time; clients have unlike numbers of them."""
 
 
 class Numbers(NamedTuple):
@@ -47,7 +51,7 @@ class Held(NamedTuple):
     first: models.Params  # the network's first parameters
     training: Rows
     adapt: Rows
-    test: Rows
+    test: Tiles
     weight: jax.Array  # float32, training samples of all clients
 
 
@@ -207,7 +211,7 @@ def hold(setting: Setting) -> Held:
     population, training = setting.population, setting.training
     first = setting.model.init(derive(setting.root, Purpose.MODEL))
     weight = jnp.float32(max(1, int(training.size.sum())))
-    return Held(setting.numbers, first, training, population.adapt, population.test, weight)
+    return Held(setting.numbers, first, training, population.adapt, tile(population.test, TILE), weight)
 
 
 def initial_params(setting: Setting) -> models.Params:

@@ -14,10 +14,10 @@ from bofl_jax.federate.cohort import Cohort, honest
 from bofl_jax.federate.execute import run_clients
 from bofl_jax.federate.options import FineTuneOptions, NoPersonaliseOptions, OwnOptions
 from bofl_jax.federate.round import TrainState, compile_for, idle_unless, recall, works
-from bofl_jax.federate.setting import Held, Setting, hold
+from bofl_jax.federate.setting import TILE, Held, Setting, hold
+from bofl_jax.partition import Tiles, tile
 
 Tree = Any
-Index = jax.Array | np.ndarray
 
 
 def personalise(setting: Setting, state: TrainState, options: FineTuneOptions | OwnOptions) -> Tree:
@@ -120,38 +120,38 @@ def compile_predict(setting: Setting, params: Tree, own: bool) -> Callable[[Tree
     Returns:
         params -> float32[Ntest, K], probabilities of all test samples, client after client.
     """
-    index = setting.plan.replicate(setting.population.test.sample)
+    tiles = tile(setting.population.test, TILE)
+    placed = setting.plan.replicate(tiles)
     program = functools.partial(predict_part, setting, own)
-    compiled = compile_for(setting.plan, program, setting.pool, index, params)
-    return lambda params: flat_test(setting, np.asarray(compiled(setting.pool, index, params)))
+    compiled = compile_for(setting.plan, program, setting.pool, placed, params)
+    return lambda params: flat_test(tiles, np.asarray(compiled(setting.pool, placed, params)))
 
 
-def flat_test(setting: Setting, probability: np.ndarray) -> np.ndarray:
-    """float32[Ntest, K], client after client, of float32[C, Nmax, K]."""
-    size = setting.population.test.size
-    return probability[np.arange(probability.shape[1]) < size[:, None]]
+def flat_test(tiles: Tiles, probability: np.ndarray) -> np.ndarray:
+    """float32[Ntest, K], client after client, of float32[I, W, K] for these tiles, and maybe some more."""
+    return probability[: len(tiles.size)][np.arange(probability.shape[1]) < tiles.size[:, None]]
 
 
-def predict_part(setting: Setting, own: bool, pool: local.Batch, index: Index, params: Tree) -> jax.Array:
-    """float32[C, Nmax, K]: probabilities of every client's test samples, and of padding.
+def predict_part(setting: Setting, own: bool, pool: local.Batch, tiles: Tiles, params: Tree) -> jax.Array:
+    """float32[I, W, K]: probabilities of the test samples, and of padding.
 
     Args:
         setting: of the run.
         own: whether every client has parameters of its own.
         pool: all samples.
-        index: int32[C, Nmax], rows of the pool.
+        tiles: rows of the pool.
         params: shared, or ``[C, ...]`` with ``own``.
     """
 
-    def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
+    def piece(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
         del live
-        pool, common = shared
-        index, params = each if own else (each, common)
+        (pool, params), (index, client) = shared, each
+        if own:
+            params = jax.tree.map(lambda a: a[client], params)
         batch = local.take(pool, index)
         return (), jnp.float32(0), jax.nn.softmax(setting.model.apply(params, batch.x, batch.features))
 
-    shared, each = ((pool, ()), (index, params)) if own else ((pool, params), index)
-    return run_clients(setting.plan.sequential(), client, shared, each).each
+    return run_clients(setting.plan.few_at_once(), piece, (pool, params), (tiles.sample, tiles.client)).each
 
 
 def shared_model(setting: Setting, state: TrainState) -> Tree:

@@ -1,6 +1,6 @@
 """Samples to clients."""
 
-from bofl_jax.partition.base import Population, Rows, pack
+from bofl_jax.partition.base import Population, Rows, Tiles, pack, tile
 from bofl_jax.partition.heterogeneity import class_counts, label_divergence
 from bofl_jax.partition.options import DirichletOptions, IidOptions, PartitionOptions, PatientOptions
 from bofl_jax.partition.schemes import SCHEMES, partition
@@ -13,8 +13,10 @@ __all__ = [
     "PatientOptions",
     "Population",
     "Rows",
+    "Tiles",
     "class_counts",
     "label_divergence",
     "pack",
     "partition",
+    "tile",
 ]

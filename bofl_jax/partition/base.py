@@ -26,6 +26,30 @@ class Rows(NamedTuple):
         return self.sample[inside], client.astype(np.int32)
 
 
+class Tiles(NamedTuple):
+    """Ragged rows cut into pieces of W samples, client after client; the end of a client's last piece is padding."""
+
+    sample: np.ndarray  # int32[I, W]
+    client: np.ndarray  # int32[I]
+    size: np.ndarray  # int32[I], samples that are real
+
+
+def tile(rows: Rows, width: int) -> Tiles:
+    """Cut each client's samples into pieces of W = ``width``.
+
+    >>> tile(pack([np.array([4, 2, 9]), np.array([7])]), 2).sample.tolist()
+    [[4, 2], [9, 0], [7, 0]]
+    """
+    pieces = -(-rows.size // width)
+    client = np.repeat(np.arange(len(rows.size), dtype=np.int32), pieces)
+    number = np.arange(len(client)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    size = np.minimum(rows.size[client] - number * width, width).astype(np.int32)
+    place = number[:, None] * width + np.arange(width)
+    inside = np.arange(width) < size[:, None]
+    last = rows.sample.shape[1] - 1
+    return Tiles(np.where(inside, rows.sample[client[:, None], np.minimum(place, last)], 0), client, size)
+
+
 def pack(rows: Sequence[np.ndarray]) -> Rows:
     """Pack one array of sample indices per client.
 
