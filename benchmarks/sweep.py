@@ -1,0 +1,119 @@
+"""A grid side by side (`bofl sweep`), against the same runs one by one (`bofl run`).
+
+    python benchmarks/sweep.py --json benchmarks/results/sweep.json                # 6 alphas x 10 seeds x 3 algorithms
+    python benchmarks/sweep.py --seeds 0 --alone 6
+
+The simulator's beats of 50 patients are dealt out to 50 clients by a Dirichlet distribution; 50 rounds, fine-tuning and
+ledger as in the quickstart. Every command is a process of its own that finds no compiled program. Of the runs one by
+one, `--alone` are done, evenly spread over the grid, and stand for the others. Prints JSON.
+"""
+
+import argparse
+import csv
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from output import emit, machine
+
+FIXED = {
+    "data.patients": "50",
+    "partition.scheme": "dirichlet",
+    "partition.clients": "50",
+    "partition.min_size": "1",
+}
+AXES = {"algorithm": "federation.algorithm", "alpha": "partition.alpha", "seed": "seed"}
+
+
+def main() -> None:
+    """Measure both and print."""
+    arguments = parse()
+    fixed = FIXED | {"federation.rounds": str(arguments.rounds)}
+    axes = {"algorithm": arguments.algorithms, "alpha": arguments.alphas, "seed": arguments.seeds}
+    points = [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+    with tempfile.TemporaryDirectory() as folder:
+        together, table = whole_grid(axes, fixed, Path(folder))
+        apart = [one_run(point, fixed, Path(folder)) for point in spread(points, arguments.alone)]
+    by_algorithm = {
+        name: {
+            "together_s": round(statistics.mean(float(row["timing.rounds_s"]) for row in table[name]), 2),
+            "alone_s": [round(seconds, 1) for one, seconds in apart if one["algorithm"] == name],
+        }
+        for name in arguments.algorithms
+    }
+    alone = [statistics.mean(each["alone_s"]) for each in by_algorithm.values() if each["alone_s"]]
+    per_member = together / len(points)
+    result = {
+        "grid": axes,
+        "members": len(points),
+        "rounds": arguments.rounds,
+        "machine": {**machine(), "cores": len(os.sched_getaffinity(0))},
+        "together_s": round(together, 1),
+        "together_s_per_member": round(per_member, 2),
+        "alone_runs": len(apart),
+        "alone_s_per_member": round(statistics.mean(alone), 2),
+        "times_faster": round(statistics.mean(alone) / per_member, 2),
+        "by_algorithm": by_algorithm,
+    }
+    emit(result, arguments.json)
+
+
+def whole_grid(axes: dict, fixed: dict[str, str], folder: Path) -> tuple[float, dict[str, list[dict]]]:
+    """Seconds of the sweep, and the rows of its table by algorithm."""
+    words = [word for name, values in axes.items() for word in ("--grid", f"{AXES[name]}={','.join(map(str, values))}")]
+    seconds = timed(["sweep", "quickstart", *words, *sets(fixed), "--out", str(folder / "sweep")], folder / "cache")
+    with (folder / "sweep" / "sweep.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return seconds, {name: [row for row in rows if row[AXES["algorithm"]] == name] for name in axes["algorithm"]}
+
+
+def one_run(point: dict, fixed: dict[str, str], folder: Path) -> tuple[dict, float]:
+    """Seconds of one member, alone."""
+    name = "-".join(map(str, point.values()))
+    options = sets(fixed | {AXES[axis]: str(value) for axis, value in point.items()})
+    return point, timed(["run", "quickstart", *options, "--out", str(folder / name)], folder / f"cache-{name}")
+
+
+def sets(options: dict[str, str]) -> list[str]:
+    """The options as words of the command line."""
+    return [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
+
+
+def spread(points: list[dict], count: int) -> list[dict]:
+    """So many points, evenly spread over the grid."""
+    count = min(count, len(points))
+    return [points[(2 * index + 1) * len(points) // (2 * count)] for index in range(count)]
+
+
+def timed(words: list[str], cache: Path) -> float:
+    """Seconds of a `bofl` command in a process of its own."""
+    print("bofl", *words, file=sys.stderr, flush=True)
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "bofl_jax", *words],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"BOFL_CACHE": str(cache)},
+    )
+    return time.perf_counter() - began
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--algorithms", nargs="+", default=["fedavg", "perfedavg", "ditto"])
+    parser.add_argument("--alphas", nargs="+", type=float, default=[0.1, 0.3, 1.0, 3.0, 10.0, 1000.0])
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(10)))
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--alone", type=int, default=6, help="runs done one by one")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
