@@ -83,6 +83,7 @@ def sweep(
         resume=resume,
         shard=shard,
         on_member=lambda number, count, result: _say(f"[{number}/{count}] {describe_member(result)}"),
+        on_round=lambda count, number: _say(f"{count} side by side: round {number}") if number % 10 == 0 else None,
     )
     _say(f"Written to {done.directory}: sweep.csv, sweep.npz")
     if done.failed:

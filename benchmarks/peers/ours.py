@@ -24,8 +24,8 @@ from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.execute import resolve
 from bofl_jax.federate.options import EngineOptions
 from bofl_jax.federate.round import compile_round, start
+from bofl_jax.federate.setting import Numbers, Parts, initial_params, settle
 from bofl_jax.federate.setting import Setting as Held
-from bofl_jax.federate.setting import initial_params, settle
 from bofl_jax.models.layers import relu_max_pool
 
 KEEP_OF_256 = (192, 128)  # what the two dropouts keep: rates 0.25 and 0.5
@@ -168,9 +168,13 @@ def hold(protocol: Protocol, setting: Setting, data: Data) -> Held:
     if not protocol.images:
         return held
     how = setting.get("convolution", "patches")
-    model, algorithm = image_model(protocol, how), with_dropout(protocol, how, held.root)
-    loss = local.cross_entropy(model.apply, np.ones(protocol.classes, np.float32))
-    return dataclasses.replace(held, model=model, algorithm=algorithm, loss=loss)
+    model, form = image_model(protocol, how), held.form
+
+    def with_image_model(numbers: Numbers) -> Parts:
+        loss = local.cross_entropy(model.apply, numbers.class_weights)
+        return form(numbers)._replace(algorithm=with_dropout(protocol, how, numbers.root), loss=loss)
+
+    return dataclasses.replace(held, model=model, form=with_image_model)
 
 
 def play(held: Held, lr: float, rounds: int) -> Iterator[models.Params]:

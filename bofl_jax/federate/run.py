@@ -52,7 +52,10 @@ def run(config: "Config", out: str | Path | None = None, resume: bool = False, o
 
 
 def run_side_by_side(
-    settings: Sequence[Setting], directories: Sequence[RunDirectory], group: Group
+    settings: Sequence[Setting],
+    directories: Sequence[RunDirectory],
+    group: Group,
+    on_round: Listener | None = None,
 ) -> list[Run | Exception]:
     """Carry out runs that share their programs; how each one ended, in order.
 
@@ -60,6 +63,7 @@ def run_side_by_side(
         settings: of the runs, which have the same rounds left.
         directories: theirs; begun ones are gone on with.
         group: whose programs they share.
+        on_round: called with every line of every ``rounds.jsonl`` as it is written.
 
     Raises:
         Interrupted: on Ctrl-C, after the round in hand was saved for all of them.
@@ -68,7 +72,7 @@ def run_side_by_side(
     with ledger_thread() as thread, ExitStack() as under_way:
         courses, states = {}, []
         for index, (setting, directory) in enumerate(zip(settings, directories, strict=True)):
-            course = under_way.enter_context(Course(setting, directory, thread))
+            course = under_way.enter_context(Course(setting, directory, thread, on_round))
             try:
                 begin(setting, directory)
                 states.append(course.open())

@@ -67,6 +67,7 @@ def sweep(
     resume: bool = False,
     shard: str = "1/1",
     on_member: Callable[[int, int, Result], None] | None = None,
+    on_round: Callable[[int, int], None] | None = None,
 ) -> Sweep:
     """Run every member of a grid; one that fails is reported, and the others go on.
 
@@ -78,6 +79,7 @@ def sweep(
         resume: go on in ``out``; members that are complete are not repeated.
         shard: ``I/N``, this machine's part.
         on_member: called with how many members have ended, how many there are, and how this one ended.
+        on_round: called with how many members have completed a round side by side, and with its number.
 
     Raises:
         BoflError: for a grid or a configuration that is wrong, or a folder that is in use.
@@ -88,7 +90,7 @@ def sweep(
     if not (resume and out.is_dir()):
         refuse_if_used(out, resumable=True)
     keep_programs()
-    under_way = _Sweep(mine, out, resume, on_member or (lambda *_: None))
+    under_way = _Sweep(mine, out, resume, on_member or (lambda *_: None), on_round or (lambda *_: None))
     try:
         under_way.run()
     except Interrupted as error:
@@ -112,8 +114,10 @@ class _Sweep:
         out: Path,
         resume: bool,
         on_member: Callable[[int, int, Result], None],
+        on_round: Callable[[int, int], None],
     ) -> None:
-        self.members, self.out, self.resume, self.on_member = members, out, resume, on_member
+        self.members, self.out, self.resume = members, out, resume
+        self.on_member, self.on_round = on_member, on_round
         self.results: dict[int, Result] = {}
         self._data: dict[str, Samples] = {}
 
@@ -170,10 +174,23 @@ class _Sweep:
         for chunk in group.chunks:
             began = time.perf_counter()
             indices = list(itertools.islice(numbers, len(chunk)))
-            ended = run_side_by_side(chunk, [self._directory(index) for index in indices], group)
+            directories = [self._directory(index) for index in indices]
+            ended = run_side_by_side(chunk, directories, group, self._heard(len(chunk)))
             seconds = (time.perf_counter() - began) / len(chunk)
             for index, how in zip(indices, ended, strict=True):
                 self._end(index, how if isinstance(how, Exception) else None, seconds)
+
+    def _heard(self, count: int) -> Callable[[dict[str, Any]], None]:
+        """A listener to the rounds of members side by side, which passes each round on once."""
+        last = 0
+
+        def listen(record: dict[str, Any]) -> None:
+            nonlocal last
+            if record["round"] > last:
+                last = record["round"]
+                self.on_round(count, last)
+
+        return listen
 
     def _attempt(self, index: int, work: Callable[[], Any]) -> None:
         """Do something for one member, which ends it if it is run by it or fails; that stays its own affair."""

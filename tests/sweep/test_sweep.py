@@ -177,12 +177,14 @@ def test_a_damaged_member_does_not_take_its_group_down(arrays, tmp_path):
 
 
 def test_members_that_differ_in_shape_run_one_group_after_another(arrays, tmp_path, monkeypatch):
-    """Two groups of two; in each the compiler is called once a program, whatever the members."""
+    """Two groups of two; in each the compiler is called once a program, whatever the members. Rounds are told once."""
+    told = []
     compiled, original = [], jax.stages.Lowered.compile
     monkeypatch.setattr(
         jax.stages.Lowered, "compile", lambda self, *a, **k: (compiled.append(1), original(self, *a, **k))[1]
     )
     axes = [Axis("federation.batch_size", (4, 6)), Axis("seed", (0, 1))]
-    swept = sweep(loader(arrays), axes, tmp_path / "out")
+    swept = sweep(loader(arrays), axes, tmp_path / "out", on_round=lambda *call: told.append(call))
     assert not swept.failed
+    assert told == [(2, number) for number in (1, 2, 3, 4, 5)] * 2
     assert len(compiled) == 2 * 4  # a round, the two tests, the fine-tuning
