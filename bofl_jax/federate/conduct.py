@@ -88,8 +88,7 @@ class _Conductor:
                 stop = interrupted.is_set()
                 if stop or number == last:  # nothing is trained meanwhile: the wait is part of the round
                     self._each(lambda _, course: course.wait())
-                seconds = (time.perf_counter() - began) / len(self.courses)
-                self._each(lambda _, course, share=seconds: course.lasted(share))  # type: ignore[misc]
+                self._clock(began)
                 settle = functools.partial(self._settle, state, after)
                 state = after
                 if stop or number == last:
@@ -110,6 +109,11 @@ class _Conductor:
             course.record(number, infos[index], params[index], probability[index] if tested[index] else None)
 
         self._each(record)
+
+    def _clock(self, began: float) -> None:
+        """A round's seconds are shared by all runs."""
+        seconds = (time.perf_counter() - began) / len(self.courses)
+        self._each(lambda _, course: course.lasted(seconds))
 
     def _settle(self, before: TrainState, after: TrainState, save: bool = False) -> None:
         """The round between two states."""

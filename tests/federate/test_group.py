@@ -58,7 +58,7 @@ def play(runner, settings):
     return found
 
 
-QUICK = ("fedavg-adam", "ditto", "bfln", "centralised")
+QUICK = ("fedavg-adam", "bfln", "centralised")
 
 
 @pytest.mark.parametrize("variant", [v if v in QUICK else pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS])
