@@ -1,6 +1,6 @@
 """The conductor: from configurations to run directories."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +9,9 @@ from bofl_jax.federate import runtime
 from bofl_jax.federate.conduct import Interrupted, conduct
 from bofl_jax.federate.course import Course, Listener, Run
 from bofl_jax.federate.execute import Plan, resolve
-from bofl_jax.federate.group import Group
 from bofl_jax.federate.record import ledger_thread
 from bofl_jax.federate.results import RunDirectory
-from bofl_jax.federate.runner import Alone
+from bofl_jax.federate.runner import Alone, Runner
 from bofl_jax.federate.setting import Setting, settle
 
 if TYPE_CHECKING:
@@ -39,30 +38,27 @@ def run(config: "Config", out: str | Path | None = None, resume: bool = False, o
     if directory.begun:
         directory.check_same(config)
     setting = settle(config, plan)
-    begin(setting, directory)
-    with ledger_thread() as thread, Course(setting, directory, thread, on_round) as course:
-        state = course.open()
-        try:
-            (ended,) = conduct(Alone(setting), [course], [state])
-        except Interrupted as stop:
-            raise Interrupted(f"{stop}; go on with --resume --out {directory.path}") from None
+    try:
+        (ended,) = carry_out([setting], [directory], lambda settings: Alone(settings[0]), on_round)
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; go on with --resume --out {directory.path}") from None
     if isinstance(ended, Exception):
         raise ended
     return ended
 
 
-def run_side_by_side(
+def carry_out(
     settings: Sequence[Setting],
     directories: Sequence[RunDirectory],
-    group: Group,
+    programs: Callable[[Sequence[Setting]], Runner],
     on_round: Listener | None = None,
 ) -> list[Run | Exception]:
-    """Carry out runs that share their programs; how each one ended, in order.
+    """Carry out runs side by side; how each one ended, in order.
 
     Args:
         settings: of the runs, which have the same rounds left.
         directories: theirs; begun ones are gone on with.
-        group: whose programs they share.
+        programs: makes those that they share, for the runs that could be opened.
         on_round: called with every line of every ``rounds.jsonl`` as it is written.
 
     Raises:
@@ -80,7 +76,7 @@ def run_side_by_side(
             except Exception as error:
                 ended[index] = error
         if courses:
-            runner = group.runner([course.setting for course in courses.values()])
+            runner = programs([course.setting for course in courses.values()])
             ended |= zip(courses, conduct(runner, list(courses.values()), states), strict=True)
     return [ended[index] for index in range(len(settings))]
 

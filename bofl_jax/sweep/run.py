@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bofl_jax import data
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.types import Samples
-from bofl_jax.federate import Interrupted, Run, run
+from bofl_jax.federate import Interrupted, run
 from bofl_jax.federate.checkpoint import saved_round
 from bofl_jax.federate.group import Group, signature
 from bofl_jax.federate.results import RunDirectory, refuse_if_used
-from bofl_jax.federate.run import resolved, run_side_by_side
+from bofl_jax.federate.run import carry_out, resolved
+from bofl_jax.federate.runner import Alone, Runner
 from bofl_jax.federate.runtime import keep_programs
 from bofl_jax.federate.setting import Setting, settle
 from bofl_jax.sweep.grid import Axis, Member, members, share
@@ -136,7 +137,7 @@ class _Sweep:
         for indices in groups.values():
             if len(indices) == 1 or settings[indices[0]].plan.execution == "loop":
                 for index in indices:
-                    self._run_alone(index)
+                    self._carry_out([index], [settings[index]], lambda chunk: Alone(chunk[0]))
             else:
                 self._run_group({index: settings[index] for index in indices})
 
@@ -145,8 +146,7 @@ class _Sweep:
         directory = self._directory(index)
         if not (self.resume and directory.complete):
             return False
-        self._attempt(index, lambda: directory.check_same(resolved(self.members[index][1])[0]))
-        if index not in self.results:
+        if self._attempt(index, lambda: directory.check_same(resolved(self.members[index][1])[0])) is not None:
             self._end(index, None, 0.0)
         return True
 
@@ -164,7 +164,10 @@ class _Sweep:
 
     def _run_alone(self, index: int) -> None:
         directory, config = self._directory(index), self.members[index][1]
-        self._attempt(index, lambda: run(config, out=directory.path, resume=self.resume and directory.begun))
+        resume = self.resume and directory.begun
+        seconds = self._attempt(index, lambda: run(config, out=directory.path, resume=resume))
+        if seconds is not None:
+            self._end(index, None, seconds)
 
     def _run_group(self, settings: dict[int, Setting]) -> None:
         """Run members of one signature, chunk after chunk; those with the same data next to each other."""
@@ -172,13 +175,17 @@ class _Sweep:
         group = Group([settings[index] for index in order])
         numbers = iter(order)
         for chunk in group.chunks:
-            began = time.perf_counter()
-            indices = list(itertools.islice(numbers, len(chunk)))
-            directories = [self._directory(index) for index in indices]
-            ended = run_side_by_side(chunk, directories, group, self._heard(len(chunk)))
-            seconds = (time.perf_counter() - began) / len(chunk)
-            for index, how in zip(indices, ended, strict=True):
-                self._end(index, how if isinstance(how, Exception) else None, seconds)
+            self._carry_out(list(itertools.islice(numbers, len(chunk))), chunk, group.runner)
+
+    def _carry_out(
+        self, indices: list[int], settings: list[Setting], programs: Callable[[Sequence[Setting]], Runner]
+    ) -> None:
+        began = time.perf_counter()
+        directories = [self._directory(index) for index in indices]
+        ended = carry_out(settings, directories, programs, self._heard(len(indices)))
+        seconds = (time.perf_counter() - began) / len(indices)
+        for index, how in zip(indices, ended, strict=True):
+            self._end(index, how if isinstance(how, Exception) else None, seconds)
 
     def _heard(self, count: int) -> Callable[[dict[str, Any]], None]:
         """A listener to the rounds of members side by side, which passes each round on once."""
@@ -192,18 +199,17 @@ class _Sweep:
 
         return listen
 
-    def _attempt(self, index: int, work: Callable[[], Any]) -> None:
-        """Do something for one member, which ends it if it is run by it or fails; that stays its own affair."""
+    def _attempt(self, index: int, work: Callable[[], Any]) -> float | None:
+        """Do something for one member; how many seconds it took. Where it fails, the member ends, and it is None."""
         began = time.perf_counter()
         try:
-            done = work()
+            work()
         except Interrupted:
             raise
         except Exception as problem:
             self._end(index, problem, time.perf_counter() - began)
-        else:
-            if isinstance(done, Run):
-                self._end(index, None, time.perf_counter() - began)
+            return None
+        return time.perf_counter() - began
 
     def _end(self, index: int, problem: Exception | None, seconds: float) -> None:
         error = ""

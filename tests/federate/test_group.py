@@ -27,8 +27,9 @@ def trio(variant, plan, samples):
         section: {name: 0.7 * getattr(options, name) for name in options.arguments if getattr(options, name)}
         for section, options in (("federation", first.federation), ("optimizer", first.optimizer))
     }
-    if variant == "bfln" or variant in ("local", "centralised"):
+    if variant in ("bfln", "local", "centralised"):
         numbers["optimizer"] = {}
+    numbers["optimizer"]["lr"] = 0.05
     other = {"local_steps": 3, "class_weights": "sqrt"} | numbers["federation"]
     changed = {"federation": first.federation.model_copy(update=other)}
     changed["optimizer"] = first.optimizer.model_copy(update=numbers["optimizer"])
