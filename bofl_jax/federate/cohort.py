@@ -8,6 +8,7 @@ import numpy as np
 
 from bofl_jax.adversary import AdversaryOptions
 from bofl_jax.core.keys import Purpose, derive
+from bofl_jax.core.padding import filled
 from bofl_jax.federate.options import FederationOptions, SharedOptions, TrainingOptions
 from bofl_jax.ledger import Refusal
 from bofl_jax.partition import Rows
@@ -53,8 +54,7 @@ def honest(clients: np.ndarray, steps: np.ndarray, weight: np.ndarray) -> Cohort
 
 def pad(rows: Cohort, size: int) -> Cohort:
     """The same with rows added that send nothing, so that M = ``size``."""
-    missing = size - len(rows.client)
-    return Cohort(*(np.concatenate([column, np.zeros(missing, column.dtype)]) for column in rows))
+    return Cohort(*(filled(column, size) for column in rows))
 
 
 def draw(

@@ -20,11 +20,12 @@ from jax.sharding import NamedSharding
 
 from bofl_jax import local
 from bofl_jax.core.options import Options
+from bofl_jax.core.padding import filled
 from bofl_jax.core.types import Samples
 from bofl_jax.federate.cohort import Cohort, draw, pad
 from bofl_jax.federate.execute import SPLIT, map_runs
 from bofl_jax.federate.memory import free_bytes, size_of
-from bofl_jax.federate.round import RoundInfo, TrainState, compile_for, digesting, start, whole_round
+from bofl_jax.federate.round import RoundInfo, RoundInput, TrainState, compile_for, digesting, start, whole_round
 from bofl_jax.federate.setting import TILE, Held, Setting, hold, pool_of
 from bofl_jax.federate.testing import (
     adapting,
@@ -118,8 +119,11 @@ class Together:
         distinct = _distinct(settings)
         self._pool = group.plan.replicate(_joined_pool(distinct, capacity.pool))
         first = dict(zip(map(id, distinct), np.cumsum([0, *map(len, distinct)]), strict=False))
-        self._tiles = [tile(setting.population.test, TILE) for setting in settings]
-        self._held = self._stack([_fit(hold(s), int(first[id(s.samples)]), capacity) for s in settings])
+        held = [hold(setting) for setting in settings]
+        self._tiles = [each.test for each in held]
+        self._held = self._stack(
+            [_fit(each, int(first[id(s.samples)]), capacity) for each, s in zip(held, settings, strict=True)]
+        )
 
     @property
     def compile_s(self) -> float:
@@ -139,7 +143,7 @@ class Together:
         """Compile what every round needs."""
         self._compile_round(*self._given(state, cohorts, 1))
         if self._group.setting.has_global:
-            self._compile_test(self._held, state)
+            self._compile_test(state)
 
     def round(self, state: TrainState, cohorts: Sequence[Cohort], number: int) -> tuple[TrainState, RoundInfo]:
         """Begin a round."""
@@ -161,22 +165,22 @@ class Together:
 
         def program(shared: Tree, held: Held, state: TrainState, cohort: Cohort, lr: jax.Array) -> Tree:
             pool, number = shared
-            return whole_round(setting, digests, pool, held, state, cohort, number, lr)
+            return whole_round(setting, digests, RoundInput(pool, held, state, cohort, number, lr))
 
         return self._group.program("round", program, shared, each)
 
     def test(self, state: TrainState) -> list[np.ndarray]:
         """Probabilities by the shared model."""
-        return self._flat(self._compile_test(self._held, state)(self._pool, (self._held, state)))
+        return self._flat(self._compile_test(state)(self._pool, (self._held, state)))
 
-    def _compile_test(self, held: Held, state: TrainState) -> Callable:
+    def _compile_test(self, state: TrainState) -> Callable:
         setting = self._group.setting
 
         def program(pool: local.Batch, held: Held, state: TrainState) -> jax.Array:
             params = shared_model(setting.with_numbers(held.numbers), state)
             return predict_part(setting, False, pool, held.test, params)
 
-        return self._group.program("test", program, self._pool, (held, state))
+        return self._group.program("test", program, self._pool, (self._held, state))
 
     def personalise(self, state: TrainState) -> Tree:
         """The clients' own parameters."""
@@ -230,33 +234,21 @@ def _distinct(settings: Sequence[Setting]) -> list[Samples]:
 
 def _joined_pool(data_sets: Sequence[Samples], size: int) -> local.Batch:
     """All samples, one data set after another, and zeros up to N = ``size``."""
-
-    def join(*parts: np.ndarray) -> np.ndarray:
-        joined = np.zeros((size, *parts[0].shape[1:]), parts[0].dtype)
-        np.concatenate(parts, out=joined[: sum(map(len, parts))])
-        return joined
-
-    parts = [(samples.x, samples.features, samples.y) for samples in data_sets]
-    return local.Batch(*(jnp.asarray(join(*arrays)) for arrays in zip(*parts, strict=True)))
-
-
-def _filled(column: np.ndarray, size: int) -> np.ndarray:
-    """The same with zeros added up to ``size``."""
-    return np.concatenate([column, np.zeros((size - len(column), *column.shape[1:]), column.dtype)])
+    columns = zip(*((samples.x, samples.features, samples.y) for samples in data_sets), strict=True)
+    return local.Batch(*(jnp.asarray(filled(np.concatenate(parts), size)) for parts in columns))
 
 
 def _fit(held: Held, first: int, capacity: Capacity) -> Held:
     """The same for a pool in which the run's samples begin at ``first``, its rows filled up."""
 
-    def fit(rows: Rows, width: int) -> Rows:
-        sample = np.zeros((len(rows.size), width), np.int32)
-        sample[:, : rows.sample.shape[1]] = rows.sample + first
-        return Rows(sample, rows.size)
+    def wider(rows: Rows, width: int) -> Rows:
+        return Rows(filled(rows.sample.T + first, width).T, rows.size)
 
+    test = held.test._replace(sample=held.test.sample + first)
     return held._replace(
-        training=fit(held.training, capacity.training),
-        adapt=fit(held.adapt, capacity.adapt),
-        test=Tiles(*(_filled(column, capacity.test) for column in held.test._replace(sample=held.test.sample + first))),
+        training=wider(held.training, capacity.training),
+        adapt=wider(held.adapt, capacity.adapt),
+        test=Tiles(*(filled(column, capacity.test) for column in test)),
     )
 
 
@@ -277,13 +269,13 @@ def runs_at_once(setting: Setting) -> int:
     state = start(inside, held.first)
     pool = pool_of(setting.samples)
     work = functools.partial(whole_round, inside, digesting(setting))
-    given = (pool, held, state, cohort, np.int32(1), np.float32(0))
-    size = size_of(pool) + size_of((held, state)) + 2 * size_of(jax.eval_shape(work, *given))
+    given = RoundInput(pool, held, state, cohort, jnp.int32(1), jnp.float32(0))
+    size = size_of(pool) + size_of((held, state)) + 2 * size_of(jax.eval_shape(work, given))
     options = personal_options(setting)
     if options:
         last = functools.partial(personalise_part, inside, options)
         size += 2 * size_of(jax.eval_shape(last, pool, held, state, adapting(setting, options.steps), np.float32(0)))
     if setting.plan.execution == "vmap":
-        counted = jax.jit(work).lower(*given).compile().memory_analysis()
+        counted = jax.jit(work).lower(given).compile().memory_analysis()
         size += counted.temp_size_in_bytes if counted else 0
     return int(SHARE * free_bytes()) // size

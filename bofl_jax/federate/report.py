@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from bofl_jax.core.padding import filled
 from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics, unseen_class_recall
 from bofl_jax.evaluate.report import plain
 from bofl_jax.federate.setting import Setting
@@ -37,7 +38,7 @@ class Predictions:
 
     def _padded(self, column: np.ndarray) -> np.ndarray:
         """The same with zeros added: runs that hardly differ in their number of samples share compiled metrics."""
-        return np.concatenate([column, np.zeros((len(self._mask) - len(column), *column.shape[1:]), column.dtype)])
+        return filled(column, len(self._mask))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What ``predictions.npz`` holds."""

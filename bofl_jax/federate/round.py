@@ -60,6 +60,17 @@ Digesting = Literal["off", "host", "device"]
 """Where updates are digested. On the host they have to leave the device; there is no need for any without a ledger."""
 
 
+class RoundInput(NamedTuple):
+    """All that a compiled round is given."""
+
+    pool: local.Batch  # all N samples
+    held: Held  # what the run holds still
+    state: TrainState  # before the round
+    cohort: Cohort  # who works
+    number: jax.Array  # int32, from 1
+    lr: jax.Array  # float32, the clients' learning rate
+
+
 Round = Callable[[TrainState, Cohort, int, float], tuple[TrainState, RoundInfo]]
 
 
@@ -96,17 +107,17 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: 
     """
     held = setting.plan.replicate(hold(setting))
 
-    def given(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple:
+    def given(state: TrainState, cohort: Cohort, number: int, lr: float) -> RoundInput:
         drawn = jax.device_put((cohort, np.int32(number), np.float32(lr)))  # in one go: each transfer has its price
-        return setting.pool, held, state, *drawn
+        return RoundInput(setting.pool, held, state, *drawn)
 
     clients = functools.partial(clients_part, setting, digests)
     example = given(state, cohort, 1, 0.0)
-    work = compile_for(setting.plan, clients, *example)
+    work = compile_for(setting.plan, clients, example)
     if not setting.shares:
 
         def alone(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple[TrainState, RoundInfo]:
-            _, info, kept = work(*given(state, cohort, number, lr))
+            _, info, kept = work(given(state, cohort, number, lr))
             return state._replace(kept=kept), info
 
         return alone
@@ -114,11 +125,11 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: 
     home = jax.devices()[0]
     held_at_home = jax.device_put(held, home)
     server = jax.device_put((state.params, state.server), home)
-    sent = jax.eval_shape(clients, *example)[0]
+    sent = jax.eval_shape(clients, example)[0]
     serve = compile_for(setting.plan, functools.partial(servers_part, setting), held_at_home, *server, sent)
 
     def one_round(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple[TrainState, RoundInfo]:
-        sent, info, kept = work(*given(state, cohort, number, lr))
+        sent, info, kept = work(given(state, cohort, number, lr))
         after = serve(held_at_home, *jax.device_put((state.params, state.server, sent), home))
         shared, server = setting.plan.replicate(after)
         return TrainState(shared, server, kept), info
@@ -126,21 +137,13 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: 
     return one_round
 
 
-def whole_round(
-    setting: Setting,
-    digests: Digesting,
-    pool: local.Batch,
-    held: Held,
-    state: TrainState,
-    cohort: Cohort,
-    number: jax.Array,
-    lr: jax.Array,
-) -> tuple[TrainState, RoundInfo]:
+def whole_round(setting: Setting, digests: Digesting, given: RoundInput) -> tuple[TrainState, RoundInfo]:
     """Clients and server in one program, for runs that are carried out side by side."""
-    sent, info, kept = clients_part(setting, digests, pool, held, state, cohort, number, lr)
+    state = given.state
+    sent, info, kept = clients_part(setting, digests, given)
     if not setting.shares:
         return state._replace(kept=kept), info
-    shared, server = servers_part(setting, held, state.params, state.server, sent)
+    shared, server = servers_part(setting, given.held, state.params, state.server, sent)
     return TrainState(shared, server, kept), info
 
 
@@ -173,28 +176,15 @@ class Sent(NamedTuple):
     gathered: Tree  # `aggregate.Gathered`, or ()
 
 
-def clients_part(
-    setting: Setting,
-    digests: Digesting,
-    pool: local.Batch,
-    held: Held,
-    state: TrainState,
-    cohort: Cohort,
-    number: jax.Array,
-    lr: jax.Array,
-) -> tuple[Sent, RoundInfo, Tree]:
+def clients_part(setting: Setting, digests: Digesting, given: RoundInput) -> tuple[Sent, RoundInfo, Tree]:
     """What the clients do in a round: what they send, what explains it, and what they keep.
 
     Args:
-        setting: of the run; its numbers are those of ``held``.
+        setting: of the run; its numbers are those that it is given.
         digests: where updates are digested.
-        pool: all samples.
-        held: what the run holds still.
-        state: before the round.
-        cohort: who works.
-        number: int32, of the round, from 1.
-        lr: float32, the clients' learning rate.
+        given: in this round.
     """
+    pool, held, state, cohort, number, lr = given
     gathers, root = setting.aggregator.gathers, held.numbers.root
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:

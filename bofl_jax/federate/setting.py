@@ -103,6 +103,11 @@ class Setting:
         return self.numbers.root
 
     @cached_property
+    def first(self) -> models.Params:
+        """The network's first parameters, from the run's root key."""
+        return self.model.init(derive(self.root, Purpose.MODEL))
+
+    @cached_property
     def pool(self) -> local.Batch:
         """All N samples, on every device."""
         return self.plan.replicate(pool_of(self.samples))
@@ -209,14 +214,13 @@ def pool_of(samples: Samples) -> local.Batch:
 def hold(setting: Setting) -> Held:
     """What the run's programs are given in every round."""
     population, training = setting.population, setting.training
-    first = setting.model.init(derive(setting.root, Purpose.MODEL))
     weight = jnp.float32(max(1, int(training.size.sum())))
-    return Held(setting.numbers, first, training, population.adapt, tile(population.test, TILE), weight)
+    return Held(setting.numbers, setting.first, training, population.adapt, tile(population.test, TILE), weight)
 
 
 def initial_params(setting: Setting) -> models.Params:
-    """The network's first parameters, from the run's root key."""
-    return setting.plan.replicate(setting.model.init(derive(setting.root, Purpose.MODEL)))
+    """The network's first parameters, on every device."""
+    return setting.plan.replicate(setting.first)
 
 
 def _check_personal(config: "Config", algorithm: local.LocalAlgorithm) -> None:
