@@ -20,27 +20,20 @@ from bofl_jax.partition import Tiles, tile
 Tree = Any
 
 
-def personalise(setting: Setting, state: TrainState, options: FineTuneOptions | OwnOptions) -> Tree:
-    """Every client's own parameters, adapted on the samples that it may adapt on; no test sample is in reach here.
-
-    Args:
-        setting: of the run.
-        state: after training.
-        options: ``finetune`` goes on from the client's own model, or else the shared one, with plain steps; ``own``
-            takes what the method keeps for each client, after more steps of the method if it is told to.
-
-    Returns:
-        Parameters ``[C, ...]``; a client without samples to adapt on has what the method gives a newcomer.
-    """
-    return compile_personalise(setting, state, options)(state, options.steps)
-
-
 def compile_personalise(
     setting: Setting, state: TrainState, options: FineTuneOptions | OwnOptions
 ) -> Callable[[TrainState, int], Tree]:
-    """`personalise`, compiled once for any state and any number of steps: ``(state, steps) -> parameters``.
+    """Compile, for any state and any number of steps, ``(state, steps) -> parameters [C, ...]``.
 
-    ``own`` options without a step leave the training out of the program; it then takes 0 steps and no other number.
+    The parameters are every client's own, adapted on the samples that it may adapt on; no test sample is in reach here.
+    A client without samples to adapt on has what the method gives a newcomer.
+
+    Args:
+        setting: of the run.
+        state: after training, for its shapes.
+        options: ``finetune`` goes on from the client's own model, or else the shared one, with plain steps; ``own``
+            takes what the method keeps for each client, after more steps of the method if it is told to. Without a step
+            they leave the training out of the program; it then takes 0 steps and no other number.
     """
     held = setting.plan.replicate(hold(setting))
 

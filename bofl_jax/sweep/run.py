@@ -171,7 +171,10 @@ class _Sweep:
 
     def _run_group(self, settings: dict[int, Setting]) -> None:
         """Run members of one signature, chunk after chunk; those with the same data next to each other."""
-        order = sorted(settings, key=lambda index: (id(settings[index].samples), index))
+        first: dict[int, int] = {}  # data set -> the first member that uses it
+        for index, setting in settings.items():
+            first.setdefault(id(setting.samples), index)
+        order = sorted(settings, key=lambda index: (first[id(settings[index].samples)], index))
         group = Group([settings[index] for index in order])
         numbers = iter(order)
         for chunk in group.chunks:

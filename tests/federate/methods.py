@@ -8,6 +8,7 @@ from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.execute import Plan
 from bofl_jax.federate.round import compile_round, start
 from bofl_jax.federate.setting import initial_params, settle
+from bofl_jax.federate.testing import compile_personalise
 
 PLANS = {
     "vmap": Plan("vmap", 0, 1, 1),
@@ -88,6 +89,11 @@ def train(variant, samples, plan, rounds=1, digests="off", change=None, model=No
     for number in range(1, rounds + 1):
         state, info = one_round(state, draw(config.federation, setting.training, setting.root, number), number, 0.1)
     return state, info
+
+
+def personalise(setting, state, options):
+    """Every client's own parameters."""
+    return compile_personalise(setting, state, options)(state, options.steps)
 
 
 def flat(tree):

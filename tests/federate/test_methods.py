@@ -13,9 +13,9 @@ from bofl_jax.federate.methods import METHODS
 from bofl_jax.federate.options import FineTuneOptions, OwnOptions
 from bofl_jax.federate.round import compile_round, start
 from bofl_jax.federate.setting import initial_params, settle
-from bofl_jax.federate.testing import compile_personalise, personalise
+from bofl_jax.federate.testing import compile_personalise
 from tests.conftest import make_samples
-from tests.federate.methods import ALONE, PLANS, VARIANTS, configure, flat, train
+from tests.federate.methods import ALONE, PLANS, VARIANTS, configure, flat, personalise, train
 from tests.federate.tiny import compiled_once  # noqa: F401 - a fixture of this module
 
 KEEPING = ("scaffold", "ditto", "pfedme", "apfl", "fedrep", "fedper", "fedbn", "local", "centralised")

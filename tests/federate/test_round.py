@@ -12,11 +12,11 @@ from bofl_jax.core.layout import stacked_canonical_bytes
 from bofl_jax.federate.cohort import Cohort, draw
 from bofl_jax.federate.round import compile_round, mean_loss, start
 from bofl_jax.federate.setting import initial_params, settle
-from bofl_jax.federate.testing import compile_predict, personalise
+from bofl_jax.federate.testing import compile_predict
 from bofl_jax.ledger import Refusal, digest_rows
 from bofl_jax.ledger.device import words_to_bytes
 from bofl_jax.partition import pack
-from tests.federate.methods import CNN, PLANS, flat, train
+from tests.federate.methods import CNN, PLANS, flat, personalise, train
 from tests.federate.methods import configure as configure_method
 
 
