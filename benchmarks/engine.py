@@ -81,13 +81,13 @@ def measure(config, arguments: argparse.Namespace) -> dict:
     from bofl_jax.federate.cohort import draw
     from bofl_jax.federate.execute import resolve
     from bofl_jax.federate.round import compile_round, start
-    from bofl_jax.federate.setting import initial_params, settle
+    from bofl_jax.federate.setting import settle
     from bofl_jax.models import parameters
 
     plan = resolve(config.engine)
     setting = settle(config, plan, reference_samples(arguments.clients))
-    params = initial_params(setting)
-    state = start(setting, params)
+    params = setting.first
+    state = start(setting)
     cohort = draw(config.federation, setting.training, setting.root, 1)
     began = time.perf_counter()
     one_round = compile_round(setting, state, cohort, digests="off")

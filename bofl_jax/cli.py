@@ -43,13 +43,21 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key.")] = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the last completed round.")] = False,
+    distributed: Annotated[
+        str | None,
+        typer.Option(metavar="I/N@HOST:PORT|auto", help="Be the I-th of N processes; auto asks the job scheduler."),
+    ] = None,
 ) -> None:
     """Train, personalise, evaluate; every round on the ledger."""
     from bofl_jax import figures
     from bofl_jax.config import load_config, parse_assignment
+    from bofl_jax.federate import join
     from bofl_jax.federate import run as conduct
 
     loaded = load_config(config, dict(parse_assignment(text) for text in set_ or []))
+    if distributed and not join(distributed, loaded.engine):
+        conduct(loaded, out=out_dir, resume=resume)
+        return
     with progress(loaded.federation.rounds) as on_round:
         result = conduct(loaded, out=out_dir, resume=resume, on_round=on_round)
     figures.draw(result.directory)

@@ -24,7 +24,7 @@ from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.execute import resolve
 from bofl_jax.federate.options import EngineOptions
 from bofl_jax.federate.round import compile_round, start
-from bofl_jax.federate.setting import Numbers, Parts, initial_params, settle
+from bofl_jax.federate.setting import Numbers, Parts, settle
 from bofl_jax.federate.setting import Setting as Held
 from bofl_jax.models.layers import relu_max_pool
 
@@ -179,7 +179,7 @@ def hold(protocol: Protocol, setting: Setting, data: Data) -> Held:
 
 def play(held: Held, lr: float, rounds: int) -> Iterator[models.Params]:
     """The shared parameters before the first round and after each, when they have been computed."""
-    state = start(held, initial_params(held))
+    state = start(held)
     yield state.params
     one_round = None
     for number in range(1, rounds + 1):

@@ -32,7 +32,14 @@ class Checkpoints:
 
         self._ocp = ocp
         self._directory = directory.absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+        alone = ocp.options.MultiprocessingOptions(active_processes={jax.process_index()})  # others do not come here
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2,
+            enable_async_checkpointing=False,
+            create=False,
+            multiprocessing_options=alone if jax.process_count() > 1 else ocp.options.MultiprocessingOptions(),
+        )
+        self._directory.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(self._directory, item_names=("state", "meta"), options=options)
 
     def save(self, round_number: int, state: TrainState) -> None:

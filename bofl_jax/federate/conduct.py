@@ -73,7 +73,7 @@ class _Conductor:
         self._draw(first)
         self.runner.prepare(state, [course.cohort for course in self.courses])
         settle: Callable[..., None] | None = None
-        with _postponed_interrupt() as interrupted:
+        with postponed_interrupt() as interrupted:
             for number in range(first, last + 1):
                 began = time.perf_counter()
                 if settle and any(course.registry_changes(number) for course in self.courses):
@@ -136,7 +136,7 @@ class _Conductor:
 
 
 @contextmanager
-def _postponed_interrupt() -> Iterator[threading.Event]:
+def postponed_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into a flag, so that the round in hand is completed; a second one stops at once.
 
     Both also where the process was started with the signal ignored, as a shell starts what it puts in the background.

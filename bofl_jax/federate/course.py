@@ -16,7 +16,7 @@ from bofl_jax.federate.record import Recorder
 from bofl_jax.federate.report import Predictions, client_rows, measure, summarise
 from bofl_jax.federate.results import RunDirectory, results_digest
 from bofl_jax.federate.round import RoundInfo, TrainState, mean_loss, start
-from bofl_jax.federate.setting import Setting, initial_params
+from bofl_jax.federate.setting import Setting
 from bofl_jax.federate.testing import shared_model
 from bofl_jax.ledger import Ledger, Refusal, VerdictDiffersError, create_ledger, resume_ledger
 
@@ -93,7 +93,7 @@ class Course:
         return state
 
     def _restore(self) -> TrainState:
-        state = start(self.setting, initial_params(self.setting))
+        state = start(self.setting)
         saved = self._checkpoints.latest()
         self.records = self.directory.keep_rounds(saved.round if saved else 0)
         return self.setting.plan.replicate(restore(saved, state)) if saved else state
@@ -213,5 +213,4 @@ class Course:
         ledger = self.recorder.ledger
         summary = summarise(measured, setting.config, self.records, ledger.mode, ledger.head_hash, compile_s)
         self.directory.finish(summary)
-        has_params = setting.shares or setting.config.federation.algorithm == "centralised"
-        return Run(self.directory.path, summary, shared_model(setting, state) if has_params else None, personal)
+        return Run(self.directory.path, summary, shared_model(setting, state), personal)

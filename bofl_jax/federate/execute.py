@@ -41,14 +41,27 @@ class Plan(NamedTuple):
         return self._replace(execution="inside", devices=1)
 
     def mesh(self) -> Mesh:
-        """The devices that share out the blocks."""
-        return Mesh(np.array(jax.devices()[: self.devices]), ("clients",))
+        """The devices that share out the blocks, as many of each process."""
+        processes = range(jax.process_count())
+        each = self.devices // len(processes)
+        return Mesh(np.array([jax.local_devices(process)[:each] for process in processes]).ravel(), ("clients",))
+
+    def whole(self) -> NamedSharding:
+        """Everything on every device."""
+        return NamedSharding(self.mesh(), WHOLE)
 
     def replicate(self, tree: Tree) -> Tree:
-        """Put a pytree on every device of the plan."""
+        """Put a pytree, which every process has, on every device of the plan."""
         if self.execution == "loop":
             return jax.tree.map(jnp.asarray, tree)
-        return jax.device_put(tree, NamedSharding(self.mesh(), WHOLE))
+        whole = self.whole()
+        if whole.is_fully_addressable:
+            return jax.device_put(tree, whole)
+        return jax.tree.map(functools.partial(_on_all, whole), tree)
+
+    def give(self, tree: Tree) -> Tree:
+        """Give programs what is new in every round: in one go, as each transfer has its price."""
+        return jax.device_put(tree) if self.devices == 1 or self.whole().is_fully_addressable else self.replicate(tree)
 
 
 class Outcome(NamedTuple):
@@ -69,22 +82,47 @@ def resolve(options: EngineOptions) -> Plan:
     On CPU one client at a time on each device wins; on an accelerator all of them together.
 
     Raises:
-        BoflError: if more devices are asked for than there are, or the blocks cannot be shared out evenly.
+        BoflError: if more devices are asked for than there are, or the blocks cannot be shared out evenly among
+            devices and processes.
     """
-    here = jax.device_count()
+    there, processes = jax.device_count(), jax.process_count()
     on_cpu = jax.default_backend() == "cpu"
-    if options.devices > here:
-        raise BoflError(f"engine.devices = {options.devices}, but JAX sees {here}: lower it, or set it to 0 for all")
+    if options.devices > there:
+        raise BoflError(f"engine.devices = {options.devices}, but JAX sees {there}: lower it, or set it to 0 for all")
     if options.devices and options.blocks % options.devices:
         raise BoflError(f"engine.devices = {options.devices} must divide engine.blocks = {options.blocks}")
-    most = max(count for count in range(1, here + 1) if options.blocks % count == 0)
+    if options.devices % processes:
+        raise BoflError(f"engine.devices = {options.devices} must be a multiple of the {processes} processes")
+    even = [count for count in range(processes, there + 1, processes) if options.blocks % count == 0]
+    if not even:
+        raise BoflError(f"engine.blocks = {options.blocks} must be a multiple of the {processes} processes")
+    most = even[-1]
     execution = options.execution
     if execution == "auto":
         execution = "shard" if on_cpu or most > 1 else "vmap"
+    if processes > 1 and execution != "shard":
+        mend = f"with {processes} processes set it to 'shard'"
+        raise BoflError(f"engine.execution = '{execution}' uses one device: {mend}")
     if execution in ("vmap", "loop"):
         return Plan(execution, 0 if execution == "vmap" else 1, 1, 1)
     devices = (options.devices or most) if execution == "shard" else 1
     return Plan(execution, options.width or (1 if on_cpu else 64), devices, options.blocks)
+
+
+def spread(tree: Tree) -> bool:
+    """Whether any of it lies on devices of more than one process."""
+    return any(isinstance(leaf, jax.Array) and not leaf.is_fully_addressable for leaf in jax.tree.leaves(tree))
+
+
+def here(tree: Tree) -> Tree:
+    """This process's copy of what every device holds; what lies on devices of this process is left where it is."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0) if spread(leaf) else leaf, tree)
+
+
+def _on_all(whole: NamedSharding, leaf: Any) -> jax.Array:
+    mine = jnp.asarray(here(leaf))
+    copies = [jax.device_put(mine, device) for device in whole.mesh.local_devices]
+    return jax.make_array_from_single_device_arrays(mine.shape, whole, copies)
 
 
 def run_clients(plan: Plan, task: Task, shared: Tree, each: Tree, stack: bool = True) -> Outcome:

@@ -266,7 +266,7 @@ def runs_at_once(setting: Setting) -> int:
     """
     inside = replace(setting, plan=setting.plan.inside())
     held, cohort = hold(setting), _first_cohort(setting)
-    state = start(inside, held.first)
+    state = start(inside)
     pool = pool_of(setting.samples)
     work = functools.partial(whole_round, inside, digesting(setting))
     given = RoundInput(pool, held, state, cohort, jnp.int32(1), jnp.float32(0))

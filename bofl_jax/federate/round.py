@@ -16,7 +16,7 @@ from bofl_jax import local
 from bofl_jax.aggregate import Gathered, Mean
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.federate.cohort import Cohort
-from bofl_jax.federate.execute import Outcome, Plan, add_up, run_clients
+from bofl_jax.federate.execute import Outcome, Plan, add_up, here, run_clients, spread
 from bofl_jax.federate.setting import Held, Setting, hold
 from bofl_jax.ledger import Refusal
 from bofl_jax.ledger.device import digest_words
@@ -74,11 +74,11 @@ class RoundInput(NamedTuple):
 Round = Callable[[TrainState, Cohort, int, float], tuple[TrainState, RoundInfo]]
 
 
-def start(setting: Setting, params: Tree) -> TrainState:
-    """The state before the first round, for the network's first parameters."""
+def start(setting: Setting) -> TrainState:
+    """The state before the first round."""
     algorithm = setting.algorithm
-    shared = algorithm.share(params)
-    template = algorithm.init(params, algorithm.view(shared, jnp.int32(0)))
+    shared = algorithm.share(setting.first)
+    template = algorithm.init(setting.first, algorithm.view(shared, jnp.int32(0)))
     kept: Tree = ()
     if jax.tree.leaves(template):
         clients = len(setting.training.size)
@@ -108,7 +108,7 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: 
     held = setting.plan.replicate(hold(setting))
 
     def given(state: TrainState, cohort: Cohort, number: int, lr: float) -> RoundInput:
-        drawn = jax.device_put((cohort, np.int32(number), np.float32(lr)))  # in one go: each transfer has its price
+        drawn = setting.plan.give((cohort, np.int32(number), np.float32(lr)))
         return RoundInput(setting.pool, held, state, *drawn)
 
     clients = functools.partial(clients_part, setting, digests)
@@ -122,15 +122,17 @@ def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: 
 
         return alone
 
-    home = jax.devices()[0]
-    held_at_home = jax.device_put(held, home)
-    server = jax.device_put((state.params, state.server), home)
+    def at_home(tree: Tree) -> Tree:
+        return jax.device_put(here(tree), jax.local_devices()[0])
+
+    held_at_home = at_home(held)
+    server = at_home((state.params, state.server))
     sent = jax.eval_shape(clients, example)[0]
     serve = compile_for(setting.plan, functools.partial(servers_part, setting), held_at_home, *server, sent)
 
     def one_round(state: TrainState, cohort: Cohort, number: int, lr: float) -> tuple[TrainState, RoundInfo]:
         sent, info, kept = work(given(state, cohort, number, lr))
-        after = serve(held_at_home, *jax.device_put((state.params, state.server, sent), home))
+        after = serve(held_at_home, *at_home((state.params, state.server, sent)))
         shared, server = setting.plan.replicate(after)
         return TrainState(shared, server, kept), info
 
@@ -150,7 +152,7 @@ def whole_round(setting: Setting, digests: Digesting, given: RoundInput) -> tupl
 def compile_for(plan: Plan, program: Callable, *arguments: Tree) -> Callable:
     """Compile ``program`` for these shapes ahead of time; a later call of another shape is an error, not a recompile.
 
-    The ``loop`` executor stays plain Python.
+    The ``loop`` executor stays plain Python. A program for devices of several processes returns everything to each.
     """
     if plan.execution == "loop":
 
@@ -159,7 +161,8 @@ def compile_for(plan: Plan, program: Callable, *arguments: Tree) -> Callable:
                 return program(*arguments)
 
         return interpret
-    return jax.jit(program).lower(*arguments).compile()
+    returned = plan.whole() if spread(arguments) else None
+    return jax.jit(program, out_shardings=returned).lower(*arguments).compile()
 
 
 def works(root: jax.Array, rows: Rows, cohort: Cohort, purpose: Purpose, number: jax.Array) -> local.Work:

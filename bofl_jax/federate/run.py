@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bofl_jax.federate import runtime
+from bofl_jax.federate import hosts, runtime
 from bofl_jax.federate.conduct import Interrupted, conduct
 from bofl_jax.federate.course import Course, Listener, Run
 from bofl_jax.federate.execute import Plan, resolve
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 def run(config: "Config", out: str | Path | None = None, resume: bool = False, on_round: Listener | None = None) -> Run:
     """Run a configuration.
 
+    After `jax.distributed.initialize`, every process calls this with the same configuration; the first one writes the
+    run directory and calls ``on_round``, and all return the run.
+
     Args:
         config: from ``load_config``.
         out: run directory; ``runs/<name>`` when left out.
@@ -32,19 +35,27 @@ def run(config: "Config", out: str | Path | None = None, resume: bool = False, o
         Interrupted: on Ctrl-C, after the round in hand was saved.
     """
     directory = RunDirectory(Path(out) if out else Path("runs") / config.name)
-    if not resume:
-        directory.refuse_if_used()
-    config, plan = resolved(config)
-    if directory.begun:
-        directory.check_same(config)
-    setting = settle(config, plan)
-    try:
-        (ended,) = carry_out([setting], [directory], lambda settings: Alone(settings[0]), on_round)
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; go on with --resume --out {directory.path}") from None
-    if isinstance(ended, Exception):
-        raise ended
-    return ended
+
+    def prepare() -> Setting:
+        known, plan = resolved(config)
+        if hosts.conducts():
+            if not resume:
+                directory.refuse_if_used()
+            if directory.begun:
+                directory.check_same(known)
+        return settle(known, plan)
+
+    def conduct(shared: Callable[[Runner], Runner]) -> Run:
+        try:
+            (ended,) = carry_out([setting], [directory], lambda settings: shared(Alone(settings[0])), on_round)
+        except Interrupted as stop:
+            raise Interrupted(f"{stop}; go on with --resume --out {directory.path}") from None
+        if isinstance(ended, Exception):
+            raise ended
+        return ended
+
+    setting = hosts.agree(prepare)
+    return hosts.lead(conduct) if hosts.conducts() else hosts.follow(setting, directory.path)
 
 
 def carry_out(

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from bofl_jax.federate.cohort import Cohort
+from bofl_jax.federate.execute import here
 from bofl_jax.federate.round import Round, RoundInfo, TrainState, compile_round, digesting
 from bofl_jax.federate.setting import Setting
 from bofl_jax.federate.testing import compile_personalise, compile_predict, personal_options, shared_model
@@ -64,7 +65,7 @@ class Alone:
 
     def split(self, tree: Tree) -> list[Tree]:
         """The one tree."""
-        return [tree]
+        return [here(tree)]
 
     def prepare(self, state: TrainState, cohorts: Sequence[Cohort]) -> None:
         """Compile what every round needs."""

@@ -218,11 +218,6 @@ def hold(setting: Setting) -> Held:
     return Held(setting.numbers, setting.first, training, population.adapt, tile(population.test, TILE), weight)
 
 
-def initial_params(setting: Setting) -> models.Params:
-    """The network's first parameters, on every device."""
-    return setting.plan.replicate(setting.first)
-
-
 def _check_personal(config: "Config", algorithm: local.LocalAlgorithm) -> None:
     """Can what is asked of personalisation come out of this method?"""
     name, method = config.federation.algorithm, config.personalise.method

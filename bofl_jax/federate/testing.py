@@ -38,7 +38,7 @@ def compile_personalise(
     held = setting.plan.replicate(hold(setting))
 
     def given(state: TrainState, steps: int) -> tuple:
-        cohort, lr = jax.device_put((adapting(setting, steps), np.float32(options.lr)))
+        cohort, lr = setting.plan.give((adapting(setting, steps), np.float32(options.lr)))
         return setting.pool, held, state, cohort, lr
 
     program = functools.partial(personalise_part, setting, options)
@@ -155,6 +155,8 @@ def shared_model(setting: Setting, state: TrainState) -> Tree:
     algorithm = setting.algorithm
     if setting.shares:
         return algorithm.model(state.params) if algorithm.model else None
+    if setting.config.federation.algorithm != "centralised":
+        return None
     assert algorithm.own is not None
     return algorithm.own(state.params, jax.tree.map(lambda a: a[0], state.kept.own))
 

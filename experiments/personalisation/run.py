@@ -28,7 +28,7 @@ from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.execute import resolve
 from bofl_jax.federate.options import FineTuneOptions, OwnOptions
 from bofl_jax.federate.round import compile_round, start
-from bofl_jax.federate.setting import Setting, initial_params, settle
+from bofl_jax.federate.setting import Setting, settle
 from bofl_jax.federate.testing import compile_personalise, compile_predict
 from bofl_jax.partition import class_counts
 
@@ -105,7 +105,7 @@ def measure(settings: list[Setting], method: Method, unseen: bool) -> Iterator[d
         assert_same_training(settings[0], whole)
         if state is None:
             in_vain = unseen and method.adapts == "none"  # those who are tested are not among those who train
-            state = start(whole, initial_params(whole)) if in_vain else train(whole)
+            state = start(whole) if in_vain else train(whole)
         setting = only_tested_adapt(whole)
         population = setting.population
         found = {
@@ -157,7 +157,7 @@ def assert_same_training(one: Setting, other: Setting) -> None:
 def train(setting: Setting) -> Any:
     """All rounds; the state at the end."""
     config = setting.config
-    state = start(setting, initial_params(setting))
+    state = start(setting)
     one_round = None
     for number in range(1, config.federation.rounds + 1):
         cohort = draw(config.federation, setting.training, setting.root, number)

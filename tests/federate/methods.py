@@ -7,7 +7,7 @@ from bofl_jax.config import load_config
 from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.execute import Plan
 from bofl_jax.federate.round import compile_round, start
-from bofl_jax.federate.setting import initial_params, settle
+from bofl_jax.federate.setting import settle
 from bofl_jax.federate.testing import compile_personalise
 
 PLANS = {
@@ -83,7 +83,7 @@ def train(variant, samples, plan, rounds=1, digests="off", change=None, model=No
     config = configure(variant, model, **federation)
     setting = settle(config, plan, samples)
     setting = change(setting) if change else setting
-    state = start(setting, initial_params(setting))
+    state = start(setting)
     cohort = draw(config.federation, setting.training, setting.root, 1)
     one_round = compile_round(setting, state, cohort, digests)
     for number in range(1, rounds + 1):

@@ -14,7 +14,7 @@ from bofl_jax.federate import audit
 from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.options import FedAvgOptions
 from bofl_jax.federate.round import compile_round, digesting, start
-from bofl_jax.federate.setting import initial_params, settle
+from bofl_jax.federate.setting import settle
 from bofl_jax.ledger import Refusal
 from bofl_jax.ledger.modes import MODES
 from bofl_jax.partition import Rows
@@ -94,7 +94,7 @@ def played(samples, config_changes=None, rows_change=lambda rows: rows, plan="sh
     """The state after one round, and what was judged."""
     config = configure("fedavg").model_copy(update={"adversary": AdversaryOptions(**(config_changes or {}))})
     setting = settle(config, PLANS[plan], samples)
-    state = start(setting, initial_params(setting))
+    state = start(setting)
     rows = draw(config.federation, setting.training, setting.root, 1, None, config.adversary)
     rows = rows_change(rows)
     state, info = compile_round(setting, state, rows, digesting(setting))(state, rows, 1, 0.1)

@@ -11,7 +11,7 @@ from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.group import Group, signature
 from bofl_jax.federate.round import start
 from bofl_jax.federate.runner import Alone
-from bofl_jax.federate.setting import initial_params, settle
+from bofl_jax.federate.setting import settle
 from bofl_jax.federate.testing import personal_options
 from bofl_jax.partition.options import PatientOptions
 from tests.conftest import make_samples
@@ -45,7 +45,7 @@ def trio(variant, plan, samples):
 def play(runner, settings):
     """Two rounds, and everything that comes out: state, info, probabilities, the clients' own models; run by run."""
     settings = [dataclasses.replace(s) for s in settings]
-    state = runner.join([start(s, initial_params(s)) for s in settings])
+    state = runner.join([start(s) for s in settings])
     cohorts = [draw(s.config.federation, s.training, s.root, 1) for s in settings]
     runner.prepare(state, cohorts)
     for number in (1, 2):

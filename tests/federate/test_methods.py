@@ -12,7 +12,7 @@ from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.methods import METHODS
 from bofl_jax.federate.options import FineTuneOptions, OwnOptions
 from bofl_jax.federate.round import compile_round, start
-from bofl_jax.federate.setting import initial_params, settle
+from bofl_jax.federate.setting import settle
 from bofl_jax.federate.testing import compile_personalise
 from tests.conftest import make_samples
 from tests.federate.methods import ALONE, PLANS, VARIANTS, configure, flat, personalise, train
@@ -62,7 +62,7 @@ class TestEveryMethod:
     def test_the_order_of_the_clients_matters_to_rounding_only(self, variant, samples, by_map):
         config = configure(variant)
         setting = settle(config, PLANS["map"], samples)
-        state = start(setting, initial_params(setting))
+        state = start(setting)
         backwards = type(draw(config.federation, setting.training, setting.root, 1))
         one_round = None
         for number in (1, 2):
@@ -74,7 +74,7 @@ class TestEveryMethod:
 
     def test_types_and_shapes_are_kept(self, variant, samples, by_map):
         setting = settle(configure(variant), PLANS["map"], samples)
-        before = jax.eval_shape(lambda: start(setting, setting.model.init(jax.random.key(0))))
+        before = start(setting)
         assert jax.tree.map(lambda a: (a.shape, a.dtype), before) == jax.tree.map(
             lambda a: (a.shape, a.dtype), by_map[variant]
         )
@@ -109,7 +109,7 @@ class TestEveryMethod:
 
     def test_training_moves_something(self, variant, samples, by_map):
         setting = settle(configure(variant), PLANS["map"], samples)
-        before = start(setting, initial_params(setting))
+        before = start(setting)
         assert np.abs(flat(by_map[variant]) - flat(before)).max() > 1e-3
 
 
@@ -121,7 +121,7 @@ def test_all_seeds_share_their_programs(variant, samples, monkeypatch):
     for seed in (0, 1):
         config = configure(variant).model_copy(update={"seed": seed})
         setting = settle(config, PLANS["map"], samples)
-        state = start(setting, initial_params(setting))
+        state = start(setting)
         programs.append([])
         compile_round(setting, state, draw(config.federation, setting.training, setting.root, 1), "off")
         compile_personalise(setting, state, FineTuneOptions(method="finetune", steps=1))
@@ -134,7 +134,7 @@ def test_only_those_who_worked_keep_something_new(variant, samples):
     sampled = {} if variant in ALONE else {"cohort": 2}
     config = configure(variant, **sampled)
     setting = settle(config, PLANS["map"], samples)
-    before = start(setting, initial_params(setting))
+    before = start(setting)
     after, _ = train(variant, samples, PLANS["map"], **sampled)
     worked = np.zeros(len(setting.training.size), bool)
     worked[draw(config.federation, setting.training, setting.root, 1).client] = True
@@ -150,7 +150,7 @@ def test_only_those_who_worked_keep_something_new(variant, samples):
 def test_a_round_in_which_nobody_counts_leaves_the_server_alone(variant, samples):
     config = configure(variant)
     setting = settle(config, PLANS["map"], samples)
-    state = start(setting, initial_params(setting))
+    state = start(setting)
     cohort = draw(config.federation, setting.training, setting.root, 1)
     one_round = compile_round(setting, state, cohort, "off")
     state, _ = one_round(state, cohort, 1, 0.1)
@@ -194,7 +194,7 @@ def test_no_test_sample_is_in_reach_of_personalisation(variant, samples):
     results = []
     for data in (samples, scrambled):
         setting = settle(configure(variant), PLANS["shard"], data)
-        state = start(setting, initial_params(setting))
+        state = start(setting)
         tuned = personalise(setting, state, FineTuneOptions(method="finetune", steps=2))
         own = personalise(setting, state, OwnOptions(method="own", steps=2)) if variant in OWNING else ()
         results.append(flat((tuned, own)))

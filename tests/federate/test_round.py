@@ -11,7 +11,7 @@ from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.core.layout import stacked_canonical_bytes
 from bofl_jax.federate.cohort import Cohort, draw
 from bofl_jax.federate.round import compile_round, mean_loss, start
-from bofl_jax.federate.setting import initial_params, settle
+from bofl_jax.federate.setting import settle
 from bofl_jax.federate.testing import compile_predict
 from bofl_jax.ledger import Refusal, digest_rows
 from bofl_jax.ledger.device import words_to_bytes
@@ -28,9 +28,9 @@ def test_fedavg_is_the_weighted_mean_of_plain_sgd(samples):
     """A round by a Python loop over clients and steps, with its own sampling code."""
     config = configure("fedavg")
     setting = settle(config, PLANS["shard"], samples)
-    params = initial_params(setting)
+    params = setting.first
     cohort = draw(config.federation, setting.training, setting.root, 1)
-    state, info = compile_round(setting, start(setting, params), cohort, False)(start(setting, params), cohort, 1, 0.1)
+    state, info = compile_round(setting, start(setting), cohort, False)(start(setting), cohort, 1, 0.1)
 
     def loss(w, rows):
         logits = setting.model.apply(w, samples.x[rows], samples.features[rows])
@@ -73,7 +73,7 @@ def test_the_device_digests_what_the_host_would(samples):
 
 
 def one_round(setting, cohort, plan_state=None):
-    state = plan_state or start(setting, initial_params(setting))
+    state = plan_state or start(setting)
     return compile_round(setting, state, cohort, "host")(state, cohort, 1, 0.1)
 
 
@@ -119,12 +119,12 @@ def test_an_update_that_is_not_a_number_has_no_influence(samples):
 
 def test_predictions_are_the_models_own(samples):
     setting = settle(configure("perfedavg"), PLANS["shard"], samples)
-    params = initial_params(setting)
+    params = setting.first
     rows, client = setting.population.test.flat()
     common = compile_predict(setting, params, own=False)(params)
     expected = jax.nn.softmax(setting.model.apply(params, samples.x[rows], samples.features[rows]))
     np.testing.assert_allclose(common, expected, atol=1e-6)
-    personal = personalise(setting, start(setting, params), setting.config.personalise)
+    personal = personalise(setting, start(setting), setting.config.personalise)
     own = compile_predict(setting, personal, own=True)(personal)
     mine = jax.tree.map(lambda a: a[4], personal)
     at = rows[client == 4]
@@ -137,7 +137,7 @@ def test_held_out_patients_keep_the_shared_model(samples):
     table = config.model_dump()
     table["partition"] = {"scheme": "patient", "test_subjects": ["s1"]}
     setting = settle(type(config).model_validate(table), PLANS["shard"], samples)
-    params = initial_params(setting)
-    personal = personalise(setting, start(setting, params), setting.config.personalise)
+    params = setting.first
+    personal = personalise(setting, start(setting), setting.config.personalise)
     np.testing.assert_array_equal(flat(jax.tree.map(lambda a: a[1], personal)), flat(params))
     assert np.abs(flat(jax.tree.map(lambda a: a[0], personal)) - flat(params)).max() > 0

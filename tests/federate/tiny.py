@@ -52,7 +52,7 @@ def write_arrays(path: Path, **changed: np.ndarray | None) -> Path:
     return path
 
 
-def table(arrays: Path) -> dict[str, Any]:
+def table(arrays: Path | str) -> dict[str, Any]:
     """A run of seconds: FedAvg, then fine-tuning, every round on the ledger."""
     return {
         "name": "tiny",
