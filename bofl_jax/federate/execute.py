@@ -8,7 +8,7 @@ devices.
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.federate.options import EngineOptions
+
+if TYPE_CHECKING:
+    from bofl_jax.config import Config
 
 Tree = Any
 
@@ -30,6 +33,10 @@ class Plan(NamedTuple):
     width: int  # clients vmapped at a time; 0: all
     devices: int
     blocks: int
+
+    def written(self, config: "Config") -> "Config":
+        """The configuration as a run directory has it: what "auto" came to."""
+        return config.model_copy(update={"engine": config.engine.model_copy(update=self._asdict())})
 
     def few_at_once(self) -> "Plan":
         """The same devices, few pieces of work at a time: for those that need no more at once (predictions)."""

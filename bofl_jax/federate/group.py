@@ -22,11 +22,11 @@ from bofl_jax import local
 from bofl_jax.core.options import Options
 from bofl_jax.core.padding import filled
 from bofl_jax.core.types import Samples
-from bofl_jax.federate.cohort import Cohort, draw, pad
+from bofl_jax.federate.cohort import Cohort, pad
 from bofl_jax.federate.execute import SPLIT, map_runs
-from bofl_jax.federate.memory import free_bytes, size_of
-from bofl_jax.federate.round import RoundInfo, RoundInput, TrainState, compile_for, digesting, start, whole_round
-from bofl_jax.federate.setting import TILE, Held, Setting, hold, pool_of
+from bofl_jax.federate.memory import first_cohort, runs_at_once
+from bofl_jax.federate.round import RoundInfo, RoundInput, TrainState, compile_for, digesting, whole_round
+from bofl_jax.federate.setting import TILE, Held, Setting, hold
 from bofl_jax.federate.testing import (
     adapting,
     flat_test,
@@ -41,9 +41,6 @@ Tree = Any
 
 BY_SHAPE = ("name", "seed", "data", "partition")
 """What a program sees of these are keys, samples and rows: arguments."""
-
-SHARE = 0.5
-"""Part of the free memory that the runs of a chunk may take."""
 
 
 def signature(setting: Setting) -> str:
@@ -87,7 +84,7 @@ class Group:
         self.chunks = [list(settings[first : first + per_chunk]) for first in range(0, len(settings), per_chunk)]
         self.capacity = Capacity(
             runs=-(-per_chunk // self.plan.devices) * self.plan.devices,
-            cohort=max(len(_first_cohort(setting).client) for setting in settings),
+            cohort=max(len(first_cohort(setting).client) for setting in settings),
             training=max(setting.training.sample.shape[1] for setting in settings),
             adapt=max(setting.population.adapt.sample.shape[1] for setting in settings),
             test=max(len(tile(setting.population.test, TILE).size) for setting in settings),
@@ -250,32 +247,3 @@ def _fit(held: Held, first: int, capacity: Capacity) -> Held:
         adapt=wider(held.adapt, capacity.adapt),
         test=Tiles(*(filled(column, capacity.test) for column in test)),
     )
-
-
-def _first_cohort(setting: Setting) -> Cohort:
-    config = setting.config
-    return draw(config.federation, setting.training, setting.root, 1, adversary=config.adversary)
-
-
-def runs_at_once(setting: Setting) -> int:
-    """How many runs like this one fit into `SHARE` of the memory side by side.
-
-    What a run holds, returns of a round and has of its clients' own models at its end is counted from their shapes, and
-    twice, for the host's copy. On an accelerator, where runs are vmapped, what one needs while it works comes on top,
-    as the compiler counts it.
-    """
-    inside = replace(setting, plan=setting.plan.inside())
-    held, cohort = hold(setting), _first_cohort(setting)
-    state = start(inside)
-    pool = pool_of(setting.samples)
-    work = functools.partial(whole_round, inside, digesting(setting))
-    given = RoundInput(pool, held, state, cohort, jnp.int32(1), jnp.float32(0))
-    size = size_of(pool) + size_of((held, state)) + 2 * size_of(jax.eval_shape(work, given))
-    options = personal_options(setting)
-    if options:
-        last = functools.partial(personalise_part, inside, options)
-        size += 2 * size_of(jax.eval_shape(last, pool, held, state, adapting(setting, options.steps), np.float32(0)))
-    if setting.plan.execution == "vmap":
-        counted = jax.jit(work).lower(given).compile().memory_analysis()
-        size += counted.temp_size_in_bytes if counted else 0
-    return int(SHARE * free_bytes()) // size

@@ -1,11 +1,25 @@
-"""How much memory there is, and how much a pytree takes."""
+"""What fits into the memory: so many runs side by side, so many clients of a run vmapped at a time."""
 
+import functools
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bofl_jax.federate.cohort import Cohort, draw
+from bofl_jax.federate.execute import Plan
+from bofl_jax.federate.round import RoundInput, clients_part, digesting, start, whole_round
+from bofl_jax.federate.setting import Setting, hold, pool_of
+from bofl_jax.federate.testing import adapting, personal_options, personalise_part
 
 Tree = Any
+
+SHARE = 0.5
+"""Part of the free memory that is planned with."""
 
 
 def free_bytes() -> int:
@@ -24,3 +38,60 @@ def free_bytes() -> int:
 def size_of(tree: Tree) -> int:
     """Bytes of all leaves, arrays or shapes of arrays."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def first_cohort(setting: Setting) -> Cohort:
+    """A cohort of the size that all have."""
+    config = setting.config
+    return draw(config.federation, setting.training, setting.root, 1, adversary=config.adversary)
+
+
+def chunked(settings: Sequence[Setting]) -> list[Setting]:
+    """The same runs, their clients in chunks where all of a cohort together do not fit into `SHARE` of the memory.
+
+    Nothing is changed but plans that vmap all clients. What they need at work, and what they return, is the compiler's
+    count for the whole cohort, shared out evenly; a chunk is a power of two of them, so that the same machine comes to
+    the same one with a little more memory or a little less.
+
+    Args:
+        settings: of runs that share their programs; the first one is measured.
+    """
+    setting = settings[0]
+    if setting.plan.execution != "vmap":
+        return list(settings)
+    cohort, held = setting.plan.replicate((first_cohort(setting), hold(setting)))
+    given = RoundInput(setting.pool, held, start(setting), cohort, jnp.int32(1), jnp.float32(0))
+    work = functools.partial(clients_part, setting, digesting(setting))
+    counted = jax.jit(work).lower(given).compile().memory_analysis()
+    if counted is None:
+        return list(settings)
+    clients = len(cohort.client)
+    fit = int(SHARE * free_bytes() * clients / max(1, counted.temp_size_in_bytes + counted.output_size_in_bytes))
+    if fit >= clients:
+        return list(settings)
+    plan = Plan("map", 1 << max(0, fit.bit_length() - 1), 1, 1)
+    return [replace(each, plan=plan, config=plan.written(each.config)) for each in settings]
+
+
+def runs_at_once(setting: Setting) -> int:
+    """How many runs like this one fit into `SHARE` of the memory side by side.
+
+    What a run holds, returns of a round and has of its clients' own models at its end is counted from their shapes, and
+    twice, for the host's copy. On an accelerator, where runs are vmapped, what one needs while it works comes on top,
+    as the compiler counts it.
+    """
+    inside = replace(setting, plan=setting.plan.inside())
+    held, cohort = hold(setting), first_cohort(setting)
+    state = start(inside)
+    pool = pool_of(setting.samples)
+    work = functools.partial(whole_round, inside, digesting(setting))
+    given = RoundInput(pool, held, state, cohort, jnp.int32(1), jnp.float32(0))
+    size = size_of(pool) + size_of((held, state)) + 2 * size_of(jax.eval_shape(work, given))
+    options = personal_options(setting)
+    if options:
+        last = functools.partial(personalise_part, inside, options)
+        size += 2 * size_of(jax.eval_shape(last, pool, held, state, adapting(setting, options.steps), np.float32(0)))
+    if setting.plan.execution == "vmap":
+        counted = jax.jit(work).lower(given).compile().memory_analysis()
+        size += counted.temp_size_in_bytes if counted else 0
+    return int(SHARE * free_bytes()) // size

@@ -78,6 +78,11 @@ class RunDirectory:
                 f"same configuration ({self.path / 'config.toml'}), or name another --out"
             )
 
+    def execution(self) -> dict[str, Any]:
+        """What the run's ``engine.execution`` and what goes with it were settled to when it was begun."""
+        engine = read_toml(self.path / "config.toml").get("engine", {})
+        return {name: engine[name] for name in ("execution", "width", "blocks") if name in engine}
+
     def discard_ledger(self) -> None:
         """Remove the chain of a run that was cut off before its first checkpoint; its rounds are done again."""
         if (self.path / "ledger").exists():

@@ -17,6 +17,7 @@ from bofl_jax.aggregate import Gathered, Mean
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.federate.cohort import Cohort
 from bofl_jax.federate.execute import Outcome, Plan, add_up, here, run_clients, spread
+from bofl_jax.federate.options import SharedOptions
 from bofl_jax.federate.setting import Held, Setting, hold
 from bofl_jax.ledger import Refusal
 from bofl_jax.ledger.device import digest_words
@@ -88,13 +89,25 @@ def start(setting: Setting) -> TrainState:
     return TrainState(setting.plan.replicate(shared), server, kept)
 
 
+HOST_BYTES = 2 << 30
+"""Updates that take more, all together, are digested one by one where they come about, also on a CPU."""
+
+
 def digesting(setting: Setting) -> Digesting:
-    """On CPU `hashlib` is three times as fast; an accelerator keeps its updates; a channel is checked in the round."""
+    """On CPU `hashlib` is three times as fast, but has to have all updates at once; an accelerator keeps its updates.
+
+    A channel is checked in the round. This follows from the configuration alone, not from what memory is free: another
+    way rounds differently.
+    """
     if setting.channel:
         return "device"
     if not setting.shares or setting.config.ledger.mode == "off":
         return "off"
-    return "host" if jax.default_backend() == "cpu" else "device"
+    federation = setting.config.federation
+    clients = (federation.cohort if isinstance(federation, SharedOptions) else None) or len(setting.training.size)
+    update = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(setting.algorithm.share(setting.first)))
+    on_host = jax.default_backend() == "cpu" and clients * update <= HOST_BYTES
+    return "host" if on_host else "device"
 
 
 def compile_round(setting: Setting, state: TrainState, cohort: Cohort, digests: Digesting) -> Round:

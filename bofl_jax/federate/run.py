@@ -5,10 +5,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bofl_jax.core.types import Samples
 from bofl_jax.federate import hosts, runtime
 from bofl_jax.federate.conduct import Interrupted, conduct
 from bofl_jax.federate.course import Course, Listener, Run
 from bofl_jax.federate.execute import Plan, resolve
+from bofl_jax.federate.memory import chunked
 from bofl_jax.federate.record import ledger_thread
 from bofl_jax.federate.results import RunDirectory
 from bofl_jax.federate.runner import Alone, Runner
@@ -37,13 +39,10 @@ def run(config: "Config", out: str | Path | None = None, resume: bool = False, o
     directory = RunDirectory(Path(out) if out else Path("runs") / config.name)
 
     def prepare() -> Setting:
-        known, plan = resolved(config)
-        if hosts.conducts():
-            if not resume:
-                directory.refuse_if_used()
-            if directory.begun:
-                directory.check_same(known)
-        return settle(known, plan)
+        if hosts.conducts() and not resume:
+            directory.refuse_if_used()
+        setting = prepared(config, directory)
+        return chunked([setting])[0] if config.engine.execution == "auto" and not directory.begun else setting
 
     def conduct(shared: Callable[[Runner], Runner]) -> Run:
         try:
@@ -105,9 +104,28 @@ def begin(setting: Setting, directory: RunDirectory) -> None:
         directory.begin(setting.config)
 
 
-def resolved(config: "Config") -> tuple["Config", Plan]:
-    """The configuration as a run directory has it, the way in which clients run settled for this machine."""
+def prepared(config: "Config", directory: RunDirectory, samples: Samples | None = None) -> Setting:
+    """Everything that a run holds still.
+
+    Args:
+        config: the configuration.
+        directory: of the run; one that was begun says what "auto" came to then.
+        samples: the pool, where it is at hand already.
+
+    Raises:
+        BoflError: if the directory is of another configuration, or the run cannot be carried out.
+    """
+    known, plan = resolved(config, directory)
+    if directory.begun and hosts.conducts():
+        directory.check_same(known)
+    return settle(known, plan, samples)
+
+
+def resolved(config: "Config", directory: RunDirectory) -> tuple["Config", Plan]:
+    """The configuration as a run directory has it, and how clients run, before it is asked what the memory holds."""
     runtime.prepare(config.engine)
-    plan = resolve(config.engine)
-    engine = {name: getattr(plan, name) for name in ("execution", "width", "devices", "blocks")}
-    return config.model_copy(update={"engine": config.engine.model_copy(update=engine)}), plan
+    engine = config.engine
+    if engine.execution == "auto" and directory.begun:
+        engine = engine.model_copy(update=directory.execution())
+    plan = resolve(engine)
+    return plan.written(config), plan

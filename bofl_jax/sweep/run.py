@@ -18,11 +18,12 @@ from bofl_jax.core.types import Samples
 from bofl_jax.federate import Interrupted, run
 from bofl_jax.federate.checkpoint import saved_round
 from bofl_jax.federate.group import Group, signature
+from bofl_jax.federate.memory import chunked
 from bofl_jax.federate.results import RunDirectory, refuse_if_used
-from bofl_jax.federate.run import carry_out, resolved
+from bofl_jax.federate.run import carry_out, prepared, resolved
 from bofl_jax.federate.runner import Alone, Runner
 from bofl_jax.federate.runtime import keep_programs
-from bofl_jax.federate.setting import Setting, settle
+from bofl_jax.federate.setting import Setting
 from bofl_jax.sweep.grid import Axis, Member, members, share
 from bofl_jax.sweep.table import write_table
 
@@ -135,18 +136,26 @@ class _Sweep:
         for index, setting in settings.items():
             groups.setdefault((signature(setting), saved_round(self._directory(index).checkpoints)), []).append(index)
         for indices in groups.values():
-            if len(indices) == 1 or settings[indices[0]].plan.execution == "loop":
-                for index in indices:
-                    self._carry_out([index], [settings[index]], lambda chunk: Alone(chunk[0]))
+            group = [settings[index] for index in indices]
+            if not any(self._settled(index) for index in indices):
+                group = chunked(group)
+            if len(indices) == 1 or group[0].plan.execution == "loop":
+                for index, setting in zip(indices, group, strict=True):
+                    self._carry_out([index], [setting], lambda chunk: Alone(chunk[0]))
             else:
-                self._run_group({index: settings[index] for index in indices})
+                self._run_group(dict(zip(indices, group, strict=True)))
+
+    def _settled(self, index: int) -> bool:
+        """Whether it is said how the clients of a member run, by its configuration or its directory."""
+        return self.members[index][1].engine.execution != "auto" or self._directory(index).begun
 
     def _complete(self, index: int) -> bool:
         """Whether a member is done, from an earlier call; one of another configuration is reported."""
         directory = self._directory(index)
         if not (self.resume and directory.complete):
             return False
-        if self._attempt(index, lambda: directory.check_same(resolved(self.members[index][1])[0])) is not None:
+        known, _ = resolved(self.members[index][1], directory)
+        if self._attempt(index, lambda: directory.check_same(known)) is not None:
             self._end(index, None, 0.0)
         return True
 
@@ -155,12 +164,12 @@ class _Sweep:
         directory = self._directory(index)
         if not (self.resume and directory.begun):
             directory.refuse_if_used()
-        config, plan = resolved(self.members[index][1])
+        config = self.members[index][1]
         seed = config.seed if config.data.seeded else ""
         key = f"{config.data.model_dump_json()} {seed}"
         if key not in self._data:
             self._data[key] = data.load(config.data, config.seed)
-        settings[index] = settle(config, plan, self._data[key])
+        settings[index] = prepared(config, directory, self._data[key])
 
     def _run_alone(self, index: int) -> None:
         directory, config = self._directory(index), self.members[index][1]

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from bofl_jax.federate import group as groups
 from bofl_jax.federate.cohort import draw
 from bofl_jax.federate.group import Group, signature
 from bofl_jax.federate.round import start
@@ -129,14 +128,3 @@ def test_shapes_set_runs_apart():
     config = configure("fedavg")
     shapes = [make_samples(), make_samples(subjects=5), make_samples(window=40), make_samples(classes=4)]
     assert len({signature(settle(config, PLANS["map"], pool)) for pool in shapes}) == len(shapes)
-
-
-def test_as_many_runs_are_side_by_side_as_fit_into_the_memory(samples, monkeypatch):
-    setting = settle(configure("ditto"), PLANS["shard"], samples)
-    monkeypatch.setattr(groups, "free_bytes", lambda: 10**9)
-    many = groups.runs_at_once(setting)
-    assert many > 100
-    monkeypatch.setattr(groups, "free_bytes", lambda: 10**8)
-    assert many // 10 - 1 <= groups.runs_at_once(setting) <= many // 10
-    monkeypatch.setattr(groups, "free_bytes", lambda: 0)
-    assert [len(chunk) for chunk in Group([setting] * 3).chunks] == [1, 1, 1]
