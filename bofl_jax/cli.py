@@ -53,8 +53,10 @@ def run(
     from bofl_jax.config import load_config, parse_assignment
     from bofl_jax.federate import join
     from bofl_jax.federate import run as conduct
+    from bofl_jax.federate.runtime import keep_programs
 
     loaded = load_config(config, dict(parse_assignment(text) for text in set_ or []))
+    keep_programs()
     if distributed and not join(distributed, loaded.engine):
         conduct(loaded, out=out_dir, resume=resume)
         return

@@ -1,13 +1,20 @@
-"""Shared by all tests: two CPU devices, tiny data, and where the real recordings are."""
+"""Shared by all tests: two CPU devices, a cache of compiled programs, tiny data, and where the real recordings are."""
 
 import importlib.util
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false"
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # its workers and all processes that tests start inherit it
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="bofl-programs-")
+    os.environ["BOFL_PROGRAMS_OF"] = str(os.getpid())
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 if "BOFL_DATA" in os.environ:  # some tests run in folders of their own
     os.environ["BOFL_DATA"] = str(Path(os.environ["BOFL_DATA"]).resolve())
 
@@ -22,6 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if importlib.util.find_spec("ethereum") is None:
         ignored = Path(__file__).parents[1] / "bofl_jax" / "ledger" / "eels.py"
         config.option.ignore = [*(config.option.ignore or ()), str(ignored)]
+
+
+def pytest_unconfigure() -> None:
+    """Remove the programs that were compiled, where the last process ends that could use them."""
+    if os.environ.get("BOFL_PROGRAMS_OF") == str(os.getpid()):
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

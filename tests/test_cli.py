@@ -23,7 +23,6 @@ from tests.conftest import make_samples
 from tests.federate.tiny import (
     ROUNDS,
     biggest_file,
-    compiled_once,  # noqa: F401 - a fixture of this module
     exact,
     flip,
     keep_snapshots,

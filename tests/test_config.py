@@ -9,7 +9,7 @@ import pytest
 import bofl_jax as bofl
 from bofl_jax.config import DISCRIMINATORS, Config, known_keys, load_config, parse_assignment, presets
 from bofl_jax.core.errors import BoflError
-from tests.federate.tiny import compiled_once, read_clients, table, write_arrays  # noqa: F401 - a fixture
+from tests.federate.tiny import read_clients, table, write_arrays
 
 HERE = Path("own.npz")
 

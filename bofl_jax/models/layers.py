@@ -45,7 +45,10 @@ class PatchConv(nn.Module):
         shape = (self.kernel * x.shape[-1], self.channels)
         weight = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,))
-        return patches(x, self.kernel, self.stride) @ weight + bias
+        cut = patches(x, self.kernel, self.stride)
+        # As one matrix: of a product with two leading axes, XLA transposes the weights' gradient with a copy on CPU.
+        flat = cut.reshape(-1, cut.shape[-1]) @ weight
+        return flat.reshape(*cut.shape[:2], self.channels) + bias
 
 
 @jax.custom_vjp

@@ -20,7 +20,6 @@ from bofl_jax.ledger.modes import MODES
 from bofl_jax.partition import Rows
 from tests.federate.methods import PLANS, configure
 from tests.federate.tiny import (
-    compiled_once,  # noqa: F401 - a fixture of this module
     conduct,
     exact,
     read_rounds,

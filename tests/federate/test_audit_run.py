@@ -12,7 +12,6 @@ from bofl_jax.federate import audit
 from tests.federate.tiny import (
     ROUNDS,
     biggest_file,
-    compiled_once,  # noqa: F401 - a fixture of this module
     conduct,
     flip,
     read_rounds,

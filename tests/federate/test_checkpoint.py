@@ -16,7 +16,6 @@ from bofl_jax.federate.round import TrainState
 from tests.federate.tiny import (
     ROUNDS,
     biggest_file,
-    compiled_once,  # noqa: F401 - a fixture of this module
     conduct,
     exact,
     flip,

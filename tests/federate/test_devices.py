@@ -38,7 +38,7 @@ def runs(tmp_path_factory):
         subprocess.run(
             [sys.executable, "-c", SCRIPT, words],
             check=True,
-            env=os.environ | {"XLA_FLAGS": flags, "BOFL_CACHE": str(folder / "cache")},
+            env=os.environ | {"XLA_FLAGS": flags},
         )
     return folder
 

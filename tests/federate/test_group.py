@@ -15,7 +15,6 @@ from bofl_jax.federate.testing import personal_options
 from bofl_jax.partition.options import PatientOptions
 from tests.conftest import make_samples
 from tests.federate.methods import MLP, PLANS, VARIANTS, configure, flat
-from tests.federate.tiny import compiled_once  # noqa: F401 - a fixture
 
 
 def trio(variant, plan, samples):

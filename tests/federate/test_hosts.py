@@ -78,7 +78,7 @@ def folder(tmp_path_factory):
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     flags = "--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false"
-    environment = os.environ | {"XLA_FLAGS": flags, "BOFL_CACHE": str(out / "cache")}
+    environment = os.environ | {"XLA_FLAGS": flags}
     both = []
     for process in (1, 2):
         host = out / f"host{process}"

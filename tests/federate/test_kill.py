@@ -1,7 +1,6 @@
 """``kill -9`` while a block is being written: at most that block is lost, and the run goes on to the same bits."""
 
 import contextlib
-import os
 import random
 import signal
 import subprocess
@@ -9,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import pytest
 
 from bofl_jax.core.errors import VerificationError
@@ -17,7 +15,6 @@ from bofl_jax.federate import audit
 from bofl_jax.ledger.blocklog import read_records
 from tests.federate.tiny import (
     ROUNDS,
-    compiled_once,  # noqa: F401 - a fixture of this module
     conduct,
     exact,
     write_arrays,
@@ -76,14 +73,9 @@ def whole(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(run: Path, arrays: Path, name: str = "", number: int = 0, share: float = 0.0) -> subprocess.Popen:
-    """A run in a process of its own, which finds the programs that this one has compiled."""
-    environment = os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
+    """A run in a process of its own."""
     command = [sys.executable, "-c", CHILD, str(run), str(arrays), name, str(number), str(share)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def complete(path: Path) -> list[bytes]:

@@ -16,7 +16,6 @@ from bofl_jax.federate.setting import settle
 from bofl_jax.federate.testing import compile_personalise
 from tests.conftest import make_samples
 from tests.federate.methods import ALONE, PLANS, VARIANTS, configure, flat, personalise, train
-from tests.federate.tiny import compiled_once  # noqa: F401 - a fixture of this module
 
 KEEPING = ("scaffold", "ditto", "pfedme", "apfl", "fedrep", "fedper", "fedbn", "local", "centralised")
 OWNING = ("ditto", "pfedme", "apfl", "fedrep", "fedper", "fedbn", "bfln")

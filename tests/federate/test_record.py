@@ -11,7 +11,6 @@ from bofl_jax.ledger import VerdictDiffersError, create_ledger
 from bofl_jax.ledger.calls import Step
 from tests.federate.tiny import (
     ROUNDS,
-    compiled_once,  # noqa: F401 - a fixture of this module
     conduct,
     exact,
     read_rounds,

@@ -18,7 +18,6 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.federate import audit
 from tests.federate.tiny import (
     ROUNDS,
-    compiled_once,  # noqa: F401 - a fixture of this module
     conduct,
     exact,
     read_clients,

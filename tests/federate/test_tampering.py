@@ -14,9 +14,6 @@ from bofl_jax.federate import audit
 from tests.federate.tampering.kinds import AGREED, BAD_REQUESTS, KINDS, SIGNED_ONLY
 from tests.federate.tampering.runs import MODES, ROUNDS, conduct_all
 from tests.federate.tampering.trials import conduct_trials, is_found, modes_for, spoil, verdict
-from tests.federate.tiny import (
-    compiled_once,  # noqa: F401 - a fixture of this module
-)
 
 TIMES = 2
 

@@ -14,7 +14,7 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.federate import Interrupted
 from bofl_jax.federate.course import Course
 from bofl_jax.sweep import Axis, sweep
-from tests.federate.tiny import compiled_once, conduct, exact, table, write_arrays  # noqa: F401 - a fixture
+from tests.federate.tiny import conduct, exact, table, write_arrays
 
 AXES = [Axis("optimizer.lr", (0.1, 1e30)), Axis("seed", (0, 1))]
 
