@@ -58,7 +58,8 @@ def run(
     loaded = load_config(config, dict(parse_assignment(text) for text in set_ or []))
     keep_programs()
     if distributed and not join(distributed, loaded.engine):
-        conduct(loaded, out=out_dir, resume=resume)
+        result = conduct(loaded, out=out_dir, resume=resume)
+        _say(f"Done; the first process wrote {result.directory}")
         return
     with progress(loaded.federation.rounds) as on_round:
         result = conduct(loaded, out=out_dir, resume=resume, on_round=on_round)
