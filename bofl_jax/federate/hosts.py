@@ -43,9 +43,9 @@ def join(text: str, engine: EngineOptions) -> bool:
     """Join the other processes of a run; to be called before JAX is first used.
 
     Args:
-        engine: of the run.
         text: ``auto``, where a job scheduler says who is there (SLURM, Open MPI, Kubernetes, Cloud TPU), or
             ``I/N@HOST:PORT``: the I-th of N processes, the first of which listens there.
+        engine: of the run.
 
     Returns:
         Whether this process conducts.
@@ -236,7 +236,7 @@ def _fingerprint(setting: Setting) -> np.ndarray:
     """uint8[3, 32]: SHA-256 of each thing that is compared."""
     samples = setting.samples
     data = hashlib.sha256()
-    for column in (samples.x, samples.features, samples.y):
+    for column in (samples.x, samples.features, samples.y, samples.subject, samples.time):
         data.update(np.ascontiguousarray(column).data)
     packages = hashlib.sha256(json.dumps(environment()["packages"]).encode())
     found = (setting.config.sha256(), data.digest(), packages.digest())

@@ -53,6 +53,7 @@ def run(config: "Config", out: str | Path | None = None, resume: bool = False, o
             raise ended
         return ended
 
+    runtime.prepare(config.engine)  # before JAX is asked for anything
     setting = hosts.agree(prepare)
     return hosts.lead(conduct) if hosts.conducts() else hosts.follow(setting, directory.path)
 

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pytest
+import tomli_w
 
 from tests.federate.tiny import exact, table, write_arrays
 
@@ -23,6 +25,9 @@ bofl.run(bofl.load_config(given["table"]), out=out / "run")
 swept = sweep(lambda point: bofl.load_config(given["table"], point), [Axis("seed", (0, 1, 2))], out / "sweep")
 assert not swept.failed, swept.failed
 """
+
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +67,16 @@ def test_a_sweep_on_eight_devices_is_the_sweep_on_one(runs):
             if name.endswith("probability"):
                 other = np.frombuffer(eight["predictions"][name][1], kind)
                 np.testing.assert_allclose(np.frombuffer(content, kind), other, atol=1e-6)
+
+
+@pytest.mark.skipif(CORES < 2, reason="one core, one device")
+def test_a_new_process_has_a_device_a_core(tmp_path):
+    """What JAX is given before it is first asked for anything."""
+    given = table(write_arrays(tmp_path / "own.npz"))
+    (tmp_path / "tiny.toml").write_text(tomli_w.dumps(given | {"federation": given["federation"] | {"rounds": 1}}))
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    command = [sys.executable, "-m", "bofl_jax", "run", tmp_path / "tiny.toml", "--out", tmp_path / "run"]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    engine = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["engine"]
+    assert engine["devices"] == max(n for n in range(1, CORES + 1) if engine["blocks"] % n == 0)
+    assert engine["devices"] > 1
