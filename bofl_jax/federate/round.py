@@ -89,7 +89,7 @@ def start(setting: Setting) -> TrainState:
     return TrainState(setting.plan.replicate(shared), server, kept)
 
 
-HOST_BYTES = 2 << 30
+HOST_BYTES = 1 << 30
 """Updates that take more, all together, are digested one by one where they come about, also on a CPU."""
 
 
