@@ -4,8 +4,9 @@
     python benchmarks/sweep.py --seeds 0 --alone 6
 
 The simulator's beats of 50 patients are dealt out to 50 clients by a Dirichlet distribution; 50 rounds, fine-tuning and
-ledger as in the quickstart. Every command is a process of its own that finds no compiled program. Of the runs one by
-one, `--alone` are done, evenly spread over the grid, and stand for the others. Prints JSON.
+ledger as in the quickstart. Every command is a process of its own. The sweep finds no compiled program; of the runs one
+by one, `--alone` are done, evenly spread over the grid, and find what the ones before them have compiled. Those that are
+not the first of their algorithm stand for the others. Prints JSON.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def main() -> None:
         }
         for name in arguments.algorithms
     }
-    alone = [statistics.mean(each["alone_s"]) for each in by_algorithm.values() if each["alone_s"]]
+    alone = [statistics.mean(times[1:] or times) for each in by_algorithm.values() if (times := each["alone_s"])]
     per_member = together / len(points)
     result = {
         "grid": axes,
@@ -76,7 +77,7 @@ def one_run(point: dict, fixed: dict[str, str], folder: Path) -> tuple[dict, flo
     """Seconds of one member, alone."""
     name = "-".join(map(str, point.values()))
     options = sets(fixed | {AXES[axis]: str(value) for axis, value in point.items()})
-    return point, timed(["run", "quickstart", *options, "--out", str(folder / name)], folder / f"cache-{name}")
+    return point, timed(["run", "quickstart", *options, "--out", str(folder / name)], folder / "cache-alone")
 
 
 def sets(options: dict[str, str]) -> list[str]:
