@@ -3,10 +3,10 @@
     python benchmarks/sweep.py --json benchmarks/results/sweep.json                # 6 alphas x 10 seeds x 3 algorithms
     python benchmarks/sweep.py --seeds 0 --alone 6
 
-The simulator's beats of 50 patients are dealt out to 50 clients by a Dirichlet distribution; 50 rounds, fine-tuning and
-ledger as in the quickstart. Every command is a process of its own. The sweep finds no compiled program; of the runs one
-by one, `--alone` are done, evenly spread over the grid, and find what the ones before them have compiled. Those that are
-not the first of their algorithm stand for the others. Prints JSON.
+The simulator's beats of 50 patients are dealt out to 50 clients by a Dirichlet distribution; 50 rounds, fine-tuning
+and ledger as in the quickstart. Every command is a process of its own. The sweep finds no compiled program; of the
+runs one by one, `--alone` are done, evenly spread over the grid, and find what the ones before them have compiled.
+Those that are not the first of their algorithm stand for the others. Prints JSON.
 """
 
 import argparse
