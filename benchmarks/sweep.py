@@ -28,6 +28,9 @@ FIXED = {
     "partition.clients": "50",
     "partition.min_size": "1",
 }
+FAILED = 2
+"""Exit code of a run that cannot be carried out, and of a sweep with one in it: a member whose training diverges."""
+
 AXES = {"algorithm": "federation.algorithm", "alpha": "partition.alpha", "seed": "seed"}
 
 
@@ -40,9 +43,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         together, table = whole_grid(axes, fixed, Path(folder))
         apart = [one_run(point, fixed, Path(folder)) for point in spread(points, arguments.alone)]
+    complete = {name: [row for row in rows if not row["error"]] for name, rows in table.items()}
     by_algorithm = {
         name: {
-            "together_s": round(statistics.mean(float(row["timing.rounds_s"]) for row in table[name]), 2),
+            "together_s": round(statistics.mean(float(row["timing.rounds_s"]) for row in complete[name]), 2),
             "alone_s": [round(seconds, 1) for one, seconds in apart if one["algorithm"] == name],
         }
         for name in arguments.algorithms
@@ -52,6 +56,7 @@ def main() -> None:
     result = {
         "grid": axes,
         "members": len(points),
+        "failed": [row["member"] for rows in table.values() for row in rows if row["error"]],
         "rounds": arguments.rounds,
         "machine": {**machine(), "cores": len(os.sched_getaffinity(0))},
         "together_s": round(together, 1),
@@ -95,12 +100,14 @@ def timed(words: list[str], cache: Path) -> float:
     """Seconds of a `bofl` command in a process of its own."""
     print("bofl", *words, file=sys.stderr, flush=True)
     began = time.perf_counter()
-    subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", "bofl_jax", *words],
-        check=True,
+        check=False,
         stdout=subprocess.DEVNULL,
         env=os.environ | {"BOFL_CACHE": str(cache)},
     )
+    if ended.returncode not in (0, FAILED):
+        sys.exit(f"bofl ended with {ended.returncode}")
     return time.perf_counter() - began
 
 
