@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
+
 from bofl_jax import data
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.types import Samples
@@ -84,9 +86,11 @@ def sweep(
         on_round: called with how many members have completed a round side by side, and with its number.
 
     Raises:
-        BoflError: for a grid or a configuration that is wrong, or a folder that is in use.
+        BoflError: for a grid or a configuration that is wrong, a folder that is in use, or in a process of several.
         Interrupted: on Ctrl-C.
     """
+    if jax.distributed.is_initialized():
+        raise BoflError("members need no other host: without jax.distributed, start a sweep on each with --shard I/N")
     everyone = members(axes)
     mine = [(member, load(member.point)) for member in share(everyone, shard)]
     if not (resume and out.is_dir()):

@@ -188,3 +188,10 @@ def test_members_that_differ_in_shape_run_one_group_after_another(arrays, tmp_pa
     assert not swept.failed
     assert told == [(2, number) for number in (1, 2, 3, 4, 5)] * 2
     assert len(compiled) == 2 * 4  # a round, the two tests, the fine-tuning
+
+
+def test_hosts_take_shards_and_do_not_join(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    with pytest.raises(BoflError, match="start a sweep on each with --shard I/N"):
+        sweep(lambda point: bofl.load_config("quickstart", point), [Axis("seed", (0, 1))], tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
