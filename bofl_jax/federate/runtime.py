@@ -32,10 +32,16 @@ def prepare(options: EngineOptions) -> None:
 def keep_programs() -> None:
     """Keep compiled programs in the user's cache folder, unless JAX keeps them somewhere already.
 
-    Runs whose programs are the same then compile them once, whatever their seed and their learning rate.
+    Runs whose programs are the same then compile them once, whatever their seed and their learning rate. Where the
+    folder cannot be made, programs are not kept.
     """
     if jax.config.values["jax_compilation_cache_dir"]:
         return
-    jax.config.update("jax_compilation_cache_dir", str(cache_home() / "programs"))
+    folder = cache_home() / "programs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     compilation_cache.reset_cache()
