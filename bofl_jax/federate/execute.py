@@ -68,7 +68,7 @@ class Plan(NamedTuple):
 
     def give(self, tree: Tree) -> Tree:
         """Give programs what is new in every round: in one go, as each transfer has its price."""
-        return jax.device_put(tree) if self.devices == 1 or self.whole().is_fully_addressable else self.replicate(tree)
+        return jax.device_put(tree) if jax.process_count() == 1 else self.replicate(tree)
 
 
 class Outcome(NamedTuple):

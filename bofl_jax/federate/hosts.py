@@ -153,8 +153,7 @@ def follow(setting: Setting, directory: Path) -> Run:
                 case "test own":
                     runner.test_own(own)
                 case "ended":
-                    params, personal = (here(tree) for tree in (shared_model(setting, state), own))
-                    return Run(directory, json.loads(_text(content)), params, personal)
+                    return Run(directory, json.loads(_text(content)), shared_model(setting, here(state)), here(own))
                 case "interrupted":
                     raise Interrupted(_text(content))
                 case _:

@@ -21,6 +21,7 @@ import numpy as np
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.layout import canonical_bytes
 from bofl_jax.core.parsing import parse_json, parse_toml
+from bofl_jax.federate.execute import Plan
 
 if TYPE_CHECKING:
     from bofl_jax.config import Config
@@ -78,10 +79,10 @@ class RunDirectory:
                 f"same configuration ({self.path / 'config.toml'}), or name another --out"
             )
 
-    def execution(self) -> dict[str, Any]:
-        """What the run's ``engine.execution`` and what goes with it were settled to when it was begun."""
+    def chunks(self) -> Plan | None:
+        """The chunks in which the run's clients were begun to run, for want of memory; None: not in any."""
         engine = read_toml(self.path / "config.toml").get("engine", {})
-        return {name: engine[name] for name in ("execution", "width", "blocks") if name in engine}
+        return Plan("map", engine.get("width", 0), 1, 1) if engine.get("execution") == "map" else None
 
     def discard_ledger(self) -> None:
         """Remove the chain of a run that was cut off before its first checkpoint; its rounds are done again."""

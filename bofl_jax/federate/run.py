@@ -125,8 +125,7 @@ def prepared(config: "Config", directory: RunDirectory, samples: Samples | None 
 def resolved(config: "Config", directory: RunDirectory) -> tuple["Config", Plan]:
     """The configuration as a run directory has it, and how clients run, before it is asked what the memory holds."""
     runtime.prepare(config.engine)
-    engine = config.engine
-    if engine.execution == "auto" and directory.begun:
-        engine = engine.model_copy(update=directory.execution())
-    plan = resolve(engine)
+    plan = resolve(config.engine)
+    if config.engine.execution == "auto" and plan.execution == "vmap" and directory.begun:
+        plan = directory.chunks() or plan
     return plan.written(config), plan

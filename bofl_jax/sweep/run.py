@@ -158,8 +158,8 @@ class _Sweep:
         directory = self._directory(index)
         if not (self.resume and directory.complete):
             return False
-        known, _ = resolved(self.members[index][1], directory)
-        if self._attempt(index, lambda: directory.check_same(known)) is not None:
+        config = self.members[index][1]
+        if self._attempt(index, lambda: directory.check_same(resolved(config, directory)[0])) is not None:
             self._end(index, None, 0.0)
         return True
 

@@ -66,6 +66,7 @@ METHODS = {
     "fedavg": {},
     "ditto": {"federation.algorithm": "ditto", "federation.cohort": 4, "personalise.method": "own"},
     "altered": {"adversary.channel": "sign-flip", "adversary.altered": 0.3},
+    "centralised": {"federation.algorithm": "centralised", "ledger.mode": "off"},
     "local": {"federation.algorithm": "local", "ledger.mode": "off", "personalise.method": "none"},
 }
 

@@ -103,3 +103,12 @@ def test_many_updates_are_digested_where_they_come_about(tmp_path, monkeypatch):
     assert digesting(setting) == "device"
     conduct(tmp_path / "device", arrays)
     assert exact(tmp_path / "device") == exact(tmp_path / "host")
+
+
+@pytest.mark.parametrize("key", ["blocks", "width"])
+def test_a_begun_run_refuses_another_way_of_running_clients(key, tmp_path):
+    """What a directory says of "auto" hides nothing that is asked for besides."""
+    arrays = write_arrays(tmp_path / "own.npz")
+    conduct(tmp_path / "run", arrays)
+    with pytest.raises(bofl.BoflError, match=f"was begun with engine.{key}"):
+        conduct(tmp_path / "run", arrays, {f"engine.{key}": 4}, resume=True)

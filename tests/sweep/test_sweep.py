@@ -195,3 +195,12 @@ def test_hosts_take_shards_and_do_not_join(tmp_path, monkeypatch):
     with pytest.raises(BoflError, match="start a sweep on each with --shard I/N"):
         sweep(lambda point: bofl.load_config("quickstart", point), [Axis("seed", (0, 1))], tmp_path / "sweep")
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_damaged_configuration_of_a_complete_member_takes_no_other_down(arrays, tmp_path):
+    out, axes = tmp_path / "sweep", [Axis("seed", (0, 1))]
+    sweep(lambda point: bofl.load_config(table(arrays), point), axes, out)
+    (out / "seed=0" / "config.toml").write_text("not toml = = 1")
+    again = sweep(lambda point: bofl.load_config(table(arrays), point), axes, out, resume=True)
+    assert [result.member.name for result in again.failed] == ["seed=0"]
+    assert "config.toml is missing or damaged" in again.failed[0].error
