@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from bofl_jax.federate.cohort import Cohort, draw
 from bofl_jax.federate.execute import Plan
 from bofl_jax.federate.round import RoundInput, clients_part, digesting, start, whole_round
-from bofl_jax.federate.setting import Setting, hold, pool_of
+from bofl_jax.federate.setting import Setting, hold
 from bofl_jax.federate.testing import adapting, personal_options, personalise_part
 
 Tree = Any
@@ -46,6 +46,18 @@ def first_cohort(setting: Setting) -> Cohort:
     return draw(config.federation, setting.training, setting.root, 1, adversary=config.adversary)
 
 
+def _first_round(setting: Setting) -> RoundInput:
+    """What the first round is given."""
+    cohort = first_cohort(setting)
+    return RoundInput(setting.pool, hold(setting), start(setting), cohort, jnp.int32(1), jnp.float32(0))
+
+
+def _at_work(program: Callable, given: Tree) -> int:
+    """Bytes that a program needs while it works, by the compiler's count; 0 where it does not count."""
+    counted = jax.jit(program).lower(given).compile().memory_analysis()
+    return counted.temp_size_in_bytes if counted else 0
+
+
 def chunked(settings: Sequence[Setting]) -> list[Setting]:
     """The same runs, their clients in chunks where all of a cohort together do not fit into `SHARE` of the memory.
 
@@ -59,14 +71,11 @@ def chunked(settings: Sequence[Setting]) -> list[Setting]:
     setting = settings[0]
     if setting.plan.execution != "vmap":
         return list(settings)
-    cohort, held = setting.plan.replicate((first_cohort(setting), hold(setting)))
-    given = RoundInput(setting.pool, held, start(setting), cohort, jnp.int32(1), jnp.float32(0))
+    given = _first_round(setting)
     work = functools.partial(clients_part, setting, digesting(setting))
-    counted = jax.jit(work).lower(given).compile().memory_analysis()
-    if counted is None:
-        return list(settings)
-    clients = len(cohort.client)
-    fit = int(SHARE * free_bytes() * clients / max(1, counted.temp_size_in_bytes + counted.output_size_in_bytes))
+    needed = _at_work(work, given) + size_of(jax.eval_shape(work, given))
+    clients = len(given.cohort.client)
+    fit = int(SHARE * free_bytes() * clients / max(1, needed))
     if fit >= clients:
         return list(settings)
     plan = Plan("map", 1 << max(0, fit.bit_length() - 1), 1, 1)
@@ -81,17 +90,14 @@ def runs_at_once(setting: Setting) -> int:
     as the compiler counts it.
     """
     inside = replace(setting, plan=setting.plan.inside())
-    held, cohort = hold(setting), first_cohort(setting)
-    state = start(inside)
-    pool = pool_of(setting.samples)
+    given = _first_round(inside)
+    pool, held, state = given.pool, given.held, given.state
     work = functools.partial(whole_round, inside, digesting(setting))
-    given = RoundInput(pool, held, state, cohort, jnp.int32(1), jnp.float32(0))
-    size = size_of(pool) + size_of((held, state)) + 2 * size_of(jax.eval_shape(work, given))
+    size = size_of((pool, held, state)) + 2 * size_of(jax.eval_shape(work, given))
     options = personal_options(setting)
     if options:
         last = functools.partial(personalise_part, inside, options)
         size += 2 * size_of(jax.eval_shape(last, pool, held, state, adapting(setting, options.steps), np.float32(0)))
     if setting.plan.execution == "vmap":
-        counted = jax.jit(work).lower(given).compile().memory_analysis()
-        size += counted.temp_size_in_bytes if counted else 0
+        size += _at_work(work, given)
     return int(SHARE * free_bytes()) // size
