@@ -81,7 +81,7 @@ def convolve(x: jax.Array, layer: models.Params, how: str) -> jax.Array:
     kernel, bias = layer["kernel"], layer["bias"]
     if how == "patches":
         seen = windows(x)
-        flat = seen.reshape(-1, seen.shape[-1]) @ kernel  # one matrix, as in `bofl_jax.models.layers.PatchConv`
+        flat = seen.reshape(-1, seen.shape[-1]) @ kernel  # one matrix: its gradient needs no copy
         return flat.reshape(*seen.shape[:3], -1) + bias
     square = kernel.reshape(3, 3, -1, kernel.shape[-1])
     return jax.lax.conv_general_dilated(x, square, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")) + bias

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bofl_jax.models.layers import PatchConv, relu_max_pool, segment_statistics
+from bofl_jax.models.layers import Dense, GroupNorm, PatchConv, relu_max_pool, segment_statistics
 from bofl_jax.models.options import Cnn1dOptions
 
 
@@ -17,15 +17,15 @@ class Cnn1d(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, features: jax.Array, embed: bool = False) -> jax.Array:
         options = self.options
-        h = x[:, :: options.input_stride]
+        h = x[:, :: options.input_stride].transpose(2, 1, 0)
         for channels, kernel, stride in zip(options.channels, options.kernels, options.strides, strict=True):
             h = PatchConv(channels, kernel, stride)(h)
             if options.norm == "group":
-                h = nn.GroupNorm(num_groups=options.groups)(h)
+                h = GroupNorm(options.groups)(h)
             h = relu_max_pool(h) if options.pool else nn.relu(h)
-        flat = segment_statistics(h, options.segments) if options.head == "segments" else h.reshape(len(h), -1)
-        hidden = nn.relu(nn.Dense(options.hidden)(jnp.concatenate([flat, features], axis=-1)))
-        return hidden if embed else nn.Dense(self.classes)(hidden)
+        flat = segment_statistics(h, options.segments) if options.head == "segments" else h.reshape(-1, h.shape[-1])
+        hidden = nn.relu(Dense(options.hidden)(jnp.concatenate([flat, features.T])))
+        return hidden.T if embed else Dense(self.classes)(hidden).T
 
     def shortest_window(self) -> int:
         """The fewest time samples that leave something to pool in every layer."""

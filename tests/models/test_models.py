@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from pydantic import ValidationError
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.models import Cnn1dOptions, LstmOptions, build, parameters
-from bofl_jax.models.layers import PatchConv, patches, relu_max_pool, segment_statistics
+from bofl_jax.models.layers import GroupNorm, PatchConv, patches, product, relu_max_pool, segment_statistics
 
 OPTIONS = {
     "cnn1d": Cnn1dOptions(),
@@ -22,13 +23,13 @@ OPTIONS = {
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [1, 2, 5, 7, 8])
 def test_patches_times_matrix_is_a_convolution(length, stride, kernel):
-    x = jax.random.normal(jax.random.key(0), (3, length, 2))
+    x = jax.random.normal(jax.random.key(0), (2, length, 3))
     layer = PatchConv(4, kernel, stride)
     variables = layer.init(jax.random.key(1), x)
     weight = variables["params"]["kernel"].reshape(kernel, 2, 4)
-    expected = jax.lax.conv_general_dilated(x, weight, (stride,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"))
+    expected = jax.lax.conv_general_dilated(x, weight, (stride,), "SAME", dimension_numbers=("CWN", "WIO", "CWN"))
     np.testing.assert_allclose(layer.apply(variables, x), expected, atol=2e-5)
-    assert patches(x, kernel, stride).shape == (3, -(-length // stride), kernel * 2)
+    assert patches(x, kernel, stride).shape == (kernel * 2, -(-length // stride), 3)
 
 
 @pytest.mark.parametrize("length", [8, 9])
@@ -47,7 +48,7 @@ def test_relu_max_pool_and_its_gradient(length):
 
 def test_segment_statistics_by_hand():
     x = jnp.array([[[1.0], [3.0], [-2.0], [0.0], [9.0]]])
-    np.testing.assert_allclose(segment_statistics(x, 2), [[3.0, 2.0, 0.0, -1.0]])
+    np.testing.assert_allclose(segment_statistics(x, 2), [[3.0], [0.0], [2.0], [-1.0]])
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -99,3 +100,27 @@ def test_a_window_that_is_too_short_is_refused_and_the_shortest_works():
 def test_options_that_do_not_fit_are_refused(bad):
     with pytest.raises(ValidationError):
         Cnn1dOptions(**bad)
+
+
+def test_group_norm_is_flaxs_with_the_batch_last():
+    x = 3 * jax.random.normal(jax.random.key(0), (6, 10, 4)) + 1
+    ours, theirs = GroupNorm(3), nn.GroupNorm(3)
+    plain, _ = theirs.init_with_output(jax.random.key(1), x.T)
+    np.testing.assert_allclose(ours.init_with_output(jax.random.key(1), x)[0].T, plain, atol=1e-5)
+
+
+def test_the_product_and_its_gradients_are_those_of_a_plain_one():
+    weight, x, pull = (jax.random.normal(jax.random.key(n), shape) for n, shape in enumerate([(5, 3), (5, 8), (3, 8)]))
+
+    def slopes(multiply):
+        value, back = jax.vjp(multiply, weight, x)
+        return value, *back(pull)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), slopes(product), slopes(lambda w, x: w.T @ x)
+    )
+    squares = [
+        jax.grad(lambda w, f=f: jnp.sum(jax.grad(lambda w: jnp.sum(f(w, x) ** 3))(w) ** 2))(weight)
+        for f in (product, lambda w, x: w.T @ x)
+    ]
+    np.testing.assert_allclose(*squares, rtol=1e-4)
