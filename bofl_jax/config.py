@@ -32,6 +32,7 @@ from bofl_jax.federate.options import (
 from bofl_jax.ledger import LedgerOptions
 from bofl_jax.models import Cnn1dOptions, ModelOptions
 from bofl_jax.partition import PartitionOptions
+from bofl_jax.synthesis.options import GenerationOptions, NoSynthesisOptions, SynthesisOptions
 
 DISCRIMINATORS = {
     "data": "source",
@@ -39,6 +40,7 @@ DISCRIMINATORS = {
     "model": "name",
     "federation": "algorithm",
     "personalise": "method",
+    "synthesis": "generator",
 }
 
 
@@ -63,6 +65,7 @@ class Config(Options):
     model: ModelOptions = Cnn1dOptions()
     federation: FederationOptions
     optimizer: OptimizerOptions = OptimizerOptions()
+    synthesis: GenerationOptions = NoSynthesisOptions()
     personalise: PersonaliseOptions = NoPersonaliseOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
     ledger: LedgerOptions = LedgerOptions()
@@ -79,6 +82,8 @@ class Config(Options):
                 raise ValueError(f"federation.algorithm = '{algorithm}' shares no update: leave adversary.* out")
             for key in _server_keys(self.optimizer):
                 raise ValueError(f"federation.algorithm = '{algorithm}' has no server: leave optimizer.{key} out")
+        if isinstance(self.synthesis, SynthesisOptions):
+            self._synthesis_agrees(self.synthesis)
         if METHODS[algorithm].server and (keys := set(_server_keys(self.optimizer)) - {"server_lr"}):
             raise ValueError(
                 f"federation.algorithm = '{algorithm}' brings its own server: leave optimizer.{min(keys)} out"
@@ -104,6 +109,18 @@ class Config(Options):
                 "set personalise.method = 'finetune'"
             )
         return self
+
+    def _synthesis_agrees(self, options: SynthesisOptions) -> None:
+        if self.ledger.mode == "off":
+            raise ValueError(
+                "synthetic samples are asked for through the contract: set ledger.mode, or synthesis.generator = 'none'"
+            )
+        if options.training not in options.trainings:
+            name = getattr(options, "generator", "")
+            raise ValueError(
+                f"synthesis.generator = '{name}' cannot be trained as '{options.training}': "
+                f"set synthesis.training to one of {', '.join(options.trainings)}"
+            )
 
     def to_toml(self) -> str:
         """The complete configuration as TOML; entries that are None are left out."""

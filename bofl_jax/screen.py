@@ -92,7 +92,15 @@ def summary_tables(summary: dict[str, Any]) -> list[Table]:
         f"training {timing['rounds_s']:.1f} s, compiling {timing['compile_s']:.1f} s, "
         f"{timing['samples_per_s']:,.0f} samples/s"
     )
-    return [overall, classes, costs]
+    return [overall, classes, *_synthesis_table(summary["synthesis"]), costs]
+
+
+def _synthesis_table(tally: dict[str, int] | None) -> list[Table]:
+    if tally is None:
+        return []
+    table = Table("requests", "rejected", "nothing used", "samples asked", "samples used", title="Synthetic samples")
+    table.add_row(*(f"{tally[name]:,}" for name in ("requests", "rejected", "unused", "asked", "used")))
+    return [table]
 
 
 def _number(value: float | None) -> str:

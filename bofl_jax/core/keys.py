@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     INTRUDER = 7
     CHANNEL = 8
     ALTERED = 9
+    SYNTHESIS = 10
 
 
 def root_key(seed: int) -> jax.Array:

@@ -7,12 +7,12 @@ from typing import Any
 
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.core.parsing import parse_json
-from bofl_jax.federate.batches import check_batches
+from bofl_jax.federate.batches import check_batches, check_requests, tally
 from bofl_jax.federate.checkpoint import Checkpoints
 from bofl_jax.federate.results import read_json, read_toml, results_digest, summary_text
 from bofl_jax.ledger import ChainAudit, SecondEngine, audit_chain
 
-SUMMARY = {"test", "fairness", "ledger", "timing", "config_sha256"}
+SUMMARY = {"test", "fairness", "synthesis", "ledger", "timing", "config_sha256"}
 
 
 def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAudit:
@@ -20,8 +20,8 @@ def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAud
 
     Checks every block, seal, root and proof of the chain; that it was opened with this configuration; that
     ``rounds.jsonl`` and ``summary.json`` say what the chain says; that the results are those whose digest was
-    published; that synthetic batches are the logged ones; and that the last checkpoint holds the model that the chain
-    finalised.
+    published; that requests for synthetic samples and their batches are the logged ones; and that the last checkpoint
+    holds the model that the chain finalised.
 
     Args:
         directory: the run directory.
@@ -39,10 +39,11 @@ def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAud
     if chain.config_hash != hashlib.sha256((path / "config.toml").read_bytes()).digest():
         raise VerificationError(f"{path / 'config.toml'} is not the configuration that the chain was opened with")
     _compare_rounds(path, chain)
+    requests = check_requests(path, [told.event for told in chain.told])
     check_batches(path, [told.event.args for told in chain.told if told.event.name == "SyntheticLogged"])
     _compare_model(path, chain)
     if chain.results or (path / "summary.json").exists():
-        _compare_summary(path, chain, ledger["mode"], rounds)
+        _compare_summary(path, chain, ledger["mode"], rounds, tally(requests))
     return chain
 
 
@@ -111,7 +112,7 @@ def _compare_model(path: Path, chain: ChainAudit) -> None:
         )
 
 
-def _compare_summary(path: Path, chain: ChainAudit, mode: str, rounds: int) -> None:
+def _compare_summary(path: Path, chain: ChainAudit, mode: str, rounds: int, requests: dict[str, int] | None) -> None:
     try:
         summary: dict[str, Any] = read_json(path / "summary.json")
         stated = summary["ledger"]
@@ -121,6 +122,7 @@ def _compare_summary(path: Path, chain: ChainAudit, mode: str, rounds: int) -> N
             "the number of rounds on the chain": (len(chain.rounds), rounds),
             "ledger.gas_total": (stated["gas_total"], sum(r.gas for r in chain.rounds)),
             "ledger.accepted": (stated["accepted"], sum(r.count for r in chain.rounds)),
+            "synthesis": (summary["synthesis"], requests),
             "ledger.mode": (stated["mode"], mode),
             "config_sha256": (summary["config_sha256"], chain.config_hash.hex()),
             **_sums_of_rounds(path, summary),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
+from bofl_jax.federate.batches import read_lines, tally
 from bofl_jax.federate.checkpoint import Checkpoints, restore
 from bofl_jax.federate.cohort import Cohort, draw
 from bofl_jax.federate.record import Recorder
@@ -19,6 +20,7 @@ from bofl_jax.federate.round import RoundInfo, TrainState, mean_loss, start
 from bofl_jax.federate.setting import Setting
 from bofl_jax.federate.testing import shared_model
 from bofl_jax.ledger import Ledger, Refusal, VerdictDiffersError, create_ledger, resume_ledger
+from bofl_jax.synthesis import SynthesisOptions
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -89,6 +91,7 @@ class Course:
         self._checkpoints = self._open.enter_context(closing(Checkpoints(self.directory.checkpoints)))
         state = self._restore()
         ledger = self._open_ledger(len(self.records))
+        self.setting = self._balance(ledger)
         self.recorder = self._open.enter_context(closing(Recorder(ledger, self.setting.shares, self._thread)))
         return state
 
@@ -97,6 +100,16 @@ class Course:
         saved = self._checkpoints.latest()
         self.records = self.directory.keep_rounds(saved.round if saved else 0)
         return self.setting.plan.replicate(restore(saved, state)) if saved else state
+
+    def _balance(self, ledger: Ledger) -> Setting:
+        """The setting with the synthetic samples that clients were granted, or are granted now."""
+        options = self.setting.config.synthesis
+        if not isinstance(options, SynthesisOptions):
+            return self.setting
+        from bofl_jax.federate.balance import balance, balanced
+
+        path = self.directory.path
+        return balanced(self.setting, path) if self.records else balance(self.setting, options, ledger, path)
 
     def _open_ledger(self, rounds: int) -> Ledger:
         config = self.setting.config
@@ -211,6 +224,7 @@ class Course:
         if setting.shares:
             self.recorder.publish(results_digest(self.directory.path, measured))
         ledger = self.recorder.ledger
-        summary = summarise(measured, setting.config, self.records, ledger.mode, ledger.head_hash, compile_s)
+        requests = tally(read_lines(self.directory.path))
+        summary = summarise(measured, setting.config, self.records, ledger.mode, ledger.head_hash, compile_s, requests)
         self.directory.finish(summary)
         return Run(self.directory.path, summary, shared_model(setting, state), personal)

@@ -57,7 +57,7 @@ class Predictions:
     def spread(self) -> dict[str, Any]:
         """Fairness of the clients' accuracies, and how classes fare that a client has not trained on, per model."""
         setting = self.setting
-        seen = class_counts(setting.population.adapt, setting.samples.y, len(setting.samples.classes)) > 0
+        seen = setting.recorded_counts(setting.population.adapt) > 0
         result = {}
         for model in ("global", "personalised"):
             per_client = self.of_clients(model)
@@ -94,9 +94,9 @@ def client_rows(predictions: Predictions) -> list[dict[str, Any]]:
     setting = predictions.setting
     samples, population = setting.samples, setting.population
     counts = {
-        part: class_counts(rows, samples.y, len(samples.classes))
-        for part, rows in (("train", population.train), ("test", population.test))
+        part: setting.recorded_counts(rows) for part, rows in (("train", population.train), ("test", population.test))
     }
+    synthetic = class_counts(population.train, samples.y, len(samples.classes)) - counts["train"]
     divergence = label_divergence(counts["train"])
     measured = {model: predictions.of_clients(model) for model in ("global", "personalised")}
     rows = []
@@ -111,6 +111,9 @@ def client_rows(predictions: Predictions) -> list[dict[str, Any]]:
             row[f"n_{part}"] = int(counts[part][client].sum())
         for part in counts:
             row |= {f"{part}_{c}": int(n) for c, n in zip(samples.classes, counts[part][client], strict=True)}
+        if setting.synthetic:
+            row["n_synthetic"] = int(synthetic[client].sum())
+            row |= {f"synthetic_{c}": int(n) for c, n in zip(samples.classes, synthetic[client], strict=True)}
         row["label_divergence"] = plain(divergence[client])
         for model, result in measured.items():
             for field in ("accuracy", "macro_f1"):
@@ -134,6 +137,7 @@ def summarise(
     mode: str,
     head_hash: str,
     compile_s: float,
+    synthesis: dict[str, int] | None = None,
 ) -> dict[str, Any]:
     """``summary.json`` of a completed run.
 
@@ -144,12 +148,14 @@ def summarise(
         mode: ledger mode.
         head_hash: hash of the chain's last block, or "".
         compile_s: seconds spent compiling.
+        synthesis: what became of requests for synthetic samples; None where there was none.
     """
     costs = [record["ledger"] for record in records]
     total = {name: sum(cost[name] for cost in costs) for name in ("gas", "bytes", "cpu_ms", "accepted", "rejected")}
     seconds = sum(record["seconds"] for record in records)
     return {
         **measured,
+        "synthesis": synthesis,
         "ledger": {
             "mode": mode,
             "rounds": len(records) if mode != "off" else 0,

@@ -5,6 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jax
+
+from bofl_jax.core.errors import BoflError
 from bofl_jax.core.types import Samples
 from bofl_jax.federate import hosts, runtime
 from bofl_jax.federate.conduct import Interrupted, conduct
@@ -15,6 +18,7 @@ from bofl_jax.federate.record import ledger_thread
 from bofl_jax.federate.results import RunDirectory
 from bofl_jax.federate.runner import Alone, Runner
 from bofl_jax.federate.setting import Setting, settle
+from bofl_jax.synthesis import SynthesisOptions
 
 if TYPE_CHECKING:
     from bofl_jax.config import Config
@@ -116,6 +120,8 @@ def prepared(config: "Config", directory: RunDirectory, samples: Samples | None 
     Raises:
         BoflError: if the directory is of another configuration, or the run cannot be carried out.
     """
+    if jax.process_count() > 1 and isinstance(config.synthesis, SynthesisOptions):
+        raise BoflError("synthetic samples are made in one process: leave --distributed out")
     known, plan = resolved(config, directory)
     if directory.begun and hosts.conducts():
         directory.check_same(known)

@@ -67,6 +67,7 @@ class Setting:
     model: models.Model
     numbers: Numbers
     form: Callable[[Numbers], Parts]  # also for numbers that are traced
+    synthetic: int = 0  # samples at the end of the pool that nobody recorded
 
     def with_numbers(self, numbers: Numbers) -> "Setting":
         """The same with other numbers, which may be traced."""
@@ -112,6 +113,12 @@ class Setting:
         """All N samples, on every device."""
         return self.plan.replicate(pool_of(self.samples))
 
+    def recorded_counts(self, rows: Rows) -> np.ndarray:
+        """int64[C, K]: the samples in rows that are no synthetic ones."""
+        first_synthetic = len(self.samples) - self.synthetic
+        recorded = [own[own < first_synthetic] for own in map(rows.of, range(len(rows.size)))]
+        return class_counts(pack(recorded), self.samples.y, len(self.samples.classes))
+
     @cached_property
     def sampler(self) -> local.Sampler:
         """How batches are drawn."""
@@ -151,7 +158,22 @@ def settle(config: "Config", plan: Plan, samples: Samples | None = None) -> Sett
         BoflError: for data, clients or options that cannot work together.
     """
     samples = samples or data.load(config.data, config.seed)
-    population = partition(samples, config.partition, config.seed)
+    return assemble(config, plan, samples, partition(samples, config.partition, config.seed))
+
+
+def assemble(config: "Config", plan: Plan, samples: Samples, population: Population, synthetic: int = 0) -> Setting:
+    """Build network and method for samples that are dealt out.
+
+    Args:
+        config: the configuration.
+        plan: how clients run.
+        samples: the pool.
+        population: whose they are.
+        synthetic: how many samples at the end of the pool nobody recorded.
+
+    Raises:
+        BoflError: for clients or options that cannot work together.
+    """
     federation, classes = config.federation, len(samples.classes)
     cohort = federation.cohort if isinstance(federation, SharedOptions) else None
     if cohort and cohort > len(population.participants):
@@ -179,6 +201,7 @@ def settle(config: "Config", plan: Plan, samples: Samples | None = None) -> Sett
         model=model,
         numbers=Numbers(root_key(config.seed), jnp.asarray(weights), _arguments(config)),
         form=form,
+        synthetic=synthetic,
     )
     jax.eval_shape(lambda key: setting.algorithm.share(model.init(key)), setting.root)  # do the method's layers exist?
     _check_personal(config, setting.algorithm)

@@ -28,6 +28,7 @@ from bofl_jax.federate.runtime import keep_programs
 from bofl_jax.federate.setting import Setting
 from bofl_jax.sweep.grid import Axis, Member, members, share
 from bofl_jax.sweep.table import write_table
+from bofl_jax.synthesis import SynthesisOptions
 
 if TYPE_CHECKING:
     from bofl_jax.config import Config
@@ -132,7 +133,7 @@ class _Sweep:
         settings: dict[int, Setting] = {}
         for index, (_, config) in enumerate(self.members):
             if not self._complete(index):
-                if config.engine.sweep == "sequential":
+                if config.engine.sweep == "sequential" or isinstance(config.synthesis, SynthesisOptions):
                     self._run_alone(index)
                 else:
                     self._attempt(index, functools.partial(self._settle, index, settings))

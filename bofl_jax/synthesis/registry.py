@@ -1,0 +1,29 @@
+"""Every generator, by the name of its options."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bofl_jax.synthesis.base import Generator, Shape
+from bofl_jax.synthesis.gaussian import pca_gaussian
+from bofl_jax.synthesis.neighbours import oversample, smote
+from bofl_jax.synthesis.options import SynthesisOptions
+
+GENERATORS: dict[str, Callable[[Shape, Any, tuple[str, ...]], Generator]] = {
+    "oversample": lambda shape, options, _: oversample(shape, options.jitter, options.warp),
+    "smote": lambda shape, options, _: smote(shape, options.neighbours),
+    "pca-gaussian": lambda shape, options, _: pca_gaussian(shape, options.rank),
+}
+
+
+def build(options: SynthesisOptions, shape: Shape, classes: tuple[str, ...]) -> Generator:
+    """Build the generator that options name.
+
+    Args:
+        options: of one generator.
+        shape: of a sample.
+        classes: names of the K classes.
+
+    Raises:
+        BoflError: if it cannot make such samples.
+    """
+    return GENERATORS[getattr(options, "generator", "")](shape, options, classes)
