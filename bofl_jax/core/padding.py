@@ -10,3 +10,13 @@ def filled(column: np.ndarray, size: int) -> np.ndarray:
     [3, 4, 0]
     """
     return np.concatenate([column, np.zeros((size - len(column), *column.shape[1:]), column.dtype)])
+
+
+def capacity(count: int) -> int:
+    """A number rounded up by at most an eighth: what is padded to it comes in few sizes, which share programs.
+
+    >>> capacity(12_400), capacity(12_600), capacity(7)
+    (13312, 13312, 7)
+    """
+    step = 1 << max(0, count.bit_length() - 4)
+    return -(-count // step) * step

@@ -32,14 +32,14 @@ def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAud
         VerificationError: naming the first thing that does not hold.
     """
     path = Path(directory)
-    ledger, rounds = _ledger_and_rounds(path)
+    ledger, rounds, balances = _what_was_run(path)
     if ledger["mode"] == "off":
         raise BoflError(f"{path} was run with ledger.mode = 'off': there is no chain to audit")
     chain = audit_chain(path, second, ledger.get("node"))
     if chain.config_hash != hashlib.sha256((path / "config.toml").read_bytes()).digest():
         raise VerificationError(f"{path / 'config.toml'} is not the configuration that the chain was opened with")
     _compare_rounds(path, chain)
-    requests = check_requests(path, [told.event for told in chain.told])
+    requests = check_requests(path, [told.event for told in chain.told]) if balances else []
     check_batches(path, [told.event.args for told in chain.told if told.event.name == "SyntheticLogged"])
     _compare_model(path, chain)
     if chain.results or (path / "summary.json").exists():
@@ -47,12 +47,13 @@ def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAud
     return chain
 
 
-def _ledger_and_rounds(path: Path) -> tuple[dict[str, Any], int]:
-    """The run's ``[ledger]`` section and its number of rounds."""
+def _what_was_run(path: Path) -> tuple[dict[str, Any], int, bool]:
+    """The run's ``[ledger]`` section, its number of rounds, and whether clients asked for synthetic samples."""
     config = read_toml(path / "config.toml")
     try:
         ledger, rounds = config["ledger"], config["federation"]["rounds"]
-        return {"mode": ledger["mode"], "node": ledger.get("node")}, rounds
+        balances = config.get("synthesis", {}).get("generator", "none") != "none"
+        return {"mode": ledger["mode"], "node": ledger.get("node")}, rounds, balances
     except (KeyError, TypeError, AttributeError) as error:
         raise BoflError(f"{path / 'config.toml'} is no run's configuration ({error}): restore it from a copy") from None
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
+from bofl_jax.core.padding import capacity
 from bofl_jax.core.types import Samples
 from bofl_jax.federate.batches import LINES, discard_batches, path_of, read_lines, save_batch
 from bofl_jax.federate.results import write_text
@@ -153,4 +154,7 @@ def _join(parts: Sequence[Samples]) -> Samples:
 
 
 def _append(rows: Rows, more: Sequence[Sequence[np.ndarray]]) -> Rows:
-    return pack([np.concatenate([rows.of(client), *extra]) for client, extra in enumerate(more)])
+    """Rows with synthetic samples, as wide as those of runs with a few more."""
+    longer = pack([np.concatenate([rows.of(client), *extra]) for client, extra in enumerate(more)])
+    width = longer.sample.shape[1]
+    return longer._replace(sample=np.pad(longer.sample, ((0, 0), (0, capacity(width) - width))))

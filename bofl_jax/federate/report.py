@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from bofl_jax.core.padding import filled
+from bofl_jax.core.padding import capacity, filled
 from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics, unseen_class_recall
 from bofl_jax.evaluate.report import plain
 from bofl_jax.federate.setting import Setting
@@ -27,7 +27,7 @@ class Predictions:
         self.probability = probability
         self.sample, self.client = setting.population.test.flat()
         self.label = setting.samples.y[self.sample]
-        self._mask = np.arange(_capacity(len(self.label))) < len(self.label)
+        self._mask = np.arange(capacity(len(self.label))) < len(self.label)
 
     def measure(self, model: str) -> dict[str, Any] | None:
         """M of one model; None if there is no such model."""
@@ -77,16 +77,6 @@ class Predictions:
         clients = self.setting.population.clients
         columns = map(self._padded, (self.probability[model], self.label, self.client))
         return jax.device_get(client_metrics(*columns, clients=clients, mask=self._mask))
-
-
-def _capacity(samples: int) -> int:
-    """A number of samples rounded up by at most an eighth.
-
-    >>> _capacity(12_400), _capacity(12_600), _capacity(7)
-    (13312, 13312, 7)
-    """
-    step = 1 << max(0, samples.bit_length() - 4)
-    return -(-samples // step) * step
 
 
 def client_rows(predictions: Predictions) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from bofl_jax import adversary, aggregate, data, local, models
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive, root_key
 from bofl_jax.core.options import Options
+from bofl_jax.core.padding import capacity, filled
 from bofl_jax.core.types import Samples
 from bofl_jax.federate.execute import Plan
 from bofl_jax.federate.methods import Given, build, build_optimizer
@@ -110,8 +111,11 @@ class Setting:
 
     @cached_property
     def pool(self) -> local.Batch:
-        """All N samples, on every device."""
-        return self.plan.replicate(pool_of(self.samples))
+        """All N samples, on every device; with synthetic ones padded, so that runs with a few more share programs."""
+        if not self.synthetic:
+            return self.plan.replicate(pool_of(self.samples))
+        size = capacity(len(self.samples))
+        return self.plan.replicate(local.Batch(*(jnp.asarray(filled(part, size)) for part in _columns(self.samples))))
 
     def recorded_counts(self, rows: Rows) -> np.ndarray:
         """int64[C, K]: the samples in rows that are no synthetic ones."""
@@ -231,7 +235,11 @@ def _with_options(config: "Config", values: dict[str, Any]) -> "Config":
 
 def pool_of(samples: Samples) -> local.Batch:
     """The samples as programs see them."""
-    return local.Batch(*map(jnp.asarray, (samples.x, samples.features, samples.y)))
+    return local.Batch(*map(jnp.asarray, _columns(samples)))
+
+
+def _columns(samples: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return samples.x, samples.features, samples.y
 
 
 def hold(setting: Setting) -> Held:

@@ -41,6 +41,7 @@ def table(arrays: Path | str) -> dict[str, Any]:
         "model": {"name": "cnn1d", "channels": [4], "kernels": [5], "strides": [2], "hidden": 8},
         "federation": {"algorithm": "fedavg", "rounds": ROUNDS, "local_steps": 2, "batch_size": 8},
         "optimizer": {"lr": 0.1},
+        "synthesis": {"generator": "none"},
         "personalise": {"method": "finetune", "steps": 2, "lr": 0.05},
         "evaluate": {"every": 2},
         "engine": {"checkpoint_every": CHECKPOINT_EVERY},

@@ -1,0 +1,46 @@
+"""Run every arm of every protocol and seed, each as a governed run with a chain of its own.
+
+    BOFL_DATA=../shared/data python experiments/synthesis/run.py --work runs/synthesis
+
+Complete runs in the work folder are kept, so that the command goes on where it was cut off.
+"""
+
+import argparse
+import itertools
+import shutil
+import time
+from pathlib import Path
+
+from plan import ARMS, HERE, PROTOCOLS
+
+import bofl_jax as bofl
+from bofl_jax.federate import runtime
+
+
+def main() -> None:
+    """Run what is not there yet."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder of the run directories")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
+    parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ARM")
+    parser.add_argument("--rounds", type=int, help="fewer rounds, to try it out")
+    arguments = parser.parse_args()
+    runtime.keep_programs()
+    for seed, protocol, arm in itertools.product(arguments.seeds, arguments.protocols, arguments.arms):
+        directory = arguments.work / f"{protocol}-{arm}-seed{seed}"
+        if (directory / "summary.json").exists():
+            continue
+        shutil.rmtree(directory, ignore_errors=True)  # of a run that was cut off
+        began = time.perf_counter()
+        overrides = {"seed": seed, **PROTOCOLS[protocol], **ARMS[arm].overrides}
+        if arguments.rounds:
+            overrides["federation.rounds"] = arguments.rounds
+        run = bofl.run(bofl.load_config(HERE / "base.toml", overrides), directory)
+        shutil.rmtree(directory / "checkpoints")
+        scores = {name: measured and measured["macro_f1"] for name, measured in run.summary["test"].items()}
+        print(f"{directory.name}: {time.perf_counter() - began:.1f} s, macro-F1 {scores}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
