@@ -1,16 +1,19 @@
 """Does a client's own validation part improve by its synthetic samples? Asked before they may be used.
 
 A client's training samples are cut into folds. For each fold a model is trained from the network's first parameters on
-the other folds, with and without the batch, and predicts the fold. The batch is wanted if macro-F1 over the classes
-that the client has is higher with it, over all folds together.
+the other folds, with and without the batch, with the same draws, and predicts the fold. The batch is wanted if
+log-loss, averaged over the classes that the client has, is lower with it by more than its standard error allows: what
+small parts say is noisy, and a batch that only adds a class the client never has makes it worse, if anything.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from bofl_jax import local
 from bofl_jax.core.keys import Purpose, derive
@@ -44,26 +47,44 @@ def improves(setting: Setting, options: SynthesisOptions, batches: Mapping[int, 
     if not batches:
         return set()
     trials = _trials(setting, options.validation_folds, batches)
-    predicted = _predict(setting, options.validation_steps, trials, batches)
-    labels = setting.samples.y
-    answers: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {}
-    for trial, answer in zip(trials, predicted, strict=True):
-        answers.setdefault((trial.client, trial.request), []).append((labels[trial.ask], answer))
-    score = {name: macro_f1(*map(np.concatenate, zip(*found, strict=True))) for name, found in answers.items()}
-    return {r for r, batch in batches.items() if score[batch.need.client, r] > score[batch.need.client, 0]}
+    losses: dict[tuple[int, int], np.ndarray] = {}
+    labels: dict[int, np.ndarray] = {}
+    for trial, loss in zip(trials, _losses(setting, options.validation_steps, trials, batches), strict=True):
+        name = (trial.client, trial.request)
+        losses[name] = np.concatenate([losses.get(name, loss[:0]), loss])
+        if not trial.request:
+            known = labels.get(trial.client, setting.samples.y[:0])
+            labels[trial.client] = np.concatenate([known, setting.samples.y[trial.ask]])
+    return {
+        request
+        for request, batch in batches.items()
+        if (client := batch.need.client) in labels
+        and is_gain(losses[client, 0] - losses[client, request], labels[client], options.validation_confidence)
+    }
 
 
-def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean F1 over the classes that occur in ``truth``.
+def is_gain(gain: np.ndarray, label: np.ndarray, confidence: float) -> bool:
+    """Whether a gain is above zero by so many standard errors.
 
-    >>> macro_f1(np.array([0, 0, 1]), np.array([0, 2, 1]))
-    0.8333333333333333
+    Args:
+        gain: float[n], of every sample.
+        label: int[n], its class. The gain is the mean of the classes' means; a class of one sample says nothing, as
+            nobody knows how much it would vary.
+        confidence: standard errors.
+
+    >>> is_gain(np.array([0.2, 0.4, 0.1, 0.2]), np.array([0, 0, 1, 1]), 1.6)
+    True
+    >>> is_gain(np.array([0.2, 0.4, -1.0]), np.array([0, 0, 1]), 1.6)
+    True
+    >>> is_gain(np.array([1.0, -0.5, 0.1, 0.2]), np.array([0, 0, 1, 1]), 1.6)
+    False
     """
-    found = []
-    for label in np.unique(truth):
-        hits = np.sum((truth == label) & (predicted == label))
-        found.append(2 * hits / (np.sum(truth == label) + np.sum(predicted == label)))
-    return float(np.mean(found))
+    parts = [part for kind in np.unique(label) if len(part := gain[label == kind]) > 1]
+    if not parts:
+        return False
+    mean = sum(part.mean() for part in parts) / len(parts)
+    error = math.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)) / len(parts)
+    return bool(mean > confidence * error)
 
 
 def _trials(setting: Setting, folds: int, batches: Mapping[int, Batch]) -> list[Trial]:
@@ -91,8 +112,8 @@ def _trials(setting: Setting, folds: int, batches: Mapping[int, Batch]) -> list[
     return trials
 
 
-def _predict(setting: Setting, steps: int, trials: list[Trial], batches: Mapping[int, Batch]) -> list[np.ndarray]:
-    """The classes that the trials' models find in what they are asked."""
+def _losses(setting: Setting, steps: int, trials: list[Trial], batches: Mapping[int, Batch]) -> list[np.ndarray]:
+    """The log-loss of the trials' models on each sample that they are asked."""
     pool = setting.plan.replicate(_with(pool_of(setting.samples), batches))
     train, ask = pack([trial.train for trial in trials]), pack([trial.ask for trial in trials])
     keys = _keys(setting.root, jnp.array([(trial.client, trial.fold) for trial in trials]))
@@ -105,12 +126,13 @@ def _predict(setting: Setting, steps: int, trials: list[Trial], batches: Mapping
         data = local.local_data(setting.sampler, pool, work, lr)
         params, _ = with_numbers.descent(jax.value_and_grad(with_numbers.loss), first, data)
         batch = local.take(pool, asked)
-        return (), jnp.float32(0), setting.model.apply(params, batch.x, batch.features).argmax(axis=1)
+        logits = setting.model.apply(params, batch.x, batch.features)
+        return (), jnp.float32(0), optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
 
     shared = (pool, setting.first, jnp.float32(setting.config.optimizer.lr), setting.numbers)
     work = jax.jit(lambda shared, each: run_clients(setting.plan, model, shared, each).each)
-    predicted = np.asarray(work(shared, (train, ask.sample, keys)))
-    return [answer[:size] for answer, size in zip(predicted, ask.size, strict=True)]
+    losses = np.asarray(work(shared, (train, ask.sample, keys)))
+    return [loss[:size] for loss, size in zip(losses, ask.size, strict=True)]
 
 
 @jax.jit

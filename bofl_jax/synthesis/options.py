@@ -52,6 +52,7 @@ class SynthesisOptions(Options):
     fallback: Literal["none", "oversample"] = Field("none", description="in place of a class that cannot be fitted")
     gates: GateOptions = GateOptions()
     validation_folds: int = Field(5, ge=2, description="parts of a client's samples in turn, for 'validation-gated'")
+    validation_confidence: float = Field(1.645, description="standard errors by which a batch must improve them")
     validation_steps: int = Field(150, ge=1, description="local steps of the models that are compared there")
 
 
