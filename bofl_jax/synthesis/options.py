@@ -6,6 +6,8 @@ from pydantic import Field
 
 from bofl_jax.core.options import Options
 from bofl_jax.synthesis.base import Training
+from bofl_jax.synthesis.diffusion import Target
+from bofl_jax.synthesis.neural import Scaling
 
 Quota = Literal["uniform", "need-based", "validation-gated"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -59,7 +61,7 @@ class SynthesisOptions(Options):
 class _LocalOptions(SynthesisOptions):
     """Generators that hold a client's own samples: there is nothing to average."""
 
-    trainings = ("local", "pooled")
+    trainings: ClassVar[tuple[Training, ...]] = ("local", "pooled")
     training: Training = Field("local", description="how it is fitted; pooled is a reference that shares raw data")
 
 
@@ -85,7 +87,63 @@ class PcaGaussianOptions(SynthesisOptions):
     rank: int = Field(20, ge=1, description="principal axes")
 
 
+class SimulatorOptions(_LocalOptions):
+    """``simulator``: the mechanistic ECG model, fitted to a client's own beats; makes every class from normal ones."""
+
+    trainings: ClassVar[tuple[Training, ...]] = ("local", "federated", "pooled")
+    generator: Literal["simulator"]
+    own_beats: int = Field(5, ge=2, description="own beats of a class from which on they are drawn from too")
+    prior_beats: float = Field(5.0, gt=0, description="k: n own beats are trusted by n / (n + k)")
+    rank: int = Field(12, ge=1, description="principal axes of the spread within a class")
+    steps: int = Field(40, ge=1, description="Levenberg-Marquardt steps of the fit")
+    least: int = Field(5, ge=2, description="normal beats that a client must have")
+
+
+class _NeuralOptions(SynthesisOptions):
+    """Generators that are trained by minibatches."""
+
+    scaling: Scaling = Field("channels", description="what samples are brought to: channels, or all entries white")
+    rounds: int = Field(50, ge=1, description="how often clients train and average")
+    steps: int = Field(200, ge=1, description="minibatches of a round; of the generator, for a GAN")
+    batch: int = Field(64, ge=1, description="B")
+    lr: float = Field(1e-3, gt=0, description="Adam's rate at first")
+    average: float = Field(0.999, ge=0, lt=1, description="decay of the moving average of the parameters, a step")
+    balance: float = Field(0.5, ge=0, le=1, description="how much more often rare classes are shown; 1: all alike")
+
+
+class DiffusionOptions(_NeuralOptions):
+    """``diffusion``: a denoising diffusion model."""
+
+    generator: Literal["diffusion"]
+    width: int = Field(96, ge=2, multiple_of=2, description="channels of a token")
+    depth: int = Field(4, ge=1, description="blocks")
+    frame: int = Field(4, ge=1, description="neighbouring time samples that are one token")
+    draws: int = Field(50, ge=1, description="steps of drawing")
+    eta: float = Field(1.0, ge=0, le=1, description="noise put back while drawing: 1 as in DDPM, 0 as in DDIM")
+    target: Target = Field("v", description="what the network gives")
+    clip: float = Field(0.0, ge=0, description="most standard deviations of an entry while drawing; 0: any")
+
+
+class GanOptions(_NeuralOptions):
+    """``gan``: a conditional WGAN-GP over samples as vectors, for tables and short windows."""
+
+    generator: Literal["gan"]
+    hidden: tuple[int, ...] = Field((128, 128), min_length=1, description="units of each hidden layer")
+    noise: int = Field(32, ge=1, description="entries that a sample is made of")
+    critic_steps: int = Field(5, ge=1, description="of the critic, to one of the generator")
+    penalty: float = Field(10.0, ge=0, description="weight of the gradient penalty")
+    rounds: int = Field(25, ge=1, description="how often clients train and average")
+    batch: int = Field(128, ge=1, description="B")
+    lr: float = Field(5e-4, gt=0, description="Adam's rate at first, of both networks")
+
+
 GenerationOptions = Annotated[
-    NoSynthesisOptions | OversampleOptions | SmoteOptions | PcaGaussianOptions,
+    NoSynthesisOptions
+    | OversampleOptions
+    | SmoteOptions
+    | PcaGaussianOptions
+    | SimulatorOptions
+    | DiffusionOptions
+    | GanOptions,
     Field(discriminator="generator"),
 ]

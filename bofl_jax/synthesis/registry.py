@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bofl_jax.synthesis.base import Generator, Shape
+from bofl_jax.synthesis.diffusion import DiffusionSettings, diffusion
+from bofl_jax.synthesis.gan import GanSettings, gan
 from bofl_jax.synthesis.gaussian import pca_gaussian
+from bofl_jax.synthesis.mechanistic import MechanisticSettings, mechanistic
 from bofl_jax.synthesis.neighbours import oversample, smote
 from bofl_jax.synthesis.options import SynthesisOptions
 
@@ -12,7 +15,15 @@ GENERATORS: dict[str, Callable[[Shape, Any, tuple[str, ...]], Generator]] = {
     "oversample": lambda shape, options, _: oversample(shape, options.jitter, options.warp),
     "smote": lambda shape, options, _: smote(shape, options.neighbours),
     "pca-gaussian": lambda shape, options, _: pca_gaussian(shape, options.rank),
+    "simulator": lambda shape, options, classes: mechanistic(shape, _settings(MechanisticSettings, options), classes),
+    "diffusion": lambda shape, options, _: diffusion(shape, _settings(DiffusionSettings, options)),
+    "gan": lambda shape, options, _: gan(shape, _settings(GanSettings, options)),
 }
+
+
+def _settings(kind: Any, options: SynthesisOptions) -> Any:
+    """A generator's settings from options of the same names."""
+    return kind(**{name: getattr(options, name) for name in kind._fields})
 
 
 def build(options: SynthesisOptions, shape: Shape, classes: tuple[str, ...]) -> Generator:

@@ -34,6 +34,9 @@ SOURCES: dict[str, Mapping[str, Any]] = {
     "oversample": {"generator": "oversample"},
     "smote": {"generator": "smote"},
     "pca-gaussian": {"generator": "pca-gaussian"},
+    "simulator": {"generator": "simulator"},
+    "gan": {"generator": "gan"},
+    "diffusion": {"generator": "diffusion"},
 }
 ORACLE = {
     "generator": "oversample",

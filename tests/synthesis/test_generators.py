@@ -24,8 +24,16 @@ CLASSES = ("N", "S", "V")
 PLAN = Plan("vmap", 0, 1, 1)
 
 
+QUICK = {
+    "diffusion": {"rounds": 3, "steps": 100, "width": 16, "depth": 1, "draws": 20, "average": 0.98} | {"lr": 5e-3},
+    "gan": {"rounds": 3, "steps": 100, "hidden": [48], "noise": 8, "lr": 2e-3, "average": 0.98},
+}
+ECG = {"simulator"}
+"""Makes beats only: `test_mechanistic` looks at what it draws."""
+
+
 def options(name):
-    return TypeAdapter(GenerationOptions).validate_python({"generator": name})
+    return TypeAdapter(GenerationOptions).validate_python({"generator": name} | QUICK.get(name, {}))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +52,13 @@ def fitted(pool, generator, training, rows=None, seed=0):
     return fit(generator, PLAN, pool, rows, np.asarray(pool.y), 3, training, jax.random.key(seed))
 
 
-CHOICES = [(name, training) for name in GENERATORS for training in options(name).trainings]
+GENERAL = [name for name in GENERATORS if name not in ECG]
+NEURAL = set(QUICK)
+CHOICES = [
+    (name, training)
+    for name in GENERAL
+    for training in (("federated", "local") if name in NEURAL else options(name).trainings)
+]
 
 
 @pytest.mark.parametrize(("name", "training"), CHOICES)
@@ -69,7 +83,7 @@ def test_the_same_key_gives_the_same_bits_and_another_one_others(pool, name, tra
     assert np.abs(one - other).max() > 0
 
 
-@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("name", GENERAL)
 def test_padding_changes_nothing(pool, name):
     generator = build(options(name), SHAPE, CLASSES)
     known = 40
@@ -85,7 +99,7 @@ def test_padding_changes_nothing(pool, name):
     jax.tree.map(np.testing.assert_array_equal, seen_with(0), seen_with(2))
 
 
-@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("name", GENERAL)
 def test_states_are_float32_so_that_they_can_be_averaged(pool, name):
     generator = build(options(name), SHAPE, CLASSES)
     state = generator.start(jax.random.key(0))
@@ -94,7 +108,7 @@ def test_states_are_float32_so_that_they_can_be_averaged(pool, name):
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("name", GENERAL)
 def test_few_sizes_are_compiled(pool, name):
     found = fitted(pool, build(options(name), SHAPE, CLASSES), options(name).training)
     whole = found.sample(jax.random.key(0), 0, 1, 8)
