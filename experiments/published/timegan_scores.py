@@ -69,26 +69,19 @@ def read(params: Reader, x: jax.Array) -> jax.Array:
 
     def step(h: jax.Array, given: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         gates, candidate = given
-        r, u = jnp.split(jax.nn.sigmoid(gates + product(params.gates[inputs:], h)), 2)
-        c = jnp.tanh(candidate + product(params.candidate[inputs:], r * h))
+        r, u = jnp.split(jax.nn.sigmoid(gates + params.gates[inputs:].T @ h), 2)
+        c = jnp.tanh(candidate + params.candidate[inputs:].T @ (r * h))
         h = u * h + (1 - u) * c
         return h, h
 
     given = project(params.gates, params.gates_bias), project(params.candidate, params.candidate_bias)
-    _, states = lax.scan(step, jnp.zeros((units, x.shape[2])), given, unroll=4)
+    _, states = lax.scan(step, jnp.zeros((units, x.shape[2])), given)
     return jnp.einsum("ho,thb->tb", params.out, states) + params.out_bias
 
 
-def product(kernel: jax.Array, h: jax.Array) -> jax.Array:
-    """``kernel[H, O]^T h[H, B]`` without a call of a matrix product, which would cost more than these few numbers."""
-    return jnp.sum(kernel[:, :, None] * h[:, None, :], axis=0)
-
-
-def fit(
-    loss: Callable[[Reader, jax.Array], jax.Array], params: Reader, key: jax.Array, steps: int, rate: float = RATE
-) -> Reader:
+def fit(loss: Callable[[Reader, jax.Array], jax.Array], params: Reader, key: jax.Array, steps: int) -> Reader:
     """The parameters after ``steps`` of Adam on ``loss(params, key)``."""
-    rule = optax.adam(rate)
+    rule = optax.adam(RATE)
 
     def step(state: Tree, key: jax.Array) -> tuple[Tree, None]:
         params, memory = state
@@ -123,11 +116,11 @@ def discriminative_score(real: jax.Array, synthetic: jax.Array, key: jax.Array, 
         return jax.nn.softplus(-logit[:BATCH]).mean() + jax.nn.softplus(logit[BATCH:]).mean()
 
     params = fit(loss, reader(first, real.shape[2], max(real.shape[2] // 2, 1)), train, steps)
-    right = jnp.concatenate([read(params, jnp.moveaxis(real_test, 0, -1))[-1] > 0, ~_taken(params, made_test)])
+    right = jnp.concatenate([taken(params, real_test), ~taken(params, made_test)])
     return jnp.abs(right.mean() - 0.5)
 
 
-def _taken(params: Reader, windows: jax.Array) -> jax.Array:
+def taken(params: Reader, windows: jax.Array) -> jax.Array:
     """bool[N]: which are taken for real."""
     return read(params, jnp.moveaxis(windows, 0, -1))[-1] > 0
 
