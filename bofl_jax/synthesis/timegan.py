@@ -1,0 +1,420 @@
+"""``timegan``: a class-conditional TimeGAN of windows and features.
+
+Five recurrent networks (see `recurrent`): an embedder takes windows X to a latent sequence H and a recovery back, a
+generator makes latent sequences E^ of noise Z ~ U(0, 1), a supervisor foretells the next step of latent sequences, and
+a discriminator tells H from E^ and from ``H^ = supervisor(E^)``. All are told the class; with one class they are the
+paper's.
+Three phases, each of ``rounds`` times ``steps`` minibatches::
+
+    embed      10 sqrt(MSE(X, X~)),  X~ = recovery(H)                               embedder, recovery
+    supervise  S = MSE(H[t + 1], supervisor(H)[t])                                  supervisor
+    joint      twice:  U(H^) + gamma U(E^) + 100 sqrt(S) + 100 V                    generator, supervisor
+                       10 sqrt(MSE(X, X~)) + .1 S                                   embedder, recovery
+               once:   BCE(H, real) + BCE(H^, drawn) + gamma BCE(E^, drawn)         discriminator
+
+with ``U`` the cross-entropy to being taken for real, and V the mean absolute difference, over time and channels, of the
+means and of the standard deviations of a batch of X and one of ``X^ = recovery(H^)``. The discriminator rests while its
+loss is at most ``gate``. The losses and their weights are those of the authors' code, which differ from the paper's.
+
+Networks see values in [0, 1]: either the samples are (scaling ``none``), or they lie within four standard deviations of
+their channel's mean, which all clients measure together, and are clipped there. ``frame`` neighbouring time samples are
+one step of the sequence; features are channels that do not change over time, averaged over it when drawn.
+
+References:
+    Yoon, Jarrett, van der Schaar: Time-series generative adversarial networks. NeurIPS, 2019.
+    Yazici et al.: The unusual effectiveness of averaging in GAN training. ICLR, 2019 (the averaged generator).
+"""
+
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from bofl_jax.core.errors import BoflError
+from bofl_jax.synthesis.base import Drawn, Examples, Generator, Shape, Stage
+from bofl_jax.synthesis.neural import (
+    Lens,
+    Minibatch,
+    Scale,
+    Scaling,
+    adam,
+    averageable,
+    decode,
+    lens,
+    minibatches,
+    moving_average,
+    run_steps,
+    scale_stages,
+    start_scale,
+)
+from bofl_jax.synthesis.recurrent import GruStack
+
+Tree = Any
+Params = dict[str, Tree]  # by network
+
+REACH = 4.0
+"""Standard deviations from the mean that are 0 and 1."""
+TINY = 1e-12
+"""Within roots, whose slope at 0 is not finite."""
+
+AUTOENCODER = ("embedder", "recovery")
+GENERATION = ("generator", "supervisor")
+PLAYERS = {
+    "embed": AUTOENCODER,
+    "supervise": ("supervisor",),
+    "autoencode": AUTOENCODER,
+    "generate": GENERATION,
+    "discriminate": ("discriminator",),
+}
+"""What each optimiser trains; the phases do not share any."""
+DRAWING = ("generator", "supervisor", "recovery")
+
+
+class TimeganSettings(NamedTuple):
+    """How the networks are built and trained; the defaults are those of the authors' code.
+
+    Attributes:
+        hidden: units of every layer, and channels of latent sequences.
+        layers: of GRU in every network; the supervisor has one less.
+        frame: neighbouring time samples that are one step of the sequence.
+        scaling: ``channels``, or ``none`` where all values are in [0, 1] already.
+        rounds: how often clients train and average, in each of the three phases.
+        steps: minibatches of a round.
+        batch: B.
+        lr: Adam's rate at first.
+        decay: whether the rates fall to zero along half a cosine, within each phase.
+        gamma: weight of latent sequences that the supervisor has not passed.
+        gate: the discriminator rests at this loss and below.
+        moments: weight of V.
+        average: decay of the moving average of the parameters in the last phase, a step; 0: the last ones are kept.
+        balance: how much more often samples of rare classes are shown; see `neural.ladder`.
+    """
+
+    hidden: int = 24
+    layers: int = 3
+    frame: int = 1
+    scaling: Scaling = "channels"
+    rounds: int = 100
+    steps: int = 500
+    batch: int = 128
+    lr: float = 1e-3
+    decay: bool = False
+    gamma: float = 1.0
+    gate: float = 0.15
+    moments: float = 100.0
+    average: float = 0.0
+    balance: float = 0.0
+
+
+class TimeganState(NamedTuple):
+    """What is trained."""
+
+    scale: Scale
+    params: Params  # of the five networks
+    memory: dict[str, Tree]  # of the five optimisers
+    average: Params  # of what drawing needs
+    done: jax.Array  # float32[], steps of the last phase
+
+
+class Artist(NamedTuple):
+    """What drawing needs."""
+
+    lens: Lens
+    params: Params
+
+
+class Recurrent(nn.Module):
+    """GRUs and a linear output at every step: ``x[T, D, B], y int32[B] -> [T, outputs, B]``."""
+
+    units: int
+    layers: int
+    outputs: int
+    classes: int
+    squashed: bool = True  # to (0, 1)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        h = GruStack(self.units, self.layers)(tell(x, y, self.classes))
+        kernel = self.param("kernel", nn.initializers.glorot_uniform(), (self.units, self.outputs))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.outputs,))
+        out = jnp.einsum("ho,thb->tob", kernel, h) + bias[:, None]
+        return nn.sigmoid(out) if self.squashed else out
+
+
+def tell(x: jax.Array, y: jax.Array, classes: int) -> jax.Array:
+    """``x[T, D, B]`` with the classes as K more channels, if there are several."""
+    if classes == 1:
+        return x
+    labels = jax.nn.one_hot(y, classes, axis=0)
+    return jnp.concatenate([x, jnp.broadcast_to(labels, (len(x), *labels.shape))], axis=1)
+
+
+class Sequences(NamedTuple):
+    """How samples are sequences of frames."""
+
+    shape: Shape
+    frame: int
+
+    @property
+    def steps(self) -> int:
+        """Frames of a sequence; the last one may be part empty."""
+        return -(-self.shape.window // self.frame)
+
+    @property
+    def channels(self) -> int:
+        """Of a frame."""
+        return self.frame * self.shape.leads + self.shape.features
+
+    def fold(self, z: jax.Array) -> jax.Array:
+        """Vectors ``[B, T*L + F]`` as sequences ``[steps, channels, B]``."""
+        cut = self.shape.window * self.shape.leads
+        frames = jnp.pad(z[:, :cut], ((0, 0), (0, self.steps * self.frame * self.shape.leads - cut)), mode="edge")
+        x = frames.reshape(len(z), self.steps, -1)
+        features = jnp.broadcast_to(z[:, None, cut:], (len(z), self.steps, self.shape.features))
+        return jnp.moveaxis(jnp.concatenate([x, features], axis=2), 0, -1)
+
+    def unfold(self, x: jax.Array) -> jax.Array:
+        """The vectors that sequences stand for."""
+        cut, leads = self.shape.window * self.shape.leads, self.frame * self.shape.leads
+        x = jnp.moveaxis(x, -1, 0)
+        return jnp.concatenate([x[:, :, :leads].reshape(len(x), -1)[:, :cut], x[:, :, leads:].mean(axis=1)], axis=1)
+
+
+class Networks(NamedTuple):
+    """The five, and the losses that they play for; ``x[T, D, B]`` in [0, 1], ``y int32[B]``, noise ``z[T, D, B]``."""
+
+    modules: dict[str, Recurrent]
+    settings: TimeganSettings
+
+    def apply(self, name: str, params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
+        """A network's output."""
+        return cast(jax.Array, self.modules[name].apply(params[name], x, y))
+
+    def start(self, key: jax.Array, steps: int, channels: int) -> Params:
+        """Parameters."""
+        inputs = dict.fromkeys(self.modules, self.settings.hidden) | {"embedder": channels, "generator": channels}
+        keys = jax.random.split(key, len(self.modules))
+        return {
+            name: module.init(each, jnp.zeros((steps, inputs[name], 1)), jnp.zeros(1, jnp.int32))
+            for each, (name, module) in zip(keys, self.modules.items(), strict=True)
+        }
+
+    def autoencoding(self, params: Params, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """``10 sqrt(MSE(X, X~))`` and H."""
+        h = self.apply("embedder", params, x, y)
+        return 10 * root(jnp.mean((x - self.apply("recovery", params, h, y)) ** 2)), h
+
+    def supervision(self, params: Params, h: jax.Array, y: jax.Array) -> jax.Array:
+        """S."""
+        return foretold(h, self.apply("supervisor", params, h, y))
+
+    def autoencoding_jointly(self, params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
+        """The embedder's loss in the last phase."""
+        loss, h = self.autoencoding(params, x, y)
+        return loss + 0.1 * self.supervision(params, h, y)
+
+    def generation(self, params: Params, x: jax.Array, y: jax.Array, z: jax.Array) -> jax.Array:
+        """The generator's loss in the last phase."""
+        h, made = self.apply("embedder", params, x, y), self.apply("generator", params, z, y)
+        passed, ahead = self.side_by_side("supervisor", params, y, made, h)
+        taken = self.side_by_side("discriminator", params, y, passed, made)
+        likeness = moment_gap(x, self.apply("recovery", params, passed, y))
+        adversarial = nn.softplus(-taken[0]).mean() + self.settings.gamma * nn.softplus(-taken[1]).mean()
+        return adversarial + 100 * root(foretold(h, ahead)) + self.settings.moments * likeness
+
+    def discrimination(self, params: Params, x: jax.Array, y: jax.Array, z: jax.Array) -> jax.Array:
+        """The discriminator's loss."""
+        h, made = self.apply("embedder", params, x, y), self.apply("generator", params, z, y)
+        passed = self.apply("supervisor", params, made, y)
+        real, *drawn = self.side_by_side("discriminator", params, y, h, passed, made)
+        fakes = nn.softplus(drawn[0]).mean() + self.settings.gamma * nn.softplus(drawn[1]).mean()
+        return nn.softplus(-real).mean() + fakes
+
+    def side_by_side(self, name: str, params: Params, y: jax.Array, *parts: jax.Array) -> list[jax.Array]:
+        """A network's outputs for several batches of the same classes, in one pass."""
+        out = self.apply(name, params, jnp.concatenate(parts, axis=2), jnp.tile(y, len(parts)))
+        return jnp.split(out, len(parts), axis=2)
+
+    def draw(self, params: Params, z: jax.Array, y: jax.Array) -> jax.Array:
+        """X^."""
+        made = self.apply("generator", params, z, y)
+        return self.apply("recovery", params, self.apply("supervisor", params, made, y), y)
+
+
+def networks(channels: int, classes: int, settings: TimeganSettings) -> Networks:
+    """The five networks for sequences of so many channels."""
+    hidden, layers = settings.hidden, settings.layers
+    modules = {
+        "embedder": Recurrent(hidden, layers, hidden, classes),
+        "recovery": Recurrent(hidden, layers, channels, classes),
+        "generator": Recurrent(hidden, layers, hidden, classes),
+        "supervisor": Recurrent(hidden, max(layers - 1, 1), hidden, classes),
+        "discriminator": Recurrent(hidden, layers, 1, classes, squashed=False),
+    }
+    return Networks(modules, settings)
+
+
+def foretold(h: jax.Array, ahead: jax.Array) -> jax.Array:
+    """How far the next step of ``h[T, H, B]`` is from what was foretold: a mean square."""
+    return jnp.mean((h[1:] - ahead[:-1]) ** 2)
+
+
+def moment_gap(x: jax.Array, made: jax.Array) -> jax.Array:
+    """V, of two batches ``[T, D, B]``."""
+    spread = jnp.abs(jnp.sqrt(x.var(axis=2) + 1e-6) - jnp.sqrt(made.var(axis=2) + 1e-6))
+    return spread.mean() + jnp.abs(x.mean(axis=2) - made.mean(axis=2)).mean()
+
+
+def root(square: jax.Array) -> jax.Array:
+    """The square root."""
+    return jnp.sqrt(square + TINY)
+
+
+def timegan(shape: Shape, settings: TimeganSettings) -> Generator:
+    """Build the generator.
+
+    Args:
+        shape: of a sample.
+        settings: of networks and training.
+
+    Raises:
+        BoflError: if the settings make no sense for the shape.
+    """
+    _check(shape, settings)
+    sequences = Sequences(shape, settings.frame)
+    nets = networks(sequences.channels, shape.classes, settings)
+    training = Training(nets, sequences, optimisers(settings))
+
+    def start(key: jax.Array) -> TimeganState:
+        params = nets.start(key, sequences.steps, sequences.channels)
+        memory = {name: rule.init(part(params, PLAYERS[name])) for name, rule in training.rules.items()}
+        scale = start_scale(shape, settings.scaling)
+        return TimeganState(scale, params, memory, part(params, DRAWING), jnp.zeros(()))
+
+    def finish(state: TimeganState) -> Artist:
+        return Artist(lens(state.scale, shape), state.average)
+
+    def sample(fitted: Artist, key: jax.Array, label: jax.Array, n: int) -> Drawn:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))
+        z = jax.vmap(lambda key: jax.random.uniform(key, (sequences.steps, sequences.channels)), out_axes=2)(keys)
+        drawn = sequences.unfold(nets.draw(fitted.params, z, jnp.full(n, label)))
+        return decode(fitted.lens, wide(drawn, settings.scaling), shape)
+
+    phases = {"embed": training.embed, "supervise": training.supervise, "joint": training.joint}
+    stages = (Stage(name, settings.rounds, training.work(step)) for name, step in phases.items())
+    return Generator(
+        name="timegan",
+        trainings=("federated", "local", "pooled"),
+        least=2,
+        from_normal=False,
+        start=start,
+        stages=(*scale_stages(shape, settings.scaling), *stages),
+        finish=finish,
+        sample=sample,
+    )
+
+
+class Training(NamedTuple):
+    """The steps of the three phases: state, minibatch with ``z`` float32[B, D] scaled, key -> state, loss."""
+
+    nets: Networks
+    sequences: Sequences
+    rules: dict[str, optax.GradientTransformation]
+
+    def work(self, step: Any) -> Any:
+        """A stage's work."""
+        settings, sequences = self.nets.settings, self.sequences
+
+        def work(state: TimeganState, examples: Examples, key: jax.Array) -> tuple[TimeganState, jax.Array]:
+            draw = minibatches(state.scale, examples, sequences.shape, settings.balance, settings.batch)
+
+            def fresh(key: jax.Array) -> Minibatch:
+                rows = draw(key)
+                return Minibatch(sequences.fold(narrow(rows.z, settings.scaling)), rows.y)
+
+            return run_steps(lambda state, key: step(state, fresh, key), state, examples, key, settings.steps)
+
+        return work
+
+    def embed(self, state: TimeganState, fresh: Any, key: jax.Array) -> tuple[TimeganState, jax.Array]:
+        """A step of the first phase."""
+        x, y = fresh(key)
+        state, loss = self.move(state, "embed", lambda params: self.nets.autoencoding(params, x, y)[0])
+        return state._replace(average=part(state.params, DRAWING)), loss
+
+    def supervise(self, state: TimeganState, fresh: Any, key: jax.Array) -> tuple[TimeganState, jax.Array]:
+        """A step of the second phase."""
+        x, y = fresh(key)
+        h = self.nets.apply("embedder", state.params, x, y)
+        state, loss = self.move(state, "supervise", lambda params: self.nets.supervision(params, h, y))
+        return state._replace(average=part(state.params, DRAWING)), loss
+
+    def joint(self, state: TimeganState, fresh: Any, key: jax.Array) -> tuple[TimeganState, jax.Array]:
+        """A step of the last phase; its loss is the generator's."""
+        first, second, third = jax.random.split(key, 3)
+        state, _ = self.generate(state, fresh, first)
+        state, loss = self.generate(state, fresh, second)
+        rows, noise = jax.random.split(third)
+        x, y = fresh(rows)
+        z = jax.random.uniform(noise, x.shape)
+        rested = state
+        state, own = self.move(state, "discriminate", lambda params: self.nets.discrimination(params, x, y, z))
+        awake = ~(own <= self.nets.settings.gate)  # NaN goes on, to be seen
+        state = jax.tree.map(lambda new, old: jnp.where(awake, new, old), state, rested)
+        average = moving_average(state.average, part(state.params, DRAWING), self.nets.settings.average, state.done)
+        return state._replace(average=average, done=state.done + 1), loss
+
+    def generate(self, state: TimeganState, fresh: Any, key: jax.Array) -> tuple[TimeganState, jax.Array]:
+        """The generator's and the embedder's turn, on the same minibatch."""
+        rows, noise = jax.random.split(key)
+        x, y = fresh(rows)
+        z = jax.random.uniform(noise, x.shape)
+        state, loss = self.move(state, "generate", lambda params: self.nets.generation(params, x, y, z))
+        state, _ = self.move(state, "autoencode", lambda params: self.nets.autoencoding_jointly(params, x, y))
+        return state, loss
+
+    def move(self, state: TimeganState, name: str, loss: Any) -> tuple[TimeganState, jax.Array]:
+        """One step of an optimiser on ``loss(params)``; it moves its own networks only."""
+        own = part(state.params, PLAYERS[name])
+        value, gradient = jax.value_and_grad(lambda own: loss(state.params | own))(own)
+        change, memory = self.rules[name].update(gradient, state.memory[name], own)
+        params = state.params | optax.apply_updates(own, change)
+        return state._replace(params=params, memory=state.memory | {name: memory}), value
+
+
+def optimisers(settings: TimeganSettings) -> dict[str, optax.GradientTransformation]:
+    """Adam for each part of the training."""
+    total = settings.rounds * settings.steps
+    moves = dict.fromkeys(PLAYERS, total) | {"autoencode": 2 * total, "generate": 2 * total}
+    return {
+        name: adam(settings.lr, count) if settings.decay else averageable(optax.adam(settings.lr))
+        for name, count in moves.items()
+    }
+
+
+def part(params: Params, names: tuple[str, ...]) -> Params:
+    """Some of the networks."""
+    return {name: params[name] for name in names}
+
+
+def narrow(z: jax.Array, scaling: Scaling) -> jax.Array:
+    """Scaled values as numbers in [0, 1]."""
+    return z if scaling == "none" else jnp.clip(0.5 + z / (2 * REACH), 0, 1)
+
+
+def wide(unit: jax.Array, scaling: Scaling) -> jax.Array:
+    """And back."""
+    return unit if scaling == "none" else (unit - 0.5) * (2 * REACH)
+
+
+def _check(shape: Shape, settings: TimeganSettings) -> None:
+    if not 1 <= settings.frame <= shape.window // 2:
+        raise BoflError(f"a frame of {settings.frame} time samples in windows of {shape.window}: there must be two")
+    if settings.scaling == "whiten":
+        raise BoflError(
+            "whitened entries are no time series: choose scaling 'channels', or 'none' for values in [0, 1]"
+        )
+    if min(settings.hidden, settings.layers, settings.rounds, settings.steps, settings.batch) < 1:
+        raise BoflError("a TimeGAN needs units, layers, rounds, steps and rows in a batch: choose 1 or more of each")
