@@ -47,6 +47,7 @@ def test_purposes_keep_their_numbers():
         "INTRUDER": 7,
         "CHANNEL": 8,
         "ALTERED": 9,
+        "SYNTHESIS": 10,
     }
 
 
