@@ -31,6 +31,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from jax import lax
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.synthesis.base import Drawn, Examples, Generator, Shape, Stage
@@ -49,7 +50,7 @@ from bofl_jax.synthesis.neural import (
     scale_stages,
     start_scale,
 )
-from bofl_jax.synthesis.recurrent import GruStack
+from bofl_jax.synthesis.recurrent import GruStack, at_every_step
 
 Tree = Any
 Params = dict[str, Tree]  # by network
@@ -139,7 +140,7 @@ class Recurrent(nn.Module):
         h = GruStack(self.units, self.layers)(tell(x, y, self.classes))
         kernel = self.param("kernel", nn.initializers.glorot_uniform(), (self.units, self.outputs))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.outputs,))
-        out = jnp.einsum("ho,thb->tob", kernel, h) + bias[:, None]
+        out = at_every_step(kernel, h) + bias[:, None]
         return nn.sigmoid(out) if self.squashed else out
 
 
@@ -353,9 +354,8 @@ class Training(NamedTuple):
 
     def joint(self, state: TimeganState, fresh: Any, key: jax.Array) -> tuple[TimeganState, jax.Array]:
         """A step of the last phase; its loss is the generator's."""
-        first, second, third = jax.random.split(key, 3)
-        state, _ = self.generate(state, fresh, first)
-        state, loss = self.generate(state, fresh, second)
+        *both, third = jax.random.split(key, 3)
+        state, losses = lax.scan(lambda state, key: self.generate(state, fresh, key), state, jnp.stack(both))
         rows, noise = jax.random.split(third)
         x, y = fresh(rows)
         z = jax.random.uniform(noise, x.shape)
@@ -364,7 +364,7 @@ class Training(NamedTuple):
         awake = ~(own <= self.nets.settings.gate)  # NaN goes on, to be seen
         state = jax.tree.map(lambda new, old: jnp.where(awake, new, old), state, rested)
         average = moving_average(state.average, part(state.params, DRAWING), self.nets.settings.average, state.done)
-        return state._replace(average=average, done=state.done + 1), loss
+        return state._replace(average=average, done=state.done + 1), losses.mean()
 
     def generate(self, state: TimeganState, fresh: Any, key: jax.Array) -> tuple[TimeganState, jax.Array]:
         """The generator's and the embedder's turn, on the same minibatch."""
