@@ -60,8 +60,8 @@ TUNED = {
     "sines": {"lr": 3e-3, "average": 0.999, "decay": True},
     "stocks": {"lr": 2e-3, "average": 0.999, "decay": True},
 }
-"""What differs from the authors' settings, in the generator that is called `timegan`. Provisional: on seed 100, Stocks was
-tried with the higher rate in the third phase alone, and Sines not yet with this one."""
+"""What differs from the authors' settings, in the generator that is called `timegan`. Provisional: on seed 100,
+Stocks was tried with the higher rate in the third phase alone, and Sines not yet with this one."""
 
 
 def paper(shape: Shape, iterations: int, **changes: Any) -> Generator:
