@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.evaluate import fairness, unseen_class_recall
+from bofl_jax.evaluate import equal_opportunity_gap, fairness, unseen_class_recall
 
 
 def oracle(values):
@@ -18,6 +18,8 @@ def oracle(values):
         "sd": values.std(),
         "worst_10_percent": np.sort(values)[:lowest].mean(),
         "jain": values.sum() ** 2 / (len(values) * (values**2).sum()),
+        "variance": values.var(),
+        "gini": np.abs(np.subtract.outer(values, values)).mean() / (2 * values.mean()),
     }
 
 
@@ -48,12 +50,21 @@ def test_one_client_with_everything_and_all_clients_equal():
         "sd": 0.0,
         "worst_10_percent": 0.5,
         "jain": 1.0,
+        "variance": 0.0,
+        "gini": 0.0,
     }
+    assert fairness(jnp.eye(20)[0], everyone).gini == pytest.approx(1 - 1 / 20)
 
 
 def test_undefined_numbers_are_written_as_none():
     assert set(fairness(jnp.ones(3), jnp.zeros(3, bool)).as_dict().values()) == {None}
     assert fairness(jnp.zeros(3), jnp.ones(3, bool)).as_dict()["jain"] is None
+    assert fairness(jnp.zeros(3), jnp.ones(3, bool)).as_dict()["gini"] is None
+
+
+def test_names_of_the_result_file_stay_in_their_order():
+    names = list(fairness(jnp.ones(3), jnp.ones(3, bool)).as_dict())
+    assert names == ["mean", "sd", "worst_10_percent", "jain", "variance", "gini"]
 
 
 def test_vmap_over_rounds_is_a_loop():
@@ -72,6 +83,7 @@ def test_bounds(values):
     assert 1 / 25 <= measured["jain"] <= 1 + 1e-6
     assert min(values) * (1 - 1e-6) <= measured["worst_10_percent"] <= measured["mean"] * (1 + 1e-6)
     assert 0 <= measured["sd"] <= 0.5
+    assert -1e-6 <= measured["gini"] <= 1 - 1 / 25
 
 
 def test_shapes_that_do_not_belong_together_are_refused():
@@ -96,3 +108,23 @@ def test_without_unseen_classes_there_is_no_such_recall():
     assert np.isnan(found.unseen_class_recall)
     with pytest.raises(BoflError, match=r"needs seen\[C, 2\]"):
         unseen_class_recall(probability, nothing, nothing, jnp.ones((1, 3), bool))
+
+
+def test_equal_opportunity_gap_by_brute_force():
+    rng = np.random.default_rng(6)
+    probability = rng.dirichlet(np.ones(4), 400).astype(np.float32)
+    label, group, mask = rng.integers(0, 4, 400), rng.integers(0, 5, 400), rng.random(400) < 0.8
+    label = np.where((label == 3) & (group != 2), 0, label)  # only one group has class 3
+    label = np.where((label == 1) & (group == 4), 0, label)  # one group lacks class 1
+    found = equal_opportunity_gap(probability, label, mask, group, groups=5)
+    hit = probability.argmax(1) == label
+    for k in range(3):
+        parts = [hit[mask & (label == k) & (group == g)] for g in range(5)]
+        recalls = [part.mean() for part in parts if len(part)]
+        assert len(recalls) == (4 if k == 1 else 5)
+        assert float(found[k]) == pytest.approx(max(recalls) - min(recalls), abs=1e-6)
+    assert np.isnan(found[3])
+    spoiled = np.where(mask[:, None], probability, np.nan), np.where(mask, label, -1), mask, np.where(mask, group, 77)
+    np.testing.assert_array_equal(found, equal_opportunity_gap(*spoiled, groups=5))
+    with pytest.raises(BoflError, match="at least 2"):
+        equal_opportunity_gap(probability, label, mask, group, groups=1)
