@@ -1,8 +1,10 @@
-"""Figures of a finished run, drawn from its result files alone.
+"""Figures and tables of a run, a sweep or a study, made from its result files alone.
 
-``draw(run_dir)`` writes every figure of ``FIGURES`` as PNG and PDF; the same files give the same bytes.
+``draw(directory)`` writes everything in ``FIGURES`` that the directory has data for; same files, same bytes.
 """
 
-from bofl_jax.figures.base import FIGURES, Skip, draw
+from bofl_jax.figures.base import draw
+from bofl_jax.figures.products import Drawing, Skip, Table
+from bofl_jax.figures.registry import FIGURES
 
-__all__ = ["FIGURES", "Skip", "draw"]
+__all__ = ["FIGURES", "Drawing", "Skip", "Table", "draw"]

@@ -1,48 +1,32 @@
-"""The table of figures, and ``draw``, which renders them all before it writes the first file."""
+"""``draw``: everything that a directory has data for, made before the first file is written."""
 
-import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-from matplotlib.figure import Figure
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.figures.clients import clients
-from bofl_jax.figures.convergence import convergence
-from bofl_jax.figures.ledger import ledger
-from bofl_jax.figures.per_class import per_class
-from bofl_jax.figures.reading import Run, read_run
-from bofl_jax.figures.skip import Skip
+from bofl_jax.figures.products import Drawing, Product, Skip, Table
+from bofl_jax.figures.registry import FIGURES, READERS, Entry, kind_of
 from bofl_jax.figures.style import RC
+from bofl_jax.figures.writing import files_of
 
-FIGURES: dict[str, Callable[[Run], Figure | Skip]] = {
-    "convergence": convergence,
-    "per_class": per_class,
-    "clients": clients,
-    "ledger": ledger,
-}
-"""File name -> function that draws the figure, or says why there is nothing to draw."""
-
-_METADATA: dict[str, dict[str, str | None]] = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-
+CAPTIONS = "captions.md"
 _LOG = logging.getLogger(__name__)
 
 
-def draw(run_dir: Path, out: Path | None = None, say: Callable[[str], None] = _LOG.info) -> list[Path]:
-    """Draw every figure of a finished run, as PNG (200 dpi) and PDF.
+def draw(directory: Path, out: Path | None = None, say: Callable[[str], None] = _LOG.info) -> list[Path]:
+    """Make every figure and table of a run, a sweep or a study.
 
-    The same result files give the same bytes: no time or path enters a figure.
+    A figure is written as PNG (200 dpi), PDF, CSV (the numbers behind it) and TXT (its caption); a table as Markdown,
+    LaTeX, CSV and TXT; ``captions.md`` holds all captions. The same files give the same bytes: no time or path enters.
 
     Args:
-        run_dir: a run directory with ``rounds.jsonl``, ``clients.csv``, ``predictions.npz`` and ``summary.json``.
-        out: where the figures go; ``run_dir/figures`` when left out.
-        say: called with one line for each figure that is left out (``ledger left out: ledger off``).
+        directory: a run (``summary.json``), a sweep (``sweep.csv``) or a study (``results.json``).
+        out: where the files go; ``directory/figures`` when left out.
+        say: called with one line for each entry of ``FIGURES`` that is left out, which says what would make it.
 
     Returns:
         The files written.
@@ -50,32 +34,44 @@ def draw(run_dir: Path, out: Path | None = None, say: Callable[[str], None] = _L
     Raises:
         BoflError: a result file is missing or damaged (nothing is written then), or ``out`` cannot be written.
     """
-    run_dir = Path(run_dir)
-    run = read_run(run_dir)
-    out = run_dir / "figures" if out is None else Path(out)
-    images: dict[str, bytes] = {}
+    directory = Path(directory)
+    kind = kind_of(directory)
+    read = READERS[kind](directory)
+    out = directory / "figures" if out is None else Path(out)
+    files: dict[str, bytes] = {}
+    captions = []
     settings: dict[Any, Any] = {**matplotlib.rcParamsDefault, "backend": "agg", **RC}
     with matplotlib.rc_context(settings):
-        for name, figure_of in FIGURES.items():
-            figure = figure_of(run)
-            if isinstance(figure, Skip):
-                say(f"{name} left out: {figure.reason}")
-            else:
-                images |= {f"{name}.{form}": _render(figure, form) for form in _METADATA}
-    return _write(out, images)
+        for name, entry in FIGURES.items():
+            made = _make(name, entry, kind, read)
+            if isinstance(made, Skip):
+                say(f"{name} left out: {made.reason}; {entry.needs}")
+                continue
+            for full, product in made.items():
+                files |= files_of(full, product)
+                captions.append(f"**{full}** ({entry.title}). {product.caption}\n")
+    return _write(out, files | ({CAPTIONS: "\n".join(captions).encode()} if captions else {}))
 
 
-def _render(figure: Figure, form: str) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, metadata=_METADATA[form])
-    return buffer.getvalue()
+def _make(name: str, entry: Entry, kind: str, read: Any) -> Mapping[str, Product] | Skip:
+    """The products of one entry by the names of their files."""
+    if kind not in entry.makers:
+        return Skip(f"a {kind} has none")
+    made = entry.makers[kind](read)
+    if isinstance(made, Drawing | Table):
+        return {name: made}
+    return made if isinstance(made, Skip) else {f"{name}_{_file_name(part)}": one for part, one in made.items()}
 
 
-def _write(out: Path, images: dict[str, bytes]) -> list[Path]:
+def _file_name(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in text)
+
+
+def _write(out: Path, files: dict[str, bytes]) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, image in images.items():
-            (out / name).write_bytes(image)
+        for name, content in files.items():
+            (out / name).write_bytes(content)
     except OSError as error:
         raise BoflError(f"figures cannot be written to {out} ({error.strerror}): give a writable folder") from error
-    return [out / name for name in images]
+    return [out / name for name in files]

@@ -4,9 +4,12 @@ Colours are Okabe and Ito's ("Color universal design", 2008). Each series also d
 nothing is lost in grey print.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,6 +17,9 @@ from matplotlib.ticker import MaxNLocator
 
 WIDTH = 3.4
 """Inches: one column of a two-column page."""
+
+PAGE = 7.0
+"""Inches: the whole width of a two-column page."""
 
 GREY = "#666666"
 
@@ -57,7 +63,7 @@ class Look:
     label: str
     color: str
     marker: str
-    dash: str = "-"
+    dash: Any = "-"
     hatch: str = ""
 
 
@@ -69,6 +75,30 @@ LOSS = Look("training loss", "#000000", "")
 ACCURACY = Look("accuracy", "#009E73", "s", "--")
 MACRO_F1 = Look("macro-F1", "#0072B2", "o", "-")
 LEDGER = Look("ledger", "#0072B2", "o")
+HASHING = Look("hashing", "#D55E00", "^", "--")
+
+SERIES = 8
+"""Lines that can be told apart in one figure."""
+
+_CYCLE = (
+    ("#0072B2", "o", "-", ""),
+    ("#D55E00", "^", "--", "//////"),
+    ("#009E73", "s", "-.", "......"),
+    ("#CC79A7", "D", (0, (1, 1)), "xxxxxx"),
+    ("#E69F00", "v", (0, (5, 1, 1, 1, 1, 1)), "\\\\\\\\\\\\"),
+    ("#56B4E9", "P", (0, (6, 2)), "++++++"),
+    ("#000000", "X", (0, (1, 2)), "------"),
+    ("#999999", "*", (0, (3, 1, 1, 1)), "oooo"),
+)
+
+
+def cycle(labels: Sequence[str]) -> list[Look]:
+    """A look for each of at most `SERIES` series.
+
+    >>> [look.color for look in cycle(["a", "b"])]
+    ['#0072B2', '#D55E00']
+    """
+    return [Look(label, *parts) for label, parts in zip(labels, _CYCLE, strict=False)]
 
 
 def count_axis(axis: Axes, count: int) -> None:
@@ -86,7 +116,48 @@ def panels(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]
         height: of the whole figure, in inches.
         options: of ``Figure.subplots``.
     """
-    figure = Figure(figsize=(WIDTH, height))
+    figure, axes = grid(rows, 1, WIDTH, height, **options)
+    return figure, [row[0] for row in axes]
+
+
+def grid(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of panels, row by row.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        width: of the whole figure, in inches: `WIDTH` or `PAGE`.
+        height: of the whole figure, in inches.
+        options: of ``Figure.subplots``.
+    """
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 1, squeeze=False, **options)[:, 0]
-    return figure, list(axes)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options).tolist()
+
+
+def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], **options: Any) -> None:
+    """A legend above the panels, where it covers nothing, in as many columns as fit into the figure's width."""
+    if handles:
+        columns = legend_columns(figure.get_figwidth(), labels)
+        figure.legend(list(handles), list(labels), loc="outside upper center", ncols=columns, **options)
+
+
+def legend_columns(width: float, labels: Sequence[str]) -> int:
+    """How many columns of a legend fit into a width in inches, in as few and as even rows as possible."""
+    widest = 0.45 + 0.06 * max(map(len, labels))  # handle and gaps, and the letters' mean width at 7 points
+    fitting = max(1, int(width / widest))
+    return math.ceil(len(labels) / math.ceil(len(labels) / fitting))
+
+
+def legend_height(width: float, labels: Sequence[str]) -> float:
+    """Inches that the lines of a legend take beyond the first one."""
+    return 0.15 * (math.ceil(len(labels) / legend_columns(width, labels)) - 1) if labels else 0.0
+
+
+def unique_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """The legend of several panels: every label once, in the order in which it is met."""
+    found: dict[str, Artist] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    legend(figure, list(found.values()), list(found))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bofl_jax.evaluate import as_dict, client_metrics, metrics
+from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics
 
 CLASSES = ("N", "S", "V", "F")
 
@@ -50,7 +50,8 @@ def build_run(
     _write_clients(folder, client, label, classes, probability)
     test = {model: measured.get(model) for model in ("global", "personalised")}
     ledger = {"mode": mode, "rounds": rounds, "gas_total": 0, "head_hash": None}
-    summary = {"test": test, "fairness": {}, "ledger": ledger, "timing": {}, "config_sha256": "0" * 64}
+    spread = {model: _spread(client, label, p) for model, p in probability.items()}
+    summary = {"test": test, "fairness": spread, "ledger": ledger, "timing": {}, "config_sha256": "0" * 64}
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
 
@@ -58,6 +59,11 @@ def build_run(
 def softmax(logits: np.ndarray) -> np.ndarray:
     weights = np.exp(logits - logits.max(1, keepdims=True))
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _spread(client, label, probability):
+    accuracy = client_metrics(*map(jnp.asarray, (probability, label, client)), int(client.max()) + 1).accuracy
+    return fairness(accuracy, jnp.isfinite(accuracy)).as_dict()
 
 
 def _write_predictions(folder, client, label, classes, probability):
@@ -81,6 +87,7 @@ def _write_rounds(folder, rng, rounds, final, *, mode, evaluate_every, clients):
         costs = {"gas": 0, "bytes": 0, "cpu_ms": 0.0, "accepted": clients, "rejected": 0}
         if mode != "off":
             costs |= {"gas": 214_000 + 24 * number + 12 * int(rng.integers(0, 200)), "bytes": 1_400}
+            costs["digest_ms"] = float(2.0 + rng.random())
             costs["cpu_ms"] = float(6.2 + rng.gamma(2, 0.6) + 9 * (number == 1))
         line = {"round": number, "loss": float(1.4 * np.exp(-4 * number / rounds) + 0.12 + 0.02 * rng.random())}
         line |= {"examples": 32 * 8 * clients, "clients": clients, "seconds": 0.2, "ledger": costs}

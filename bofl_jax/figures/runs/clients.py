@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bofl_jax.figures import style
+from bofl_jax.figures.products import Drawing, Skip
 from bofl_jax.figures.reading import Run
-from bofl_jax.figures.skip import Skip
+from bofl_jax.figures.words import sizes
 
 CROWD = 100
 """More clients than this are drawn with smaller markers."""
 
 
-def clients(run: Run) -> Figure | Skip:
+def clients(run: Run) -> Drawing | Skip:
     """Clients in order of their accuracy under the global model; a line joins a client's two results.
 
     The dashed lines are the means of the worst 10 % of clients, each model's own.
@@ -37,10 +37,8 @@ def clients(run: Run) -> Figure | Skip:
     axis.set_ylabel("test accuracy")
     style.count_axis(axis, len(order))
     axis.set_ylim(_bottom(np.concatenate(list(columns.values()))), 1.01)
-    figure.legend(
-        *axis.get_legend_handles_labels(), loc="outside upper center", markerscale=1 if len(order) <= CROWD else 2
-    )
-    return figure
+    style.legend(figure, *axis.get_legend_handles_labels(), markerscale=1 if len(order) <= CROWD else 2)
+    return Drawing(figure, _caption(run, columns), _rows(run, order, columns))
 
 
 def spread(values: np.ndarray) -> tuple[float, float, float]:
@@ -67,3 +65,24 @@ def _series(axis: Axes, rank: np.ndarray, values: np.ndarray, look: style.Look) 
 def _bottom(values: np.ndarray) -> float:
     """A round number below the lowest accuracy: the axis starts there, or at zero."""
     return max(0.0, math.floor(np.nanmin(values) * 10 - 0.3) / 10)
+
+
+def _rows(run: Run, order: np.ndarray, columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    return [
+        {"rank": rank, "client": run.clients.name[client]}
+        | {f"{model} accuracy": values[client] for model, values in columns.items()}
+        for rank, client in enumerate(order, 1)
+    ]
+
+
+def _caption(run: Run, columns: dict[str, np.ndarray]) -> str:
+    parts = []
+    for model, values in columns.items():
+        known = values[np.isfinite(values)]
+        worst, sd, jain = spread(known)
+        parts.append(f"{model}: mean {known.mean():.3f}, worst {worst:.3f}, sd {sd:.3f}, Jain {jain:.4f}")
+    return (
+        "Test accuracy of every client, in the order of the first model's; the dashed lines are the means of the worst "
+        f"10 % of clients (ceil(0.1 C) of them). {'; '.join(parts)} (sd over clients, divided by C). {sizes(run)} "
+        "Clients without test samples are left out. Every client is shown, so there are no intervals."
+    )

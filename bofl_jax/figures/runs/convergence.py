@@ -1,15 +1,17 @@
 """Training loss and test quality of the global model over the rounds."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bofl_jax.figures import style
+from bofl_jax.figures.products import Drawing, Skip
 from bofl_jax.figures.reading import Rounds, Run
-from bofl_jax.figures.skip import Skip
+from bofl_jax.figures.words import sizes
 
 
-def convergence(run: Run) -> Figure | Skip:
+def convergence(run: Run) -> Drawing | Skip:
     """Loss above, macro-F1 and accuracy below; only the panels that have data."""
     parts = [
         (draw_part, has_data)
@@ -27,7 +29,8 @@ def convergence(run: Run) -> Figure | Skip:
     axes[-1].set_xlabel("round")
     style.count_axis(axes[-1], len(run.rounds.number))
     figure.align_ylabels(axes)
-    return figure
+    style.unique_legend(figure, axes)
+    return Drawing(figure, _caption(run), _rows(run.rounds))
 
 
 def _loss(axis: Axes, rounds: Rounds) -> None:
@@ -43,4 +46,16 @@ def _quality(axis: Axes, rounds: Rounds) -> None:
         axis.plot(rounds.number[known], values[known], look.dash, color=look.color, marker=marker, label=look.label)
     axis.set_ylabel("test score, global")
     axis.set_ylim(0, 1.02)
-    axis.legend(loc="lower right")
+
+
+def _rows(rounds: Rounds) -> list[dict[str, Any]]:
+    columns = (rounds.number, rounds.loss, rounds.accuracy, rounds.macro_f1)
+    names = ("round", "training loss (nats)", "accuracy", "macro-F1")
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _caption(run: Run) -> str:
+    return (
+        "Training loss (nats, mean over the clients of a round) and accuracy and macro-F1 of the global model on the "
+        f"test samples, by round. {sizes(run)} One run, so there are no bands: a sweep over seeds has them."
+    )

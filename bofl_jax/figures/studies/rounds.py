@@ -1,0 +1,39 @@
+"""Macro-F1 over the rounds, method by method."""
+
+import numpy as np
+
+from bofl_jax.figures import curves
+from bofl_jax.figures.curves import Curve
+from bofl_jax.figures.products import Drawing, Skip
+from bofl_jax.figures.reading import Study, StudyRound
+
+
+def rounds(study: Study) -> Drawing | Skip:
+    """A panel a protocol, a line an arm, with the bands that the study wrote."""
+    if not study.rounds:
+        return Skip("the study has no rounds.csv")
+    protocols = list(dict.fromkeys(row.protocol for row in study.rounds))
+    panels = {
+        ("macro-F1", protocol if len(protocols) > 1 else ""): [
+            _curve([row for row in study.rounds if (row.protocol, row.arm) == (protocol, arm)])
+            for arm in dict.fromkeys(row.arm for row in study.rounds if row.protocol == protocol)
+        ]
+        for protocol in protocols
+    }
+    figure = curves.draw_panels(panels, "round", shape=(2.2, 0.75), bands=True)
+    seeds = sorted({row.seeds for row in study.rows})
+    people = sorted({row.people for row in study.rows})
+    caption = (
+        "Macro-F1 on the test by round. Bands: 95 % intervals over seeds as the study made them. "
+        f"Seeds: {', '.join(map(str, seeds)) or 'not stated'}; people: {', '.join(map(str, people)) or 'not stated'}. "
+        f"{study.name}, made by `{study.made_by}`.{curves.left_out(panels)}"
+    )
+    return Drawing(figure, caption, [vars(row) for row in study.rounds])
+
+
+def _curve(rows: list[StudyRound]) -> Curve:
+    rows = sorted(rows, key=lambda row: row.round)
+    x, mean, low, high = (
+        np.array([getattr(row, name) for row in rows], np.float64) for name in ("round", "macro_f1", "low", "high")
+    )
+    return Curve(rows[0].title, x, mean, low, high)

@@ -1,0 +1,192 @@
+"""Builders of sweeps and studies in the written formats, with numbers that are drawn from known laws."""
+
+import csv
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CLASSES = ("N", "S", "V")
+
+
+def build_sweep(folder: Path, grid: dict[str, list[Any]], *, failed: int = 0, rounds: int = 6) -> Path:
+    """A sweep over ``grid``; the last ``failed`` members failed."""
+    folder.mkdir(parents=True)
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    rng = np.random.default_rng(len(points))
+    rows = [_member(folder, number, point, rng, rounds) for number, point in enumerate(points)]
+    for row in rows[len(rows) - failed :]:
+        kept = ("member", *grid)
+        row.update({name: "" for name in row if name not in kept} | {"status": "failed", "error": "diverged"})
+    with (folder / "sweep.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def _member(folder: Path, number: int, point: dict[str, Any], rng: np.random.Generator, rounds: int) -> dict[str, Any]:
+    name = f"member{number}"
+    row: dict[str, Any] = {"member": name, **point, "status": "done", "error": ""}
+    ease = sum(np.tanh(value) for key, value in point.items() if key != "seed" and isinstance(value, int | float))
+    for model, gain in (("global", 0.0), ("personalised", 0.15)):
+        score = 0.4 + 0.1 * ease + gain + 0.02 * rng.normal()
+        row |= {f"test.{model}.{metric}": score for metric in ("accuracy", "macro_f1")}
+        row |= {f"test.{model}.per_class.S.{metric}": 0.8 * score for metric in ("recall", "precision")}
+        row |= {f"test.{model}.ece": 0.05, f"fairness.{model}.worst_10_percent": 0.7 * score}
+    row |= {"ledger.cpu_ms_per_round": 12.0 + rng.random(), "ledger.gas_per_round": 175_536.0}
+    row |= {"ledger.accepted": 90, "ledger.rejected": 10, "ledger.mode": "merkle"}
+    (folder / name).mkdir()
+    lines = []
+    for n in range(1, rounds + 1):
+        metrics = {"accuracy": 0.9, "macro_f1": 0.4 + 0.3 * (1 - np.exp(-n)) + 0.02 * rng.normal()}
+        lines.append({"round": n, "loss": np.exp(-n / 3) + 0.02 * rng.random(), "ledger": {}, "metrics": metrics})
+    (folder / name / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return row
+
+
+ARMS = {
+    "local": ("Local only", "personalised", 0.70),
+    "fedavg": ("FedAvg", "global", 0.55),
+    "fedavg-ft": ("FedAvg + FT", "personalised", 0.75),
+    "fedprox": ("FedProx + FT", "personalised", 0.74),
+    "perfedavg": ("PerFedAvg + FT", "personalised", 0.745),
+    "proposed": ("BOFL & gated_quota", "personalised", 0.78),
+}
+GENERATORS = {"oversample": 0.76, "smote": 0.755, "pca-gaussian": 0.77, "timegan": 0.75, "diffusion": 0.76}
+
+
+def build_study(folder: Path, *, beats: bool = True, rounds: bool = True) -> Path:
+    """A study with rows for every figure and table."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(3)
+    rows = [*_scarcity(rng), *_heterogeneity(rng), *_doses(rng), *_factors(rng)]
+    head = {"name": "headline", "title": "The headline", "made_by": "python experiments/headline/run.py"}
+    study = {"study": head | {"machine": "test", "seconds": 1.0}, "rows": rows}
+    (folder / "results.json").write_text(json.dumps(study))
+    if rounds:
+        _write_rounds(folder / "rounds.csv", rng)
+    if beats:
+        _write_beats(folder / "fidelity.npz", rng)
+    return folder
+
+
+def _row(protocol: str, arm: str, mean: float, rng: np.random.Generator, **more: Any) -> dict[str, Any]:
+    title, model, _ = ARMS.get(arm, (arm, "personalised", 0.0))
+    names = {"macro_f1": 0.0, "accuracy": 0.2, "recall_S": -0.1, "precision_S": 0.05, "recall_at_spec95_S": 0.02}
+    metrics = {}
+    for name, shift in names.items():
+        value = float(mean + shift + 0.005 * rng.normal())
+        metrics[name] = {"mean": value, "sd": 0.01, "interval": [value - 0.06, value + 0.05]}
+    metrics["ece"] = {"mean": 0.02, "sd": None, "interval": None}
+    row = {"protocol": protocol, "arm": arm, "title": title, "model": model, "x": {}, "seeds": 10, "people": 43}
+    return row | {"metrics": metrics} | more
+
+
+def _scarcity(rng: np.random.Generator) -> list[dict[str, Any]]:
+    rows = []
+    for minutes, (arm, (_, _, level)) in itertools.product((0, 0.5, 1, 2, 5, 15), ARMS.items()):
+        mean = level + 0.04 * np.log1p(minutes) if arm != "fedavg" else level
+        difference = {"from": "fedavg-ft", "metric": "macro_f1", "mean": mean - 0.75, "interval": [-0.1, 0.1]}
+        more = {"difference": difference | {"p": 0.01, "p_holm": 0.06}} if arm != "fedavg-ft" else {}
+        rows.append(_row(f"P{minutes:g}", arm, mean, rng, x={"minutes": minutes}, **more))
+    return rows
+
+
+def _heterogeneity(rng: np.random.Generator) -> list[dict[str, Any]]:
+    places = {0.05: 0.0, 0.1: 0.02, 0.3: 0.05, 1: 0.08, 10: 0.09, 1000: 0.09, "natural": 0.03}
+    return [
+        _row("dirichlet", arm, level + shift - 0.1, rng, x={"alpha": alpha})
+        for arm, (_, _, level) in ARMS.items()
+        for alpha, shift in places.items()
+    ]
+
+
+def _doses(rng: np.random.Generator) -> list[dict[str, Any]]:
+    rows = [_row("dose", name, 0.74, rng, x={"dose": 0}, model=model) for name in ("none", "class weights")
+            for model in ("global", "personalised")]  # fmt: skip
+    for (generator, level), dose, model in itertools.product(
+        GENERATORS.items(), (0, 0.02, 0.05, 0.1, 0.2, 0.5), ("global", "personalised")
+    ):
+        mean = 0.74 + (level - 0.74) * np.sqrt(dose) * 2 + (0.1 if model == "personalised" else 0)
+        arm = f"{generator}-{dose}"
+        rows.append(_row("dose", arm, mean, rng, x={"dose": dose}, generator=generator, model=model))
+    return rows
+
+
+def _factors(rng: np.random.Generator) -> list[dict[str, Any]]:
+    rows = []
+    for personalisation, synthesis in itertools.product((False, True), repeat=2):
+        pair = _row("ablation", "x", 0.6 + 0.1 * personalisation + 0.03 * synthesis, rng)
+        for ledger in (False, True):
+            factors = {"ledger": ledger, "personalisation": personalisation, "synthesis": synthesis}
+            rows.append(pair | {"arm": f"{ledger}-{personalisation}-{synthesis}", "factors": factors})
+    return rows
+
+
+def _write_rounds(path: Path, rng: np.random.Generator) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("protocol", "arm", "title", "round", "macro_f1", "low", "high"))
+        for protocol, (arm, (title, _, level)) in itertools.product(("alpha 0.1", "alpha 1"), ARMS.items()):
+            for n in range(0, 201, 10):
+                mean = level * (1 - np.exp(-n / 40)) + 0.005 * rng.normal()
+                writer.writerow((protocol, arm, title, n, mean, mean - 0.03, mean + 0.02))
+
+
+def _write_beats(path: Path, rng: np.random.Generator) -> None:
+    time = np.arange(180) / 360 - 0.25
+    shapes = np.stack(
+        [np.exp(-((time - shift) ** 2) / 2 / width**2) for shift, width in ((0, 0.01), (-0.02, 0.012), (0, 0.04))]
+    )
+
+    def beats(count: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        label = rng.choice(3, count, p=(0.8, 0.1, 0.1)).astype(np.int32)
+        scale = 1 + 0.2 * rng.normal(size=(count, 1))
+        return (scale * shapes[label] + noise * rng.normal(size=(count, 180))).astype(np.float32), label
+
+    real, real_label = beats(300, 0.02)
+    arrays = {"real": real, "real_label": real_label, "sample_rate": np.float64(360), "classes": np.array(CLASSES)}
+    for name, noise in (("pca-gaussian", 0.04), ("diffusion", 0.08)):
+        arrays[f"made_{name}"], arrays[f"label_{name}"] = beats(200, noise)
+    np.savez(path, **arrays)
+
+
+def write_explanations(folder: Path, count: int = 6) -> None:
+    """``explanations.npz`` of beats whose R peak is all that matters."""
+    rng = np.random.default_rng(1)
+    time = np.arange(160) / 160 - 0.4
+    peak = np.exp(-(time**2) / 2 / 0.015**2)
+    x = np.stack([peak * (1 + 0.1 * rng.normal()) + 0.03 * rng.normal(size=160) for _ in range(count)])
+    label = np.arange(count) % 4
+    np.savez(
+        folder / "explanations.npz",
+        x=x[:, :, None].astype(np.float32),
+        attribution=(peak * rng.choice((-1, 1), (count, 1)))[:, :, None].astype(np.float32),
+        label=label.astype(np.int32),
+        predicted=np.roll(label, 1).astype(np.int32),
+        probability=np.full((count, 4), 0.25, np.float32),
+        client=np.array([str(100 + n) for n in range(count)]),
+        sample_rate=np.float64(160),
+        classes=np.array(("N", "S", "V", "F")),
+    )
+
+
+def write_requests(folder: Path) -> None:
+    """``synthesis.jsonl`` with every outcome: used, refused, failed, no gain, not decided."""
+    outcomes = (
+        ("S", 10, "approved", 10, []),
+        ("S", 8, "approved", 0, ["distance", "copies"]),
+        ("V", 6, "rejected", 0, []),
+        ("V", 4, "approved", 0, ["validation"]),
+        ("F", 3, "pending", 0, []),
+        ("F", 20, "approved", 12, []),
+    )
+    names = ("class", "amount", "state", "used", "failed")
+    lines = [
+        {"request": number, "client": number, **dict(zip(names, outcome, strict=True))}
+        for number, outcome in enumerate(outcomes, 1)
+    ]
+    (folder / "synthesis.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
