@@ -164,14 +164,25 @@ def _say(text: str) -> None:
 
 @app.command()
 def figures(
-    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    directory: Annotated[Path, typer.Argument(help="The directory of a run, a sweep or a study.")],
     out_dir: Annotated[Path | None, typer.Option("--out", help="Where to write [default: DIR/figures].")] = None,
 ) -> None:
-    """Draw the figures of a run from its result files."""
+    """Make the figures and tables of a run, a sweep or a study; say on standard error which have no data there."""
     from bofl_jax.figures import draw
 
-    for path in draw(directory, out_dir):
+    for path in draw(directory, out_dir, say=err.print):
         out.print(str(path), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(help="A run directory, or the folder of a sweep.")],
+    out_file: Annotated[Path | None, typer.Option("--out", help="File to write [default: DIR/report.html].")] = None,
+) -> None:
+    """Write one HTML page about a run or a sweep, to open in any browser."""
+    from bofl_jax.pages import report as write
+
+    _say(f"Written to {write(directory, out_file)}: open it in a browser")
 
 
 @app.command()

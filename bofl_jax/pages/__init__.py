@@ -1,0 +1,8 @@
+"""One self-contained HTML page about a run or a sweep, made from its result files; never trains.
+
+``report(directory)`` writes ``directory/report.html``; the same files give the same bytes.
+"""
+
+from bofl_jax.pages.base import report
+
+__all__ = ["report"]

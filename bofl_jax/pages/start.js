@@ -1,0 +1,6 @@
+// Everything is defined: fill the page. Folded parts are printed unfolded.
+
+({ run: run_page, sweep: sweep_page })[DATA.kind](DATA);
+window.addEventListener("beforeprint", () => {
+  for (const part of document.querySelectorAll("details")) part.open = true;
+});
