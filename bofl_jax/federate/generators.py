@@ -35,7 +35,7 @@ class FittedGenerators(NamedTuple):
     Attributes:
         generator: what was fitted.
         training: how.
-        fitted: pytree of arrays ``[G, ...]``, G = 1 or C.
+        fitted: pytree of arrays ``[G, ...]``, G = 1 or C, on the host.
         seen: int[G, K], samples of every class that it was fitted to.
     """
 
@@ -105,7 +105,22 @@ def fit(
     state = training_of(generator, plan, pool, rows, derive(root, Purpose.SYNTHESIS, 0))
     if training == "federated":
         state, seen = jax.tree.map(lambda leaf: leaf[None], state), seen.sum(axis=0, keepdims=True)
-    return FittedGenerators(generator, training, jax.jit(jax.vmap(generator.finish))(state), seen)
+    return FittedGenerators(generator, training, _finish(generator, plan, state), seen)
+
+
+def _finish(generator: Generator, plan: Plan, state: Tree) -> Fitted:
+    """What drawing needs, of every row: ``[G, ...]``, on the host.
+
+    One row at a time, whatever the plan: of jaxlib's batched eigenvectors, two calls at once on a CPU wait for each
+    other's threads for ever.
+    """
+    one_by_one = plan if plan.execution == "loop" else plan._replace(execution="map", width=1)
+
+    def client(_: Tree, state: Tree, __: jax.Array) -> tuple[Tree, jax.Array, Tree]:
+        return (), jnp.float32(0), generator.finish(state)
+
+    work = jax.jit(lambda state: run_clients(one_by_one, client, (), state).each)
+    return jax.device_get(work(state))
 
 
 def _together(generator: Generator, plan: Plan, pool: local.Batch, rows: Rows, key: jax.Array) -> Tree:

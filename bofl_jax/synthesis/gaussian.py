@@ -51,7 +51,7 @@ def pca_gaussian(shape: Shape, rank: int) -> Generator:
         share = jnp.maximum(moments.share, 1e-12)[:, None]
         mean = moments.first / share
         cov = moments.second / share[:, None] - mean[:, :, None] * mean[:, None, :]
-        values, vectors = jnp.linalg.eigh(cov)
+        values, vectors = jax.lax.map(jnp.linalg.eigh, cov)  # not in a batch: see `generators._finish`
         top = jnp.swapaxes(vectors[:, :, ::-1][:, :, :rank], 1, 2)
         # An eigenvector's sign is arbitrary: fix it, so that the generator's digest is not.
         largest = jnp.take_along_axis(top, jnp.abs(top).argmax(axis=2, keepdims=True), axis=2)

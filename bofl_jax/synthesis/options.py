@@ -137,6 +137,23 @@ class GanOptions(_NeuralOptions):
     lr: float = Field(5e-4, gt=0, description="Adam's rate at first, of both networks")
 
 
+class TimeganOptions(_NeuralOptions):
+    """``timegan``: a TimeGAN, for windows that are time series."""
+
+    generator: Literal["timegan"]
+    scaling: Scaling = Field("channels", description="what samples are brought to [0, 1] by; none: they are there")
+    hidden: int = Field(24, ge=1, description="units of a layer, and channels of latent sequences")
+    layers: int = Field(3, ge=1, description="of GRU in a network; the supervisor has one less")
+    frame: int = Field(8, ge=1, description="neighbouring time samples that are one step of a sequence")
+    rounds: int = Field(50, ge=1, description="how often clients train and average, in each of the three phases")
+    batch: int = Field(128, ge=1, description="B")
+    lr: float = Field(2e-3, gt=0, description="Adam's rate at first")
+    decay: bool = Field(True, description="whether the rates fall to zero along half a cosine in each phase")
+    gamma: float = Field(1.0, ge=0, description="weight of latent sequences that the supervisor has not passed")
+    gate: float = Field(0.15, ge=0, description="the discriminator rests at this loss and below")
+    moments: float = Field(100.0, ge=0, description="weight of the distance between the batches' means and deviations")
+
+
 GenerationOptions = Annotated[
     NoSynthesisOptions
     | OversampleOptions
@@ -144,6 +161,7 @@ GenerationOptions = Annotated[
     | PcaGaussianOptions
     | SimulatorOptions
     | DiffusionOptions
-    | GanOptions,
+    | GanOptions
+    | TimeganOptions,
     Field(discriminator="generator"),
 ]

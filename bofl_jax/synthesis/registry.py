@@ -10,6 +10,7 @@ from bofl_jax.synthesis.gaussian import pca_gaussian
 from bofl_jax.synthesis.mechanistic import MechanisticSettings, mechanistic
 from bofl_jax.synthesis.neighbours import oversample, smote
 from bofl_jax.synthesis.options import SynthesisOptions
+from bofl_jax.synthesis.timegan import TimeganSettings, timegan
 
 GENERATORS: dict[str, Callable[[Shape, Any, tuple[str, ...]], Generator]] = {
     "oversample": lambda shape, options, _: oversample(shape, options.jitter, options.warp),
@@ -17,6 +18,7 @@ GENERATORS: dict[str, Callable[[Shape, Any, tuple[str, ...]], Generator]] = {
     "pca-gaussian": lambda shape, options, _: pca_gaussian(shape, options.rank),
     "simulator": lambda shape, options, classes: mechanistic(shape, _settings(MechanisticSettings, options), classes),
     "diffusion": lambda shape, options, _: diffusion(shape, _settings(DiffusionSettings, options)),
+    "timegan": lambda shape, options, _: timegan(shape, _settings(TimeganSettings, options)),
     "gan": lambda shape, options, _: gan(shape, _settings(GanSettings, options)),
 }
 

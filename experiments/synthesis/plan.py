@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bofl_jax.data import DS2
+
 HERE = Path(__file__).resolve().parent
 DOSES = (0.02, 0.05, 0.1, 0.2, 0.5)
 QUOTAS = ("uniform", "need-based", "validation-gated")
@@ -16,10 +18,16 @@ class Arm(NamedTuple):
 
     Attributes:
         title: in tables.
+        generator: whose samples; empty: none.
+        quota: how the dose is dealt out.
+        dose: most synthetic samples, as a share of a client's own.
         overrides: of base.toml.
     """
 
     title: str
+    generator: str
+    quota: str
+    dose: float
     overrides: Mapping[str, Any]
 
 
@@ -27,17 +35,29 @@ def _seen(minutes: int) -> dict[str, Any]:
     return {"partition.train_minutes": float(minutes), "partition.guard_seconds": 305.0 - 60 * minutes}
 
 
-PROTOCOLS: dict[str, Mapping[str, Any]] = {"P1": _seen(1), "P5": _seen(5)}
-"""The first 1 or 5 minutes of each patient train, what follows after 305 s is tested."""
+UNSEEN = {
+    "partition.test_subjects": DS2,
+    "partition.adapt_minutes": 1.0,
+    "partition.guard_seconds": 845.0,
+    "federation.rounds": 50,
+    "federation.local_steps": 10,
+}
+PROTOCOLS: dict[str, Mapping[str, Any]] = {"P1": _seen(1), "P5": _seen(5), "U1": UNSEEN}
+"""P1, P5: the first 1 or 5 minutes of each patient train, what follows after 305 s is tested. U1: the patients of DS1
+train on all that they have, those of DS2 adapt on 1 minute, and what follows after 905 s is tested."""
 
 SOURCES: dict[str, Mapping[str, Any]] = {
     "oversample": {"generator": "oversample"},
     "smote": {"generator": "smote"},
     "pca-gaussian": {"generator": "pca-gaussian"},
     "simulator": {"generator": "simulator"},
-    "gan": {"generator": "gan"},
-    "diffusion": {"generator": "diffusion"},
+    "gan": {"generator": "gan", "rounds": 20, "steps": 50, "average": 0.99},
+    "diffusion": {"generator": "diffusion", "rounds": 20, "steps": 20, "average": 0.99},
+    "timegan (pooled)": {"generator": "timegan", "training": "pooled", "frame": 16, "rounds": 20, "steps": 100},
 }
+"""Neural generators are trained for as long as 2 cores allow, TimeGAN on pooled data; a GPU should leave out the last
+three lines' numbers, for the defaults: `--full`."""
+NEURAL = ("gan", "diffusion", "timegan (pooled)")
 ORACLE = {
     "generator": "oversample",
     "training": "pooled",
@@ -48,19 +68,31 @@ ORACLE = {
 """Real beats of all clients, as they are: no generator can be better. The gates on privacy are open for it."""
 
 
-def _arm(title: str, source: Mapping[str, Any], quota: str, dose: float) -> Arm:
-    return Arm(title, {"synthesis": {**source, "quota": quota, "dose": dose}})
+def _arm(name: str, quota: str, dose: float) -> tuple[str, Arm]:
+    source = ORACLE if name == "oracle" else SOURCES[name]
+    overrides = {"synthesis": {**source, "quota": quota, "dose": dose}}
+    return f"{name}-{quota}-{dose:g}", Arm(f"{name}, {quota}, {dose:.0%}", name, quota, dose, overrides)
 
 
 def arms() -> dict[str, Arm]:
     """Every arm by its name, which is also that of its folder."""
-    found = {"none": Arm("none", {}), "weights": Arm("class weights", {"federation.class_weights": "sqrt"})}
-    for name, source in {**SOURCES, "oracle": ORACLE}.items():
-        for quota in QUOTAS:
-            found[f"{name}-{quota}-{DOSE:g}"] = _arm(f"{name}, {quota}", source, quota, DOSE)
-        for dose in DOSES:
-            found[f"{name}-{QUOTA}-{dose:g}"] = _arm(f"{name}, {QUOTA}, dose {dose:g}", source, QUOTA, dose)
-    return found
+    names = [*SOURCES, "oracle"]
+    return {
+        "none": Arm("none", "", "", 0.0, {}),
+        "weights": Arm("class weights", "", "", 0.0, {"federation.class_weights": "sqrt"}),
+        **dict(_arm(name, quota, DOSE) for quota in QUOTAS for name in names),
+        **dict(_arm(name, QUOTA, dose) for dose in DOSES for name in names if dose != DOSE),
+    }
 
 
 ARMS = arms()
+_GATED = [f"{name}-{quota}-{DOSE:g}" for quota in QUOTAS for name in ("pca-gaussian", "simulator")]
+_CORE = ["none", "weights", *_GATED, f"oracle-{QUOTA}-{DOSE:g}"]
+_CHEAP = [f"{name}-{QUOTA}-{DOSE:g}" for name in ("oversample", "smote")]
+_DOSES = [f"{name}-{QUOTA}-{dose:g}" for dose in DOSES for name in ("pca-gaussian", "simulator", "oracle")]
+CHOSEN: dict[str, list[str]] = {
+    "P1": [*_CORE, *_CHEAP, f"oracle-validation-gated-{DOSE:g}", *(arm for arm in _DOSES if arm not in _CORE)],
+    "P5": [*_CORE, *_CHEAP],
+    "U1": _CORE,
+}
+"""What is run by default, in all ten seeds: all of it would take days on 2 cores."""

@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-from plan import ARMS, HERE, PROTOCOLS
+from plan import ARMS, CHOSEN, HERE, PROTOCOLS
 
 import bofl_jax as bofl
 from bofl_jax.federate import runtime
@@ -23,11 +23,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the run directories")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ARM")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), metavar="ARM", help="[default: those of plan.py]")
     parser.add_argument("--rounds", type=int, help="fewer rounds, to try it out")
     arguments = parser.parse_args()
     runtime.keep_programs()
-    for seed, protocol, arm in itertools.product(arguments.seeds, arguments.protocols, arguments.arms):
+    pairs = [(protocol, arm) for protocol in arguments.protocols for arm in arguments.arms or CHOSEN[protocol]]
+    for seed, (protocol, arm) in itertools.product(arguments.seeds, pairs):
         directory = arguments.work / f"{protocol}-{arm}-seed{seed}"
         if (directory / "summary.json").exists():
             continue

@@ -27,6 +27,8 @@ PLAN = Plan("vmap", 0, 1, 1)
 QUICK = {
     "diffusion": {"rounds": 3, "steps": 100, "width": 16, "depth": 1, "draws": 20, "average": 0.98} | {"lr": 5e-3},
     "gan": {"rounds": 3, "steps": 100, "hidden": [48], "noise": 8, "lr": 2e-3, "average": 0.98},
+    "timegan": {"rounds": 4, "steps": 100, "hidden": 8, "layers": 1, "frame": 4, "batch": 64, "average": 0.98}
+    | {"lr": 1e-2},
 }
 ECG = {"simulator"}
 """Makes beats only: `test_mechanistic` looks at what it draws."""
@@ -53,11 +55,10 @@ def fitted(pool, generator, training, rows=None, seed=0):
 
 
 GENERAL = [name for name in GENERATORS if name not in ECG]
-NEURAL = set(QUICK)
+NEURAL = {"gan": ("federated", "local"), "diffusion": ("federated",), "timegan": ("federated",)}
+"""Ways of training that are tried; a neural generator takes long to compile."""
 CHOICES = [
-    (name, training)
-    for name in GENERAL
-    for training in (("federated", "local") if name in NEURAL else options(name).trainings)
+    (name, training) for name in GENERAL for training in (NEURAL[name] if name in NEURAL else options(name).trainings)
 ]
 
 
