@@ -26,9 +26,9 @@ def conformal(run: Run) -> Drawing | Skip:
     caption = (
         f"Split conformal sets (least ambiguous classifier) at level {LEVEL}: share of a client's test samples whose "
         "set holds the true class, and mean number of classes in a set. Thresholds come from the test samples of other "
-        f"clients only ({min(FOLDS, len(present))} folds of clients, scores pooled as in federated calibration). Clients "
-        f"are no exchangeable samples, so a client's coverage need not be {LEVEL}; the grey line is {LEVEL}. Mean "
-        f"over clients, {means}. Where a model is right more often than the level, sets may be empty. {sizes(run)}"
+        f"clients only ({min(FOLDS, len(present))} folds of clients, scores pooled as in federated calibration). "
+        f"Clients are no exchangeable samples, so a client's coverage need not be {LEVEL}; the grey line is {LEVEL}. "
+        f"Mean over clients, {means}. Where a model is right more often than the level, sets may be empty. {sizes(run)}"
     )
     return Drawing(_draw(found, order), caption, _rows(run, found, order, present))
 
@@ -40,7 +40,8 @@ def by_client(predictions: Predictions, probability: np.ndarray) -> tuple[np.nda
     classes of the n calibration samples, infinite where n is too small.
 
     Sadinle, Lei & Wasserman, "Least ambiguous set-valued classifiers with bounded error levels", JASA, 2019; pooled
-    over clients as in Lu et al., "Federated conformal predictors for distributed uncertainty quantification", ICML 2023.
+    over clients as in Lu et al., "Federated conformal predictors for distributed uncertainty quantification", ICML
+    2023.
     """
     _, client = np.unique(predictions.client, return_inverse=True)
     score = 1 - probability

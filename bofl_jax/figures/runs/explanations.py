@@ -26,8 +26,9 @@ def explanations(run: Run) -> Drawing | Skip:
     caption = (
         "Beats of the test, coloured by attribution to the predicted class: orange samples speak for it, blue ones "
         "against it, grey ones do not matter; the scale is each beat's own largest value. The first of "
-        f"{given.x.shape[2]} leads, amplitude as the network sees it. Above each: client, true class, predicted class and "
-        f"its probability. {min(MOST, len(given.x))} of {len(given.x)} explained beats, which are examples and no sample."
+        f"{given.x.shape[2]} leads, amplitude as the network sees it. Above each: client, true class, predicted class "
+        f"and its probability. {min(MOST, len(given.x))} of {len(given.x)} explained beats, which are examples and no "
+        "sample."
     )
     return Drawing(_draw(given), caption, _rows(given))
 

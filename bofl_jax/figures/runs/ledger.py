@@ -57,8 +57,8 @@ def _rows(rounds: Rounds) -> list[dict[str, Any]]:
 def _caption(run: Run) -> str:
     rounds = run.rounds
     text = (
-        f"Cost of the ledger by round, mode {run.summary.ledger_mode}, {len(run.clients.name):,} clients: gas, which is "
-        "exact, and CPU time of the ledger's thread (ms), which works while the next round trains"
+        f"Cost of the ledger by round, mode {run.summary.ledger_mode}, {len(run.clients.name):,} clients: gas, which "
+        "is exact, and CPU time of the ledger's thread (ms), which works while the next round trains"
     )
     share = np.nansum([rounds.cpu_ms, rounds.digest_ms], axis=0) / 1e3 / rounds.seconds
     if np.isfinite(share).any():

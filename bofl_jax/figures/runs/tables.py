@@ -41,9 +41,13 @@ def classes(run: Run) -> Table | Skip:
     header = ("class", "model", "samples", "recall", "precision", "F1", "specificity")
     rows.sort(key=lambda row: run.predictions.classes.index(row["class"]))
     body = [
-        (row["class"], row["model"], f"{row['samples']:,}")
-        + tuple(with_range(*(row[f"{name}{part}"] for part in ("", " low", " high"))) for name in PER_CLASS[:3])
-        + (rounded(row["specificity"]),)
+        (
+            row["class"],
+            row["model"],
+            f"{row['samples']:,}",
+            *(with_range(*(row[f"{name}{part}"] for part in ("", " low", " high"))) for name in PER_CLASS[:3]),
+            rounded(row["specificity"]),
+        )
         for row in rows
     ]
     caption = f"Test metrics of each class against all others. In brackets: {BY_SUBJECT}. {sizes(run)}"
