@@ -9,21 +9,35 @@ Holm's method over all rows of a protocol.
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import clustered
 import numpy as np
-from clustered import Scores
 from plan import FOLDS, HERE, METHODS, PROTOCOLS
-from statsmodels.stats.multitest import multipletests
 
 from bofl_jax import evaluate
 from bofl_jax.data import person_of
+from bofl_jax.evaluate.statistics import clustered_bootstrap, holm, of_matrices, over_people, paired_permutation
 
 Row = tuple[str, str]
 """A method, and how far it was adapted (a key of a piece)."""
 COMPARED_WITH = ("fedavg", "adapted30")
+
+
+class Scores(NamedTuple):
+    """One row of a table: every person's confusion matrices, int[S, P, K, K], of S seeds and P people."""
+
+    every: np.ndarray  # of all test samples
+    unseen: np.ndarray  # of those of classes of which the client has no labelled sample
+
+
+METRICS: dict[str, tuple[str, Callable]] = {
+    "accuracy": ("every", evaluate.accuracy),
+    "macro_f1": ("every", evaluate.macro_f1),
+    "unseen_class_recall": ("unseen", evaluate.accuracy),
+}
+"""Which matrices of a row, and what is made of them once they are added up."""
 
 
 def main() -> None:
@@ -84,44 +98,71 @@ def measure(work: Path, protocol: str, seeds: list[int]) -> dict[str, Any]:
         for key in of_seed[0]
         if (key == "global" and method == "fedavg") or key.startswith(("adapted", "alone"))
     }
-    rows = {row: clustered.scores(counts, labelled, person) for row, counts in confusions.items()}
+    rows = {row: by_person(counts, labelled, person) for row, counts in confusions.items()}
     reference = rows[COMPARED_WITH]
     table = []
     for row, counts in confusions.items():
         one = {"method": row[0], "adapted": row[1], **summary(rows[row]), "worst_10_percent": worst_tenth(counts)}
         table.append(one if row == COMPARED_WITH else one | difference(rows[row], reference))
     others = [one for one in table if "p" in one]
-    for one, p in zip(others, multipletests([one["p"] for one in others], method="holm")[1], strict=True):
+    for one, p in zip(others, holm([one["p"] for one in others]), strict=True):
         one["p_holm"] = float(p)
     return {"seeds": seeds, "people": int(person.max()) + 1, "compared_with": list(COMPARED_WITH), "rows": table}
+
+
+def by_person(confusions: np.ndarray, labelled: np.ndarray, person: np.ndarray) -> Scores:
+    """Add up the clients of each person.
+
+    Args:
+        confusions: int[S, C, K, K], true class by predicted class.
+        labelled: int[S, C, K], labelled samples of each client.
+        person: int[C], whose client it is.
+    """
+    belongs = np.equal.outer(np.arange(person.max() + 1), person).astype(int)
+    unseen = np.where(labelled[..., None] == 0, confusions, 0)
+    return Scores(*(np.einsum("pc,scij->spij", belongs, part) for part in (confusions, unseen)))
+
+
+def of_seeds(name: str, row: Scores) -> np.ndarray:
+    """float[S]: the metric over all people, seed by seed."""
+    kind, metric = METRICS[name]
+    return of_matrices(metric, getattr(row, kind).sum(axis=1))
+
+
+def interval(name: str, row: Scores, other: Scores | None = None) -> list[float]:
+    """95 % interval over people of a metric, or of its difference from another row's."""
+    kind, metric = METRICS[name]
+    mine, yours = getattr(row, kind), getattr(other, kind) if other else None
+    found = clustered_bootstrap(over_people(metric, mine, yours), mine.shape[1], mine.shape[0], draw_seeds=False)
+    return [found.low, found.high]
 
 
 def summary(row: Scores) -> dict[str, Any]:
     """Means over the seeds, with intervals."""
     said: dict[str, Any] = {}
-    for name in clustered.METRICS:
-        by_seed = clustered.of_seeds(name, row)
+    for name in METRICS:
+        by_seed = of_seeds(name, row)
         said[name] = float(by_seed.mean())
         said[f"{name}_sd_over_seeds"] = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
     for name in ("accuracy", "macro_f1"):
-        said[f"{name}_interval"] = clustered.interval(name, row)
-    said["recall"] = clustered.of_matrices(evaluate.recall, row.every.sum(axis=1)).mean(axis=0).tolist()
+        said[f"{name}_interval"] = interval(name, row)
+    said["recall"] = of_matrices(evaluate.recall, row.every.sum(axis=1)).mean(axis=0).tolist()
     return said
 
 
 def difference(row: Scores, reference: Scores) -> dict[str, Any]:
     """Of macro-F1 from the reference's."""
     return {
-        "difference": float((clustered.of_seeds("macro_f1", row) - clustered.of_seeds("macro_f1", reference)).mean()),
-        "difference_interval": clustered.interval("macro_f1", row, reference),
-        "p": clustered.p_value("macro_f1", row, reference),
+        "difference": float((of_seeds("macro_f1", row) - of_seeds("macro_f1", reference)).mean()),
+        "difference_interval": interval("macro_f1", row, reference),
+        "p": paired_permutation(evaluate.macro_f1, row.every, reference.every),
     }
 
 
 def worst_tenth(confusions: np.ndarray) -> float:
     """Mean accuracy of the lowest tenth of the tested clients, of int[S, C, K, K]."""
     tested = confusions[0].sum(axis=(-2, -1)) > 0
-    accuracy = clustered.of_matrices(evaluate.accuracy, confusions)
+    accuracy = of_matrices(evaluate.accuracy, confusions)
     return float(np.mean([evaluate.fairness(of_seed, tested).worst_10_percent for of_seed in accuracy]))
 
 

@@ -1,136 +1,205 @@
-"""Turn the complete runs of run.py into results.json and table.md.
+"""Turn the complete runs of run.py into pieces.npz, and that into results.json, table.md and privacy.md.
 
-    python experiments/synthesis/table.py --work runs/synthesis
+    python experiments/synthesis/table.py --work runs/synthesis      # after run.py
+    python experiments/synthesis/table.py                            # from the committed pieces.npz
 
 Every number is the mean over the seeds. Intervals are 95 % percentiles of a bootstrap over people (not beats, and
-records 201 and 202 are one man); differences from no balancing are paired by person and seed.
+records 201 and 202 are one man); differences from no balancing are paired by person and seed, and their p-values, of a
+permutation test over people, are adjusted by Holm's method over the arms of a protocol and model.
 """
 
 import argparse
-import csv
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plan import ARMS, HERE, PROTOCOLS
-from sklearn.metrics import average_precision_score, roc_curve
+import pieces
+from pieces import MODELS, OUTCOMES, SCORES, Pieces
+from plan import ARMS, HERE, QUOTA
 
-from bofl_jax.data import person_of
-from bofl_jax.evaluate import confusions
+from bofl_jax.evaluate import macro_f1, precision, recall
+from bofl_jax.evaluate.statistics import clustered_bootstrap, holm, of_matrices, over_people, paired_permutation
 
-sys.path.append(str(HERE.parent / "personalisation"))
-import clustered
-from clustered import Scores
-
-MODELS = ("global", "personalised")
-SPECIFICITY = 0.95
 REFERENCE = "none"
+CURVES = ("auprc", "recall_at_spec95")
+COMMAND = "python experiments/synthesis/run.py"
 
 
 def main() -> None:
     """Read, measure, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--json", type=Path, default=HERE / "results.json", help="table.md goes beside it")
+    parser.add_argument("--work", type=Path, help="folder of the run directories, to make pieces.npz anew")
+    parser.add_argument("--out", type=Path, default=HERE, help="where pieces.npz is and the tables go")
     arguments = parser.parse_args()
-    results = {protocol: found for protocol in PROTOCOLS if (found := measure(arguments.work, protocol))}
-    arguments.json.write_text(json.dumps(results, indent=1) + "\n")
-    arguments.json.with_name("table.md").write_text("\n\n".join(map(render, results, results.values())) + "\n")
+    if arguments.work:
+        pieces.pack(arguments.work, arguments.out / "pieces.npz")
+    given = pieces.load(arguments.out / "pieces.npz")
+    protocols = list(dict.fromkeys(protocol for protocol, _, _ in given.of))
+    rows = [row for protocol in protocols for row in measure(given, protocol)]
+    study = {"name": "synthesis", "title": "Governed synthetic balancing", "made_by": COMMAND}
+    (arguments.out / "results.json").write_text(json.dumps({"study": study, "rows": rows}, indent=1) + "\n")
+    tables = (render(protocol, [row for row in rows if row["protocol"] == protocol]) for protocol in protocols)
+    (arguments.out / "table.md").write_text("\n\n".join(tables) + "\n")
+    (arguments.out / "privacy.md").write_text(privacy(given) + "\n")
 
 
-def measure(work: Path, protocol: str) -> dict[str, Any]:
-    """All arms of one protocol, over the seeds that are complete in every arm that was begun."""
-    begun = [arm for arm in ARMS if list(work.glob(f"{protocol}-{arm}-seed*/summary.json"))]
-    of_arm = [
-        {int(path.parent.name.rpartition("seed")[2]) for path in work.glob(f"{protocol}-{arm}-seed*/summary.json")}
-        for arm in begun
-    ]
-    seeds = sorted(set.intersection(*of_arm)) if of_arm else []
-    if not seeds:
-        return {}
-    rows: dict[tuple[str, str], Scores] = {}
-    table = []
-    for arm in begun:
-        runs = [read(work / f"{protocol}-{arm}-seed{seed}") for seed in seeds]
-        for model in MODELS:
-            rows[arm, model] = clustered.scores(
-                *(np.stack([run[key] for run in runs]) for key in (model, "labelled")), runs[0]["person"]
-            )
-            table.append({"arm": arm, "model": model, **summary(runs, model, rows[arm, model])})
-    for row in table:
-        if row["arm"] != REFERENCE and (REFERENCE, row["model"]) in rows:
-            mine, reference = rows[row["arm"], row["model"]], rows[REFERENCE, row["model"]]
-            row["difference"] = float(
-                (clustered.of_seeds("macro_f1", mine) - clustered.of_seeds("macro_f1", reference)).mean()
-            )
-            row["difference_interval"] = clustered.interval("macro_f1", mine, reference)
-    return {"seeds": seeds, "people": int(runs[0]["person"].max()) + 1, "rows": table}
-
-
-def read(directory: Path) -> dict[str, Any]:
-    """What one run says: confusion matrices int[C, K, K] and curves of both models, and what was used."""
-    with np.load(directory / "predictions.npz") as arrays:
-        found = {name: arrays[name] for name in arrays.files}
-    with (directory / "clients.csv").open(newline="") as file:
-        clients = list(csv.DictReader(file))
-    classes = [str(name) for name in found["classes"]]
-    lines = (directory / "synthesis.jsonl").read_text().splitlines() if (directory / "synthesis.jsonl").exists() else []
-    run: dict[str, Any] = {
-        "person": np.unique([person_of(str(name)) for name in found["client_names"]], return_inverse=True)[1],
-        "labelled": np.array([[int(row[f"train_{name}"]) for name in classes] for row in clients]),
-        "used": sum(json.loads(line)["used"] for line in lines),
+def measure(given: Pieces, protocol: str) -> list[dict[str, Any]]:
+    """A row for every arm and model of a protocol."""
+    arms = given.arms(protocol)
+    seeds = pieces.common_seeds(given.of, protocol)
+    matrices = {
+        (arm, model): by_person(given, [given.of[protocol, arm, seed].confusion[place] for seed in seeds])
+        for arm in arms
+        for place, model in enumerate(MODELS)
     }
+    rows = [row(given, protocol, arm, model, seeds, matrices) for model in MODELS for arm in arms]
     for model in MODELS:
-        probability = found[f"{model}_probability"]
-        run[model] = np.asarray(confusions(probability, found["label"], found["client"], len(clients)))
-        run[f"{model}_curves"] = [curves(probability[:, k], found["label"] == k) for k in range(len(classes))]
-    return run
+        compared = [one for one in rows if one["model"] == model and "difference" in one]
+        for one, p in zip(compared, holm([one["difference"]["p"] for one in compared]), strict=True):
+            one["difference"]["p_holm"] = float(p)
+    return rows
 
 
-def curves(score: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
-    """AUPRC of a class, and its recall where the specificity, on the same samples, is SPECIFICITY."""
-    false, true, _ = roc_curve(positive, score)
-    return float(average_precision_score(positive, score)), float(np.interp(1 - SPECIFICITY, false, true))
+def by_person(given: Pieces, confusions: list[np.ndarray]) -> np.ndarray:
+    """int[S, P, K, K] of int[C, K, K] of every seed; people who are tested."""
+    belongs = np.equal.outer(np.arange(given.people.max() + 1), given.people).astype(int)
+    every = np.einsum("pc,scij->spij", belongs, np.stack(confusions))
+    return every[:, every.sum(axis=(0, 2, 3)) > 0]
 
 
-def summary(runs: list[dict[str, Any]], model: str, row: Scores) -> dict[str, Any]:
-    """Means over the seeds."""
-    by_seed = clustered.of_seeds("macro_f1", row)
-    auprc, recall = np.mean([run[f"{model}_curves"] for run in runs], axis=0).T
+def row(
+    given: Pieces, protocol: str, arm: str, model: str, seeds: list[int], matrices: dict[tuple[str, str], np.ndarray]
+) -> dict[str, Any]:
+    """What the results say of an arm's model."""
+    mine = matrices[arm, model]
+    found = {
+        "protocol": protocol,
+        "arm": arm,
+        "title": ARMS[arm].title,
+        "model": model,
+        "x": {"dose": ARMS[arm].dose} if ARMS[arm].quota in ("", QUOTA) else {},
+        "generator": ARMS[arm].generator,
+        "quota": ARMS[arm].quota,
+        "seeds": len(seeds),
+        "people": mine.shape[1],
+        "outcome": dict(
+            zip(OUTCOMES, np.mean([given.of[protocol, arm, s].outcome for s in seeds], axis=0), strict=True)
+        ),
+        "metrics": {
+            "macro_f1": interval_of(macro_f1, mine),
+            **{f"recall_{c}": interval_of(of_class(recall, k), mine) for k, c in enumerate(given.classes)},
+            **{f"precision_{c}": interval_of(of_class(precision, k), mine) for k, c in enumerate(given.classes)},
+            **curve_metrics(given, protocol, arm, model, seeds),
+        },
+    }
+    other = matrices.get((REFERENCE, model))
+    if arm != REFERENCE and other is not None:
+        gap = interval_of(macro_f1, mine, other)
+        p = paired_permutation(macro_f1, mine, other)
+        found["difference"] = {"from": REFERENCE, "metric": "macro_f1", **gap, "p": p}
+    return found
+
+
+_KEPT: dict[tuple[Callable, int], Callable] = {}
+
+
+def of_class(metric: Callable, label: int) -> Callable:
+    """One class's part of a metric of a confusion matrix; the same function each time, so that it compiles once."""
+    return _KEPT.setdefault((metric, label), lambda matrix: metric(matrix)[label])
+
+
+def interval_of(metric: Callable, mine: np.ndarray, other: np.ndarray | None = None) -> dict[str, Any]:
+    """Mean over the seeds, its spread, and the interval over people."""
+    seeds, people = mine.shape[:2]
+    by_seed = of_matrices(metric, mine.sum(axis=1))
+    if other is not None:
+        by_seed = by_seed - of_matrices(metric, other.sum(axis=1))
+    found = clustered_bootstrap(over_people(metric, mine, other), people, seeds, draw_seeds=False)
+    spread = float(by_seed.std(ddof=1)) if seeds > 1 else None
+    return {"mean": found.estimate, "sd": spread, "interval": [found.low, found.high]}
+
+
+def curve_metrics(given: Pieces, protocol: str, arm: str, model: str, seeds: list[int]) -> dict[str, Any]:
+    """AUPRC and recall at a specificity, of the rare classes."""
+    place = MODELS.index(model)
+    each = np.stack([given.of[protocol, arm, seed].curves[place] for seed in seeds])  # [S, K - 1, 2]
+    draws = given.draws[protocol, arm][place]  # [K - 1, 2, DRAWS]
     return {
-        "used": float(np.mean([run["used"] for run in runs])),
-        "macro_f1": float(by_seed.mean()),
-        "macro_f1_sd_over_seeds": float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None,
-        "macro_f1_interval": clustered.interval("macro_f1", row),
-        "accuracy": float(clustered.of_seeds("accuracy", row).mean()),
-        "auprc": auprc.tolist(),
-        "recall_at_specificity_95": recall.tolist(),
+        f"{name}_{given.classes[k + 1]}": {
+            "mean": float(each[:, k, i].mean()),
+            "sd": float(each[:, k, i].std(ddof=1)) if len(seeds) > 1 else None,
+            "interval": np.nanquantile(draws[k, i], [0.025, 0.975]).tolist(),
+        }
+        for k in range(draws.shape[0])
+        for i, name in enumerate(CURVES)
     }
 
 
-def render(protocol: str, result: dict[str, Any]) -> str:
+def render(protocol: str, rows: list[dict[str, Any]]) -> str:
     """One protocol as Markdown."""
+    rare = [name.rpartition("_")[2] for name in rows[0]["metrics"] if name.startswith("auprc_")]
     lines = [
-        f"### {protocol} ({len(result['seeds'])} seeds, {result['people']} people)",
+        f"### {protocol} ({rows[0]['seeds']} seeds, {rows[0]['people']} people)",
         "",
-        "| arm | samples used | model | macro-F1 [95 %] | difference from none [95 %] | AUPRC S / V / F | "
-        "recall at specificity .95 S / V / F |",
-        "|---|---:|---|---|---|---|---|",
+        f"| arm | samples used | model | macro-F1 [95 %] | difference from none [95 %] | p (Holm) | "
+        f"AUPRC {' / '.join(rare)} | recall at specificity .95 {' / '.join(rare)} |",
+        "|---|---:|---|---|---|---:|---|---|",
     ]
-    for row in result["rows"]:
-        low, high = row["macro_f1_interval"]
-        difference = "reference"
-        if "difference" in row:
-            lower, upper = row["difference_interval"]
-            difference = f"{row['difference']:+.3f} [{lower:+.3f}, {upper:+.3f}]"
-        areas, recalls = (" / ".join(f"{v:.2f}" for v in row[key][1:]) for key in ("auprc", "recall_at_specificity_95"))
+    for one in rows:
+        gap = one.get("difference")
+        compared = f"{spanned(gap, '+')} | {gap['p_holm']:.3f}" if gap else "reference | "
+        of_rare = (" / ".join(f"{one['metrics'][f'{name}_{c}']['mean']:.2f}" for c in rare) for name in CURVES)
         lines.append(
-            f"| {ARMS[row['arm']].title} | {row['used']:.0f} | {row['model']} | {row['macro_f1']:.3f} [{low:.3f}, "
-            f"{high:.3f}] | {difference} | {areas} | {recalls} |"
+            f"| {one['title']} | {one['outcome']['used']:.0f} | {one['model']} | {spanned(one['metrics']['macro_f1'])} "
+            f"| {compared} | {' | '.join(of_rare)} |"
         )
     return "\n".join(lines)
+
+
+def spanned(value: dict[str, Any], sign: str = "") -> str:
+    """A number and its interval."""
+    low, high = value["interval"]
+    return f"{value['mean']:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def privacy(given: Pieces) -> str:
+    """What the gates measured of every generator: in the arms of the default dose and quota; means over seeds."""
+    shown = {
+        "utility": "utility ratio",
+        "diversity": "diversity ratio",
+        "distance": "distance ratio, 5th percentile",
+        "neighbours": "nearest-neighbour distance ratio, 5th percentile",
+        "membership": "membership AUC ± error",
+        "copies": "exact copies",
+    }
+    lines = [
+        f"| protocol | generator | class | {' | '.join(shown.values())} |",
+        f"|---|---|---|{'---:|' * len(shown)}",
+    ]
+    for protocol, arm in given.draws:
+        if ARMS[arm].quota == QUOTA and ARMS[arm].dose == 0.1:
+            runs = [one.scores for (p, a, _), one in given.of.items() if (p, a) == (protocol, arm)]
+            for k, name in enumerate(given.classes[1:], start=1):
+                scores = dict(zip(SCORES, mean_known(np.stack(runs)[:, k]), strict=True))
+                cells = " | ".join(cell(scores, key) for key in shown)
+                lines.append(f"| {protocol} | {ARMS[arm].generator} | {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def mean_known(values: np.ndarray) -> np.ndarray:
+    """float[8]: means over the runs [R, 8] that have a score; NaN where none has."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)
+
+
+def cell(scores: dict[str, float], key: str) -> str:
+    """A score as it is printed."""
+    if not np.isfinite(scores[key]):
+        return "not judged"
+    return f"{scores[key]:.2f}" + (f" ± {scores['membership_error']:.2f}" if key == "membership" else "")
 
 
 if __name__ == "__main__":
