@@ -101,6 +101,7 @@ class Config(Options):
                     f"federation.{key} fixes the steps of a client's own model, so personalise.steps could not: "
                     "leave one of the two out"
                 )
+        self._contributions_agree()
         if algorithm == "local" and personalised:
             raise ValueError("federation.algorithm = 'local' is personal already: set personalise.method = 'none'")
         if algorithm == "perfedavg" and not personalised:
@@ -109,6 +110,27 @@ class Config(Options):
                 "set personalise.method = 'finetune'"
             )
         return self
+
+    def _contributions_agree(self) -> None:
+        if self.evaluate.contribution == "none":
+            return
+        algorithm, server, rounds = self.federation.algorithm, self.optimizer.server, self.federation.rounds
+        if not isinstance(self.federation, SharedOptions):
+            raise ValueError(
+                f"federation.algorithm = '{algorithm}' shares no update that could be worth something: "
+                "set evaluate.contribution = 'none'"
+            )
+        if METHODS[algorithm].server or server != "sgd":
+            whose = f"federation.algorithm = '{algorithm}'" if METHODS[algorithm].server else f"'{server}'"
+            raise ValueError(
+                f"evaluate.contribution values weighted means of updates, and the server of {whose} makes more of "
+                "them: set it to 'none', or choose federation.algorithm = 'fedavg' and optimizer.server = 'sgd'"
+            )
+        if self.evaluate.contribution_every > rounds:
+            raise ValueError(
+                f"evaluate.contribution_every = {self.evaluate.contribution_every} values none of {rounds} rounds: "
+                "lower it"
+            )
 
     def _synthesis_agrees(self, options: SynthesisOptions) -> None:
         if self.ledger.mode == "off":

@@ -22,6 +22,8 @@ class Purpose(IntEnum):
     CHANNEL = 8
     ALTERED = 9
     SYNTHESIS = 10
+    EXPLAIN = 11
+    CONTRIBUTION = 12
 
 
 def root_key(seed: int) -> jax.Array:

@@ -2,17 +2,22 @@
 
 import csv
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.core.parsing import parse_json
 from bofl_jax.federate.batches import check_batches, check_requests, tally
 from bofl_jax.federate.checkpoint import Checkpoints
 from bofl_jax.federate.results import read_json, read_toml, results_digest, summary_text
+from bofl_jax.federate.safety import differing
 from bofl_jax.ledger import ChainAudit, SecondEngine, audit_chain
 
 SUMMARY = {"test", "fairness", "synthesis", "ledger", "timing", "config_sha256"}
+"""What the summary of every run holds."""
 
 
 def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAudit:
@@ -130,7 +135,7 @@ def _compare_summary(path: Path, chain: ChainAudit, mode: str, rounds: int, requ
         }
     except (BoflError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise VerificationError(f"{path / 'summary.json'} is missing or damaged ({error})") from None
-    if set(summary) != SUMMARY or summary_text(summary) != (path / "summary.json").read_text():
+    if set(summary) != _keys(path) or summary_text(summary) != (path / "summary.json").read_text():
         raise VerificationError("summary.json was changed: it is not as a run writes it")
     for name, (said, true) in pairs.items():
         if said != true:
@@ -139,6 +144,39 @@ def _compare_summary(path: Path, chain: ChainAudit, mode: str, rounds: int, requ
         raise VerificationError(
             "the results (summary.json, rounds.jsonl, clients.csv, predictions.npz) are not those that were published"
         )
+    if "safety" in summary:
+        _compare_safety(path, summary["safety"])
+
+
+def _keys(path: Path) -> set[str]:
+    """What the summary must hold; a run of before there was ``evaluate.explain`` says nothing of safety."""
+    evaluate = read_toml(path / "config.toml").get("evaluate", {})
+    return (
+        SUMMARY
+        | ({"safety"} if "explain" in evaluate else set())
+        | ({"explanation"} if evaluate.get("explain") else set())
+    )
+
+
+def _compare_safety(path: Path, stated: Any) -> None:
+    """What is said of safety must follow from the predictions, which were published."""
+    with np.load(path / "predictions.npz") as arrays:
+        found = {name: arrays[name] for name in arrays.files}
+    classes = tuple(map(str, found["classes"]))
+    for model in ("global", "personalised"):
+        probability = found.get(f"{model}_probability")
+        try:
+            wrong = _differing(stated[model], probability, found["label"], classes)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise VerificationError(f"{path / 'summary.json'} is missing or damaged ({error})") from None
+        if wrong:
+            raise VerificationError(f"summary.json: {wrong} of safety.{model} does not follow from predictions.npz")
+
+
+def _differing(stated: Any, probability: np.ndarray | None, label: np.ndarray, classes: Sequence[str]) -> str:
+    if stated is None or probability is None:
+        return "" if stated is None and probability is None else "what is said"
+    return differing(stated, probability, label, classes)
 
 
 def _results_digest(path: Path, summary: dict[str, Any]) -> bytes:

@@ -84,11 +84,12 @@ class _Conductor:
                 if settle:
                     settle()
                 after, info = jax.block_until_ready((after, info))
-                self._record(number, after, info)
+                infos = self._record(number, after, info)
                 stop = interrupted.is_set()
                 if stop or number == last:  # nothing is trained meanwhile: the wait is part of the round
                     self._each(lambda _, course: course.wait())
                 self._clock(began)
+                self._value(number, state, infos)
                 settle = functools.partial(self._settle, state, after)
                 state = after
                 if stop or number == last:
@@ -100,7 +101,7 @@ class _Conductor:
     def _draw(self, number: int) -> None:
         self._each(lambda _, course: course.draw(number))
 
-    def _record(self, number: int, state: TrainState, info: Any) -> None:
+    def _record(self, number: int, state: TrainState, info: Any) -> list[Any]:
         infos, params = self.runner.split(info), self.runner.split(state.params)
         tested = [course.setting.has_global and course.tested(number) for course in self.courses]
         probability = self.runner.test(state) if any(tested) else []
@@ -109,6 +110,18 @@ class _Conductor:
             course.record(number, infos[index], params[index], probability[index] if tested[index] else None)
 
         self._each(record)
+        return infos
+
+    def _value(self, number: int, before: TrainState, infos: list[Any]) -> None:
+        """What each client was worth to a round, where that is asked for; no part of the round's seconds."""
+        valued = [course.values(number) for course in self.courses]
+        params = self.runner.split(before.params) if any(valued) else []
+
+        def value(index: int, course: Course) -> None:
+            if valued[index]:
+                course.value(number, infos[index], params[index])
+
+        self._each(value)
 
     def _clock(self, began: float) -> None:
         """A round's seconds are shared by all runs."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.federate.batches import read_lines, tally
 from bofl_jax.federate.checkpoint import Checkpoints, restore
 from bofl_jax.federate.cohort import Cohort, draw
+from bofl_jax.federate.contribution import Contributions, total
+from bofl_jax.federate.explain import explain
+from bofl_jax.federate.networks import probabilities
 from bofl_jax.federate.record import Recorder
 from bofl_jax.federate.report import Predictions, client_rows, measure, summarise
 from bofl_jax.federate.results import RunDirectory, results_digest
 from bofl_jax.federate.round import RoundInfo, TrainState, mean_loss, start
+from bofl_jax.federate.safety import unseen
 from bofl_jax.federate.setting import Setting
 from bofl_jax.federate.testing import shared_model
 from bofl_jax.ledger import Ledger, Refusal, VerdictDiffersError, create_ledger, resume_ledger
@@ -170,6 +175,26 @@ class Course:
                 f"(now {self.setting.config.optimizer.lr:g}) and start again with another --out"
             )
 
+    def values(self, number: int) -> bool:
+        """Whether the updates of a round are valued."""
+        options = self.setting.config.evaluate
+        return options.contribution != "none" and number % options.contribution_every == 0
+
+    def value(self, number: int, info: RoundInfo, before: Any) -> None:
+        """Say what each client was worth to the round that was recorded last.
+
+        Args:
+            number: of the round.
+            info: what arrived, and the server's verdicts.
+            before: what was shared before it.
+        """
+        clients, worth = self._contributions.of_round(number, self.cohort, info, before)
+        self._record |= {"contributors": clients.tolist(), "contribution": worth.tolist()}
+
+    @cached_property
+    def _contributions(self) -> Contributions:
+        return Contributions(self.setting)
+
     def lasted(self, seconds: float) -> None:
         """Say how long the round took that was recorded last."""
         self._record["seconds"] = seconds
@@ -219,12 +244,28 @@ class Course:
         """
         setting = self.setting
         predictions = Predictions(setting, probability)
-        self.directory.write_results(client_rows(predictions), predictions.arrays())
+        contribution = total(self.records, setting.population.clients) if setting.keeps_updates else None
+        self.directory.write_results(client_rows(predictions, contribution), predictions.arrays())
         measured = measure(predictions)
         if setting.shares:
             self.recorder.publish(results_digest(self.directory.path, measured))
         ledger = self.recorder.ledger
         requests = tally(read_lines(self.directory.path))
         summary = summarise(measured, setting.config, self.records, ledger.mode, ledger.head_hash, compile_s, requests)
+        shared = shared_model(setting, state)
+        summary |= self._beyond(predictions, shared, personal)
         self.directory.finish(summary)
-        return Run(self.directory.path, summary, shared_model(setting, state), personal)
+        return Run(self.directory.path, summary, shared, personal)
+
+    def _beyond(self, predictions: Predictions, shared: Any, personal: Any) -> dict[str, Any]:
+        """What the summary says beyond the test, and ``explanations.npz`` where samples are to be explained."""
+        setting, known = self.setting, None
+        rows, _ = unseen(setting.population).flat()
+        if setting.has_global and len(rows):
+            known = (probabilities(setting, shared, rows), setting.samples.y[rows])
+        found = {"safety": predictions.safety(known)}
+        if setting.config.evaluate.explain:
+            explanation = explain(predictions, shared, personal, setting.config.evaluate.explain)
+            self.directory.write_explanations(explanation.arrays)
+            found["explanation"] = explanation.summary
+        return found

@@ -10,6 +10,7 @@ from bofl_jax.local.loss import ClassWeights
 from bofl_jax.local.perfedavg import MetaGradient
 
 Execution = Literal["auto", "vmap", "map", "shard", "loop"]
+Contribution = Literal["none", "leave-one-out", "gtg"]
 
 
 class TrainingOptions(Options):
@@ -249,10 +250,19 @@ PersonaliseOptions = Annotated[NoPersonaliseOptions | OwnOptions | FineTuneOptio
 
 
 class EvaluateOptions(Options):
-    """When the shared model is tested during training; the last round always is."""
+    """When the shared model is tested during training; the last round always is. And what else is measured of a run."""
 
-    outside = ("every",)
+    outside = ("every", "explain", "contribution_every")
     every: int = Field(10, ge=0, description="test every n-th round; 0: only the last")
+    explain: int = Field(0, ge=0, le=1000, description="test samples that are explained by integrated gradients")
+    contribution: Contribution = Field("none", description="how what each client was worth to a round is estimated")
+    contribution_every: int = Field(1, ge=1, description="value every n-th round; it takes many models of the clients")
+
+    @model_validator(mode="after")
+    def _values_some_round(self) -> "EvaluateOptions":
+        if self.contribution == "none" and self.contribution_every != 1:
+            raise ValueError("contribution_every belongs to contribution = 'leave-one-out' or 'gtg': leave it out")
+        return self
 
 
 class EngineOptions(Options):

@@ -73,7 +73,8 @@ class Recorder:
             )
         self.ledger.open_round(number, cohort.invited)
         began = time.thread_time()
-        submissions, model = self._submissions(cohort, jax.device_get(info)), self._digest(params)
+        hashed = info._replace(updates=()) if info.digests else info
+        submissions, model = self._submissions(cohort, jax.device_get(hashed)), self._digest(params)
         digest_ms = (time.thread_time() - began) * 1e3
         return line(self.ledger.close_round(number, submissions, model), digest_ms)
 

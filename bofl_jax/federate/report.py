@@ -8,6 +8,7 @@ import numpy as np
 from bofl_jax.core.padding import capacity, filled
 from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics, unseen_class_recall
 from bofl_jax.evaluate.report import plain
+from bofl_jax.federate.safety import safety_of
 from bofl_jax.federate.setting import Setting
 from bofl_jax.partition import class_counts, label_divergence
 
@@ -35,6 +36,20 @@ class Predictions:
             return None
         measured = metrics(self._padded(self.probability[model]), self._padded(self.label), self._mask)
         return as_dict(measured, self.setting.samples.classes)
+
+    def safety(self, known: tuple[np.ndarray, np.ndarray] | None) -> dict[str, Any]:
+        """``safety`` of ``summary.json``, by model; None for a model that does not exist.
+
+        Args:
+            known: float32[M, K] and int32[M]: predictions of the shared model on samples that it has not seen.
+        """
+        classes = self.setting.samples.classes
+        return {
+            model: safety_of(self.probability[model], self.label, classes, known if model == "global" else None)
+            if model in self.probability
+            else None
+            for model in ("global", "personalised")
+        }
 
     def _padded(self, column: np.ndarray) -> np.ndarray:
         """The same with zeros added: runs that hardly differ in their number of samples share compiled metrics."""
@@ -79,8 +94,13 @@ class Predictions:
         return jax.device_get(client_metrics(*columns, clients=clients, mask=self._mask))
 
 
-def client_rows(predictions: Predictions) -> list[dict[str, Any]]:
-    """The rows of ``clients.csv``; an undefined number is an empty field."""
+def client_rows(predictions: Predictions, contribution: np.ndarray | None = None) -> list[dict[str, Any]]:
+    """The rows of ``clients.csv``; an undefined number is an empty field.
+
+    Args:
+        predictions: of all test samples.
+        contribution: float64[C], what each client was worth, or None.
+    """
     setting = predictions.setting
     samples, population = setting.samples, setting.population
     counts = {
@@ -108,6 +128,8 @@ def client_rows(predictions: Predictions) -> list[dict[str, Any]]:
         for model, result in measured.items():
             for field in ("accuracy", "macro_f1"):
                 row[f"{model}_{field}"] = None if result is None else plain(getattr(result, field)[client])
+        if contribution is not None:
+            row["contribution"] = float(contribution[client])
         rows.append(row)
     return rows
 

@@ -115,6 +115,10 @@ class RunDirectory:
         write_csv(self.path / "clients.csv", clients)
         write_arrays(self.path / "predictions.npz", predictions)
 
+    def write_explanations(self, arrays: dict[str, np.ndarray]) -> None:
+        """Write the samples that were explained."""
+        write_arrays(self.path / "explanations.npz", arrays)
+
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary: the run is complete."""
         write_text(self.path / "summary.json", summary_text(summary))

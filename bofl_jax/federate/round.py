@@ -53,7 +53,7 @@ class RoundInfo(NamedTuple):
     loss: jax.Array  # float32[M], mean training loss over the client's steps
     examples: jax.Array  # int32[M], samples seen
     verdict: jax.Array  # int32[M], `Refusal`: why the update had no influence; NONE: it had
-    updates: Tree  # [M, ...] the updates, where they are digested on the host; () otherwise
+    updates: Tree  # [M, ...] what arrived, where it is digested on the host or valued; () otherwise
     digests: Tree  # (uint32[M, 8] of what was sent, of what arrived), where the device digests; () otherwise
 
 
@@ -202,6 +202,7 @@ def clients_part(setting: Setting, digests: Digesting, given: RoundInput) -> tup
     """
     pool, held, state, cohort, number, lr = given
     gathers, root = setting.aggregator.gathers, held.numbers.root
+    returned = digests == "host" or setting.keeps_updates
 
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
         pool, everything, numbers, first, lr = shared
@@ -216,7 +217,7 @@ def clients_part(setting: Setting, digests: Digesting, given: RoundInput) -> tup
         counts = live & (verdict == Refusal.NONE)
         weight = jnp.where(counts, cohort.weight, 0.0)
         part = () if gathers else jax.tree.map(lambda u: jnp.where(counts, weight * u, 0.0), received)
-        updates = received if digests == "host" or gathers else ()
+        updates = received if returned or gathers else ()
         return part, weight, (info, verdict, weight, updates, hashes, kept)
 
     work = works(root, held.training, cohort, Purpose.TRAIN, number)
@@ -226,7 +227,7 @@ def clients_part(setting: Setting, digests: Digesting, given: RoundInput) -> tup
     out = run_clients(setting.plan, client, shared, (work, cohort, mine, keys))
     info, verdict, weight, updates, hashes, own = out.each
     gathered = Gathered(updates, weight, jnp.asarray(cohort.client)) if gathers else ()
-    explained = RoundInfo(info.loss, info.examples, verdict, updates if digests == "host" else (), hashes)
+    explained = RoundInfo(info.loss, info.examples, verdict, updates if returned else (), hashes)
     return Sent(out._replace(each=()), gathered), explained, _put_back(state.kept, own, cohort)
 
 

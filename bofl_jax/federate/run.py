@@ -122,6 +122,8 @@ def prepared(config: "Config", directory: RunDirectory, samples: Samples | None 
     """
     if jax.process_count() > 1 and isinstance(config.synthesis, SynthesisOptions):
         raise BoflError("synthetic samples are made in one process: leave --distributed out")
+    if jax.process_count() > 1 and config.evaluate.contribution != "none":
+        raise BoflError("evaluate.contribution looks at all updates in one process: leave --distributed out")
     known, plan = resolved(config, directory)
     if directory.begun and hosts.conducts():
         directory.check_same(known)

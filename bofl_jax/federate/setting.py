@@ -145,6 +145,11 @@ class Setting:
         return isinstance(self.config.federation, SharedOptions)
 
     @property
+    def keeps_updates(self) -> bool:
+        """Whether a round returns the updates that arrived, for what they are worth."""
+        return self.config.evaluate.contribution != "none"
+
+    @property
     def has_global(self) -> bool:
         """Whether training ends in one model that can be tested as it is."""
         return self.algorithm.has_global if self.shares else self.config.federation.algorithm == "centralised"
@@ -209,6 +214,11 @@ def assemble(config: "Config", plan: Plan, samples: Samples, population: Populat
     )
     jax.eval_shape(lambda key: setting.algorithm.share(model.init(key)), setting.root)  # do the method's layers exist?
     _check_personal(config, setting.algorithm)
+    if setting.keeps_updates and not setting.has_global:
+        raise BoflError(
+            f"federation.algorithm = '{federation.algorithm}' ends in no model that is a classifier by itself, and "
+            "evaluate.contribution values updates by such models: set it to 'none'"
+        )
     return setting
 
 

@@ -48,6 +48,8 @@ def test_purposes_keep_their_numbers():
         "CHANNEL": 8,
         "ALTERED": 9,
         "SYNTHESIS": 10,
+        "EXPLAIN": 11,
+        "CONTRIBUTION": 12,
     }
 
 

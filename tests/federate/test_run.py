@@ -104,7 +104,8 @@ def test_the_directory_holds_the_files_of_the_design(base):
 def test_summary_has_the_keys_of_the_design(base):
     summary = json.loads((base.directory / "summary.json").read_text())
     assert summary == base.summary
-    assert set(summary) == {"test", "fairness", "synthesis", "ledger", "timing", "config_sha256"}
+    assert set(summary) == {"test", "fairness", "synthesis", "ledger", "timing", "config_sha256", "safety"}
+    assert set(summary["safety"]) == {"global", "personalised"}
     assert set(summary["test"]) == set(summary["fairness"]) == {"global", "personalised"}
     for measured in summary["test"].values():
         assert set(measured) == M
