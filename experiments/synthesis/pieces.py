@@ -70,15 +70,15 @@ def common_seeds(names: Iterable[Name], protocol: str) -> list[int]:
     return sorted(set.intersection(*of_arm.values())) if of_arm else []
 
 
-def pack(work: Path, path: Path) -> None:
-    """Read all complete runs of a folder and write them, in the order of the plan.
+def pack(work: Path, path: Path, protocols: Iterable[str] = tuple(PROTOCOLS)) -> None:
+    """Read all complete runs of some protocols in a folder and write them, in the order of the plan.
 
     Raises:
         SystemExit: if there is none.
     """
     folders = {
         (protocol, arm, int(folder.name.rpartition("seed")[2])): folder
-        for protocol in PROTOCOLS
+        for protocol in protocols
         for arm in ARMS
         for folder in sorted(work.glob(f"{protocol}-{arm}-seed*"))
         if (folder / "summary.json").exists()
@@ -87,7 +87,7 @@ def pack(work: Path, path: Path) -> None:
         raise SystemExit(f"there is no complete run in {work}: make some with run.py --work {work}")
     people, classes = clients_of(next(iter(folders.values())))
     weight = drawn_people(int(people.max()) + 1)
-    seeds = {protocol: common_seeds(folders, protocol) for protocol in PROTOCOLS}
+    seeds = {protocol: common_seeds(folders, protocol) for protocol in protocols}
     runs: dict[Name, Piece] = {}
     draws: dict[tuple[str, str], Any] = {}
     for (protocol, arm, seed), folder in folders.items():

@@ -1,4 +1,4 @@
-"""Turn the complete runs of run.py into pieces.npz, and that into results.json, table.md and privacy.md.
+"""Turn the complete runs of run.py into pieces.npz, and that into results.json and three tables.
 
     python experiments/synthesis/table.py --work runs/synthesis      # after run.py
     python experiments/synthesis/table.py                            # from the committed pieces.npz
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pieces
 from pieces import MODELS, OUTCOMES, SCORES, Pieces
-from plan import ARMS, HERE, QUOTA
+from plan import ARMS, DOSE, HERE, PROTOCOLS, QUOTA
 
 from bofl_jax.evaluate import macro_f1, precision, recall
 from bofl_jax.evaluate.statistics import clustered_bootstrap, holm, of_matrices, over_people, paired_permutation
@@ -32,9 +32,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", type=Path, help="folder of the run directories, to make pieces.npz anew")
     parser.add_argument("--out", type=Path, default=HERE, help="where pieces.npz is and the tables go")
+    parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     arguments = parser.parse_args()
     if arguments.work:
-        pieces.pack(arguments.work, arguments.out / "pieces.npz")
+        pieces.pack(arguments.work, arguments.out / "pieces.npz", arguments.protocols)
     given = pieces.load(arguments.out / "pieces.npz")
     protocols = list(dict.fromkeys(protocol for protocol, _, _ in given.of))
     rows = [row for protocol in protocols for row in measure(given, protocol)]
@@ -43,6 +44,7 @@ def main() -> None:
     tables = (render(protocol, [row for row in rows if row["protocol"] == protocol]) for protocol in protocols)
     (arguments.out / "table.md").write_text("\n\n".join(tables) + "\n")
     (arguments.out / "privacy.md").write_text(privacy(given) + "\n")
+    (arguments.out / "contrasts.md").write_text(contrasts(given) + "\n")
 
 
 def measure(given: Pieces, protocol: str) -> list[dict[str, Any]]:
@@ -162,6 +164,41 @@ def spanned(value: dict[str, Any], sign: str = "") -> str:
     """A number and its interval."""
     low, high = value["interval"]
     return f"{value['mean']:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def contrasts(given: Pieces) -> str:
+    """Pairs of arms that the question is about, paired by people and seeds, of personalised models."""
+    pairs = [
+        pair
+        for name in ("pca-gaussian", "simulator", "oracle")
+        for gated in [f"{name}-validation-gated-{DOSE:g}"]
+        for pair in ((gated, REFERENCE), (gated, f"{name}-uniform-{DOSE:g}"), (f"{name}-{QUOTA}-{DOSE:g}", REFERENCE))
+    ]
+    lines = [
+        "| protocol | arm | less | macro-F1 [95 %] | AUPRC of S [95 %] | recall of S at specificity .95 [95 %] |",
+        "|---|---|---|---|---|---|",
+    ]
+    for protocol in dict.fromkeys(protocol for protocol, _, _ in given.of):
+        seeds = pieces.common_seeds(given.of, protocol)
+        for pair in pairs:
+            if set(pair) <= set(given.arms(protocol)):
+                cells = [spanned(macro_f1_gap(given, protocol, pair, seeds), "+")]
+                cells += [spanned(curve_gap(given, protocol, pair, curve), "+") for curve in range(len(CURVES))]
+                one, other = (ARMS[arm].title for arm in pair)
+                lines.append(f"| {protocol} | {one} | {other} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def macro_f1_gap(given: Pieces, protocol: str, pair: tuple[str, str], seeds: list[int]) -> dict[str, Any]:
+    """Of the first arm's personalised models from the second's."""
+    mine, other = (by_person(given, [given.of[protocol, arm, seed].confusion[1] for seed in seeds]) for arm in pair)
+    return interval_of(macro_f1, mine, other)
+
+
+def curve_gap(given: Pieces, protocol: str, pair: tuple[str, str], curve: int) -> dict[str, Any]:
+    """The same of a curve of S, over the draws of people that all arms share; the first draw is everyone once."""
+    mine, other = (given.draws[protocol, arm][1, 0, curve] for arm in pair)
+    return {"mean": float((mine - other)[0]), "interval": np.nanquantile(mine - other, [0.025, 0.975]).tolist()}
 
 
 def privacy(given: Pieces) -> str:
