@@ -20,7 +20,9 @@ from bofl_jax.evaluate.arithmetic import ratio
 Predict = Callable[[jax.Array, jax.Array], jax.Array]
 """x[T, L], features[F] -> logits[K]."""
 
-STEPS = 64
+STEPS, MOST_STEPS = 64, 4096
+FINER = 4
+"""By what a number of steps that was too small is multiplied."""
 
 
 class Inputs(NamedTuple):
@@ -43,6 +45,10 @@ class IntegratedGradients(NamedTuple):
     x: jax.Array  # float32[N, T, L]
     features: jax.Array  # float32[N, F]
     completeness_error: jax.Array  # float32[N], relative; NaN where the logit is the baseline's
+
+
+_Refined = tuple[jax.Array, IntegratedGradients]
+"""How many steps it took, and what they gave."""
 
 
 def saliency(predict: Predict, x: jax.Array, features: jax.Array, label: jax.Array) -> Attribution:
@@ -81,6 +87,7 @@ def integrated_gradients(
     label: jax.Array,
     baseline: Inputs | None = None,
     steps: int = STEPS,
+    tolerance: float | None = None,
 ) -> IntegratedGradients:
     r"""Gradients along the straight way from a baseline :math:`b`, by the midpoint rule.
 
@@ -98,6 +105,8 @@ def integrated_gradients(
             flat line and, where features are centred, their usual values.
         steps: m. With 64 a smooth network errs by far less than 1 %; one of ReLU and max-pooling by about that, and by
             more where the logit hardly differs from the baseline's.
+        tolerance: when given, a sample whose error is larger is explained again with four times the steps, until it is
+            not or the next number of them were above 4096.
 
     Raises:
         BoflError: when the shapes do not belong together or there is no step.
@@ -114,7 +123,9 @@ def integrated_gradients(
         raise BoflError(f"integrated gradients need at least one step, not {steps}: {STEPS} are usual")
     samples = Inputs(x, features)
     start = broadcast(baseline, samples)
-    return jax.vmap(partial(_along_the_way, predict, steps))(start, samples, label)
+    once = partial(_along_the_way, predict)
+    explain = partial(once, steps) if tolerance is None else partial(_within, once, steps, tolerance)
+    return jax.vmap(explain)(start, samples, label)
 
 
 def smooth_grad(
@@ -241,16 +252,39 @@ def _slope(predict: Predict, sample: Inputs, label: jax.Array) -> Inputs:
     return jax.grad(lambda inputs: predict(*inputs)[label])(sample)
 
 
-def _along_the_way(
-    predict: Predict, steps: int, start: Inputs, sample: Inputs, label: jax.Array
+def _within(
+    once: Callable[..., IntegratedGradients],
+    steps: int,
+    tolerance: float,
+    start: Inputs,
+    sample: Inputs,
+    label: jax.Array,
 ) -> IntegratedGradients:
+    """One sample, with as many steps as it takes."""
+
+    def too_far(state: _Refined) -> jax.Array:
+        used, found = state
+        return (found.completeness_error > tolerance) & (used * FINER <= MOST_STEPS)
+
+    def finer(state: _Refined) -> _Refined:
+        used = state[0] * FINER
+        return used, once(used, start, sample, label)
+
+    first = (jnp.int32(steps), once(steps, start, sample, label))
+    return jax.lax.while_loop(too_far, finer, first)[1]
+
+
+def _along_the_way(
+    predict: Predict, steps: int | jax.Array, start: Inputs, sample: Inputs, label: jax.Array
+) -> IntegratedGradients:
+    """One sample."""
     way = jax.tree.map(jnp.subtract, sample, start)
 
-    def add(total: Inputs, step: jax.Array) -> tuple[Inputs, None]:
+    def add(step: jax.Array, total: Inputs) -> Inputs:
         place = jax.tree.map(lambda from_, by: from_ + (step + 0.5) / steps * by, start, way)
-        return jax.tree.map(jnp.add, total, _slope(predict, place, label)), None
+        return jax.tree.map(jnp.add, total, _slope(predict, place, label))
 
-    total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, sample), jnp.arange(steps))
+    total = jax.lax.fori_loop(0, steps, add, jax.tree.map(jnp.zeros_like, sample))
     found = jax.tree.map(lambda by, slope: by * slope / steps, way, total)
     gained = predict(*sample)[label] - predict(*start)[label]
     error = jnp.abs(found.x.sum() + found.features.sum() - gained)

@@ -20,6 +20,9 @@ Tree = Any
 SIDE_BY_SIDE = 16
 """Samples that are explained at a time, each with its own network in the memory."""
 
+INCOMPLETE = 0.01
+"""Completeness error above which a sample is explained with more steps."""
+
 
 class Explained(NamedTuple):
     """What explains E samples."""
@@ -103,7 +106,7 @@ def _explanations(options: ModelOptions, shape: Shape) -> Callable[..., Explaine
         def predict(x: jax.Array, features: jax.Array) -> jax.Array:
             return apply(mine, x[None], features[None])[0]
 
-        found = integrated_gradients(predict, *sample)
+        found = integrated_gradients(predict, *sample, tolerance=INCOMPLETE)
         judged = faithfulness(predict, *sample, found.x, key[None], points=min(POINTS, shape.window))
         random = (judged.random_deletion[0], judged.random_insertion[0])
         return jax.tree.map(lambda leaf: leaf[0], Explained(*found, judged.deletion, judged.insertion, *random))

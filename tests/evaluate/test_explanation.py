@@ -75,6 +75,21 @@ def test_integrated_gradients_add_up_on_a_smooth_network():
     assert few.max() > 10 * many.max()
 
 
+def test_more_steps_are_taken_where_too_few_left_an_error():
+    """A network with kinks errs by O(1 / m); samples that were good enough keep their bits."""
+
+    def kinked(x, features):
+        return jax.nn.relu(smooth(x, features) - 0.3) + 0.1 * smooth(x, features)
+
+    explain = partial(integrated_gradients, kinked, 3 * X, FEATURES, LABEL, steps=4)
+    once, within = jax.jit(explain)(), jax.jit(partial(explain, tolerance=0.01))()
+    bad = np.asarray(once.completeness_error > 0.01)
+    assert 0 < bad.sum() < N
+    assert within.completeness_error.max() <= 0.01
+    np.testing.assert_array_equal(within.x[~bad], once.x[~bad])
+    assert (within.x[bad] != once.x[bad]).any()
+
+
 def test_the_error_reported_is_the_error_made():
     found = jax.jit(partial(integrated_gradients, smooth, steps=3))(3 * X, FEATURES, LABEL)
     for n in range(N):
