@@ -51,13 +51,16 @@ SOURCES: dict[str, Mapping[str, Any]] = {
     "smote": {"generator": "smote"},
     "pca-gaussian": {"generator": "pca-gaussian"},
     "simulator": {"generator": "simulator"},
-    "gan": {"generator": "gan", "rounds": 20, "steps": 50, "average": 0.99},
-    "diffusion": {"generator": "diffusion", "rounds": 20, "steps": 20, "average": 0.99},
-    "timegan (pooled)": {"generator": "timegan", "training": "pooled", "frame": 16, "rounds": 20, "steps": 100},
+    "gan": {"generator": "gan"},
+    "diffusion": {"generator": "diffusion"},
+    "timegan-pooled": {"generator": "timegan", "training": "pooled", "frame": 16},
 }
-"""Neural generators are trained for as long as 2 cores allow, TimeGAN on pooled data; a GPU should leave out the last
-three lines' numbers, for the defaults: `--full`."""
-NEURAL = ("gan", "diffusion", "timegan (pooled)")
+SHORT: dict[str, Mapping[str, Any]] = {
+    "gan": {"rounds": 20, "steps": 50, "average": 0.99},
+    "diffusion": {"rounds": 20, "steps": 20, "average": 0.99},
+    "timegan-pooled": {"rounds": 20, "steps": 100},
+}
+"""Neural generators, trained for as long as 2 cores allow; ``--full`` trains them as long as the package does."""
 ORACLE = {
     "generator": "oversample",
     "training": "pooled",
@@ -68,20 +71,20 @@ ORACLE = {
 """Real beats of all clients, as they are: no generator can be better. The gates on privacy are open for it."""
 
 
-def _arm(name: str, quota: str, dose: float) -> tuple[str, Arm]:
-    source = ORACLE if name == "oracle" else SOURCES[name]
+def _arm(name: str, quota: str, dose: float, full: bool) -> tuple[str, Arm]:
+    source = ORACLE if name == "oracle" else {**SOURCES[name], **({} if full else SHORT.get(name, {}))}
     overrides = {"synthesis": {**source, "quota": quota, "dose": dose}}
     return f"{name}-{quota}-{dose:g}", Arm(f"{name}, {quota}, {dose:.0%}", name, quota, dose, overrides)
 
 
-def arms() -> dict[str, Arm]:
-    """Every arm by its name, which is also that of its folder."""
+def arms(full: bool = False) -> dict[str, Arm]:
+    """Every arm by its name, which is also that of its folder; ``full``: neural generators are trained in full."""
     names = [*SOURCES, "oracle"]
     return {
         "none": Arm("none", "", "", 0.0, {}),
         "weights": Arm("class weights", "", "", 0.0, {"federation.class_weights": "sqrt"}),
-        **dict(_arm(name, quota, DOSE) for quota in QUOTAS for name in names),
-        **dict(_arm(name, QUOTA, dose) for dose in DOSES for name in names if dose != DOSE),
+        **dict(_arm(name, quota, DOSE, full) for quota in QUOTAS for name in names),
+        **dict(_arm(name, QUOTA, dose, full) for dose in DOSES for name in names if dose != DOSE),
     }
 
 
@@ -96,3 +99,5 @@ CHOSEN: dict[str, list[str]] = {
     "U1": _CORE,
 }
 """What is run by default, in all ten seeds: all of it would take days on 2 cores."""
+NEURAL = ["none", *(f"{name}-{QUOTA}-{DOSE:g}" for name in ("pca-gaussian", "simulator", *SHORT, "oracle"))]
+"""Under P1, for the table of neural generators: three seeds."""

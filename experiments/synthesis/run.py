@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-from plan import ARMS, CHOSEN, HERE, PROTOCOLS
+from plan import ARMS, CHOSEN, HERE, NEURAL, PROTOCOLS, arms
 
 import bofl_jax as bofl
 from bofl_jax.federate import runtime
@@ -23,18 +23,25 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the run directories")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), metavar="ARM", help="[default: those of plan.py]")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--arms", nargs="+", choices=list(ARMS), metavar="ARM", help="[default: those of plan.py]")
+    which.add_argument(
+        "--neural", action="store_true", help="neural generators, trained briefly, and what they must beat"
+    )
+    which.add_argument("--full", action="store_true", help="every arm, neural generators trained in full; for a GPU")
     parser.add_argument("--rounds", type=int, help="fewer rounds, to try it out")
     arguments = parser.parse_args()
     runtime.keep_programs()
-    pairs = [(protocol, arm) for protocol in arguments.protocols for arm in arguments.arms or CHOSEN[protocol]]
+    known = arms(arguments.full)
+    wanted = NEURAL if arguments.neural else list(known) if arguments.full else arguments.arms
+    pairs = [(protocol, arm) for protocol in arguments.protocols for arm in wanted or CHOSEN[protocol]]
     for seed, (protocol, arm) in itertools.product(arguments.seeds, pairs):
         directory = arguments.work / f"{protocol}-{arm}-seed{seed}"
         if (directory / "summary.json").exists():
             continue
         shutil.rmtree(directory, ignore_errors=True)  # of a run that was cut off
         began = time.perf_counter()
-        overrides = {"seed": seed, **PROTOCOLS[protocol], **ARMS[arm].overrides}
+        overrides = {"seed": seed, **PROTOCOLS[protocol], **known[arm].overrides}
         if arguments.rounds:
             overrides["federation.rounds"] = arguments.rounds
         run = bofl.run(bofl.load_config(HERE / "base.toml", overrides), directory)
