@@ -3,6 +3,8 @@
 import csv
 import io
 import math
+import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ _METADATA: dict[str, dict[str, str | None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+HEAD, WORDS = 12, 20
+"""Letters of a line in a LaTeX table: of its head, of words in its body."""
 _TEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -103,23 +107,58 @@ def _markdown_row(cells: Sequence[str]) -> str:
 def latex(table: Table) -> str:
     r"""A table in LaTeX, for the package `booktabs`.
 
-    >>> print(latex(Table("", ("a_b", "c"), [("50 %", "1")], [])), end="")
+    Small, its heads wrapped, an interval under its number, no 0 before
+    a point, so that ten columns of numbers with intervals fit across a page of two columns (``table*``).
+
+    >>> print(latex(Table("", ("a_b", "long heads are wrapped"), [("50 %", "0.5 [0.1, 0.9]")], [])), end="")
+    {\scriptsize\setlength{\tabcolsep}{2.5pt}%
     \begin{tabular}{lr}
     \toprule
-    a\_b & c \\
+    a\_b & \begin{tabular}[b]{@{}r@{}}long heads\\are wrapped\end{tabular} \\
     \midrule
-    50 \% & 1 \\
+    50 \% & \begin{tabular}[c]{@{}r@{}}.5\\{}[.1, .9]\end{tabular} \\[2pt]
     \bottomrule
-    \end{tabular}
+    \end{tabular}}
     """
     columns = "l" + "r" * (len(table.header) - 1)
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_row(table.header), r"\midrule"]
-    lines += [_latex_row(cells) for cells in table.body]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    heads = [
+        _stacked(textwrap.wrap(text, HEAD, break_long_words=False), "b", at)
+        for text, at in zip(table.header, columns, strict=True)
+    ]
+    body = [[_stacked(_lines(cell), "c", at) for cell, at in zip(row, columns, strict=True)] for row in table.body]
+    lines = [r"{\scriptsize\setlength{\tabcolsep}{2.5pt}%", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    lines += [_latex_row(heads), r"\midrule", *(_latex_row(row, "[2pt]") for row in body)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}"]) + "\n"
 
 
-def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(f"{{}}{text}" if text.startswith("[") else text for text in map(_escaped, cells)) + r" \\"
+def _latex_row(cells: Sequence[str], space: str = "") -> str:
+    return " & ".join(cells) + r" \\" + space
+
+
+def _stacked(lines: Sequence[str], place: str, align: str) -> str:
+    """Lines above each other in one cell; a bracket that begins a line is no option of the line break before it."""
+    texts = ["{}" + line if line.startswith("[") else line for line in map(_escaped, lines)]
+    if len(texts) < 2:
+        return "".join(texts)
+    return rf"\begin{{tabular}}[{place}]{{@{{}}{align}@{{}}}}" + r"\\".join(texts) + r"\end{tabular}"
+
+
+def _lines(cell: str) -> list[str]:
+    """A cell's lines: words are wrapped, an interval stands under its number."""
+    return [
+        line
+        for part in _without_zeros(cell).replace(" [", "\n[").split("\n")
+        for line in ([part] if any(mark in part for mark in "[±") else textwrap.wrap(part, WORDS))
+    ]
+
+
+def _without_zeros(text: str) -> str:
+    """Numbers below 1 without the 0 before the point.
+
+    >>> _without_zeros("0.05 +0.951 -0.2 10.5 2.0.1 0")
+    '.05 +.951 -.2 10.5 2.0.1 0'
+    """
+    return re.sub(r"(?<![\d.])0(?=\.\d)", "", text)
 
 
 def _escaped(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,8 +108,6 @@ def test_an_arm_with_two_models_has_two_lines(study):
 def test_protocols_that_share_their_minutes_have_a_panel_each(study):
     rows = [row for row in study.rows if "minutes" in row.x]
     assert {column_by_protocol(rows, "minutes")(row) for row in rows} == {""}
-    from dataclasses import replace
-
     both = rows + [replace(row, protocol=f"unseen {row.protocol}") for row in rows]
     assert len({column_by_protocol(both, "minutes")(row) for row in both}) == 12
 
@@ -117,16 +116,26 @@ def test_methods_are_a_table_a_protocol_with_holms_p(study):
     made = make("methods", study)
     assert set(made) == set(study.protocols)
     table = made["P1"]
-    assert table.header[-2:] == ("difference", "Holm p")
+    assert table.header[-2:] == ("difference in macro-F1 from FedAvg + FT", "Holm p")
     reference = next(row for row in table.body if row[0] == "FedAvg + FT")
     assert reference[-2:] == ("", "")
     local = next(row for row in table.body if row[0] == "Local only")
     assert local[-1] == "0.060"
-    assert local[-2].endswith("[-0.100, 0.100] macro-F1 from fedavg-ft")
+    assert local[-2].endswith("[-0.100, 0.100]")
     measured = next(row.metrics["macro_f1"] for row in study.rows if (row.protocol, row.arm) == ("P1", "local"))
     expected = f"{measured.mean:.3f} ± {measured.sd:.3f} [{measured.low:.3f}, {measured.high:.3f}]"
     assert expected in local
     assert local[table.header.index("ECE")] == "0.020"
+
+
+def test_differences_from_several_arms_name_theirs(study):
+    rows = [row for row in study.rows if row.protocol == "P1"]
+    at = next(place for place, row in enumerate(rows) if row.difference)
+    rows[at] = replace(rows[at], difference=replace(rows[at].difference, other=rows[at].arm))
+    table = make("methods", replace(study, rows=tuple(rows)))["P1"]
+    assert table.header[-3:] == ("difference in macro-F1", "from", "Holm p")
+    assert [row[-2] for row in table.body].count(rows[at].title) == 1
+    assert "FedAvg + FT" in [row[-2] for row in table.body]
 
 
 def test_the_ablation_prints_what_the_ledger_changes_exactly(study, tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 from bofl_jax.figures.products import Product, Skip, Table
 from bofl_jax.figures.reading import Result, Study
-from bofl_jax.figures.reading.study import Measured
+from bofl_jax.figures.reading.study import Difference, Measured
 from bofl_jax.figures.studies.lines import INTERVAL, csv_rows, known_metrics, sample_sizes, title_of
 from bofl_jax.figures.words import ranged, rounded
 
@@ -34,17 +34,20 @@ def methods(study: Study) -> dict[str, Product] | Skip:
 def _methods(study: Study, protocol: str) -> Table:
     rows = [row for row in study.rows if row.protocol == protocol]
     metrics = known_metrics(rows, METHODS)
-    tested = any(row.difference for row in rows)
     placed = [name for name in ("minutes", "alpha", "dose") if len({row.x.get(name) for row in rows}) > 1]
-    header = ("method", "model", *placed, *map(title_of, metrics), *(("difference", "Holm p") if tested else ()))
+    several = len({(row.title, row.model) for row in rows}) > len({row.title for row in rows})
+    compared, differences = _differences(rows)
+    header = ("method", *(("model",) if several else ()), *placed, *map(title_of, metrics), *compared)
     body = [
-        (row.title, row.model, *(_plain(row.x.get(name)) for name in placed))
-        + tuple(_cell(row.metrics.get(metric)) for metric in metrics)
-        + (_difference(row) if tested else ())
-        for row in rows
+        (
+            *(row.title, *((row.model,) if several else ()), *(_plain(row.x.get(name)) for name in placed)),
+            *(_cell(row.metrics.get(metric)) for metric in metrics),
+            *difference,
+        )
+        for row, difference in zip(rows, differences, strict=True)
     ]
     caption = f"Methods under protocol {protocol}: mean ± sd over seeds, in brackets {INTERVAL}. "
-    if tested:
+    if compared:
         caption += (
             "Difference: the row less the arm that is named, in the metric that is named, paired; p corrected by "
             "Holm's method over the study's comparisons. "
@@ -64,12 +67,37 @@ def _cell(measured: Measured | None) -> str:
     return f"{rounded(measured.mean)}{spread} {ranged(measured.low, measured.high)}".strip()
 
 
-def _difference(row: Result) -> tuple[str, str]:
-    found = row.difference
+def _differences(rows: Sequence[Result]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Head and cells of the differences; metric and other arm stand in the head where all rows share them."""
+    found = [row.difference for row in rows]
+    metrics = {one.metric for one in found if one}
+    others = {one.other for one in found if one}
+    if not metrics:
+        return (), [() for _ in rows]
+    shared = "".join(
+        [
+            f" in {title_of(min(metrics))}" if len(metrics) == 1 else "",
+            f" from {_title(rows, min(others))}" if len(others) == 1 else "",
+        ]
+    )
+    own = [("metric", metrics), ("from", others)]
+    header = (f"difference{shared}", *(name for name, values in own if len(values) > 1), "Holm p")
+    return header, [_difference(rows, one, len(metrics) > 1, len(others) > 1) for one in found]
+
+
+def _difference(rows: Sequence[Result], found: Difference | None, metric: bool, other: bool) -> tuple[str, ...]:
+    """A row's cells; whether its metric and the other arm have their own."""
     if found is None:
-        return "", ""
-    text = f"{found.mean:+.3f} {ranged(found.low, found.high)}".strip()
-    return f"{text} {title_of(found.metric)} from {found.other}", _p(found.p_holm)
+        return ("",) * (2 + metric + other)
+    number = f"{found.mean:+.3f} {ranged(found.low, found.high)}".strip()
+    named = (*((title_of(found.metric),) if metric else ()), *((_title(rows, found.other),) if other else ()))
+    return number, *named, _p(found.p_holm)
+
+
+def _title(rows: Sequence[Result], arm: str) -> str:
+    """What an arm is called, its name where its rows do not agree."""
+    titles = {row.title for row in rows if row.arm == arm}
+    return titles.pop() if len(titles) == 1 else arm
 
 
 def _p(value: float) -> str:
