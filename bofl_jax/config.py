@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from bofl_jax.adversary import AdversaryOptions
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.options import Options
-from bofl_jax.data import DataOptions
+from bofl_jax.data import DataOptions, describing
 from bofl_jax.federate.methods import METHODS, Method
 from bofl_jax.federate.options import (
     EngineOptions,
@@ -102,6 +102,7 @@ class Config(Options):
                     "leave one of the two out"
                 )
         self._contributions_agree()
+        self._groups_are_known()
         if algorithm == "local" and personalised:
             raise ValueError("federation.algorithm = 'local' is personal already: set personalise.method = 'none'")
         if algorithm == "perfedavg" and not personalised:
@@ -130,6 +131,14 @@ class Config(Options):
             raise ValueError(
                 f"evaluate.contribution_every = {self.evaluate.contribution_every} values none of {rounds} rounds: "
                 "lower it"
+            )
+
+    def _groups_are_known(self) -> None:
+        source, known = self.data.source, describing()
+        if self.evaluate.groups != "none" and source not in known:
+            raise ValueError(
+                f"data.source = '{source}' does not say who its people are: set evaluate.groups = 'none', or "
+                f"data.source = {' or '.join(map(repr, known))}"
             )
 
     def _synthesis_agrees(self, options: SynthesisOptions) -> None:

@@ -9,7 +9,7 @@ References:
     Goldberger et al.: PhysioBank, PhysioToolkit, and PhysioNet. Circulation, 2000.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,9 @@ from bofl_jax.data.cache import cached, content_key
 from bofl_jax.data.filters import FS, condition
 from bofl_jax.data.location import existing_root
 from bofl_jax.data.options import MitbihOptions
+from bofl_jax.data.people import Person, parse_person
 from bofl_jax.data.records import AAMI
-from bofl_jax.data.wfdb_records import read_beats, read_lead, record_files
+from bofl_jax.data.wfdb_records import read_beats, read_comments, read_lead, record_files
 
 
 def load_mitbih(options: MitbihOptions) -> Samples:
@@ -58,6 +59,20 @@ def class_counts(
         for name, group in aami.items():
             counts[name] += int(np.isin(symbols, group).sum())
     return counts
+
+
+def read_people(options: MitbihOptions, subjects: Sequence[str]) -> list[Person]:
+    """Age and sex of the person behind every record, from its header.
+
+    Args:
+        options: say where the records lie.
+        subjects: record names.
+
+    Raises:
+        BoflError: if a header is missing or damaged.
+    """
+    root = existing_root(options.root, "mitbih")
+    return [parse_person(read_comments(root, record)) for record in subjects]
 
 
 def _build(root: Path, options: MitbihOptions) -> Samples:

@@ -63,6 +63,19 @@ def read_lead(root: Path, record: str, leads: tuple[str, ...]) -> tuple[np.ndarr
     return signal, float(header.fs)
 
 
+def read_comments(root: Path, record: str) -> list[str]:
+    """The comment lines of a record's header, without their ``#``.
+
+    Raises:
+        BoflError: if the header is missing or damaged.
+    """
+    path = root / f"{record}.hea"
+    if not path.is_file():
+        raise BoflError(f"no file {path}: {MEND}")
+    header = _guard(path, lambda: load_wfdb().rdheader(str(root / record)))
+    return list(header.comments)
+
+
 def read_beats(root: Path, record: str) -> tuple[np.ndarray, np.ndarray]:
     """The annotated beats of a record.
 

@@ -12,6 +12,7 @@ from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.core.parsing import parse_json
 from bofl_jax.federate.batches import check_batches, check_requests, tally
 from bofl_jax.federate.checkpoint import Checkpoints
+from bofl_jax.federate.opportunity import differing_groups, groups_from
 from bofl_jax.federate.results import read_json, read_toml, results_digest, summary_text
 from bofl_jax.federate.safety import differing
 from bofl_jax.ledger import ChainAudit, SecondEngine, audit_chain
@@ -146,6 +147,7 @@ def _compare_summary(path: Path, chain: ChainAudit, mode: str, rounds: int, requ
         )
     if "safety" in summary:
         _compare_safety(path, summary["safety"])
+    _compare_groups(path, summary["fairness"])
 
 
 def _keys(path: Path) -> set[str]:
@@ -160,8 +162,7 @@ def _keys(path: Path) -> set[str]:
 
 def _compare_safety(path: Path, stated: Any) -> None:
     """What is said of safety must follow from the predictions, which were published."""
-    with np.load(path / "predictions.npz") as arrays:
-        found = {name: arrays[name] for name in arrays.files}
+    found = _predictions(path)
     classes = tuple(map(str, found["classes"]))
     for model in ("global", "personalised"):
         probability = found.get(f"{model}_probability")
@@ -177,6 +178,23 @@ def _differing(stated: Any, probability: np.ndarray | None, label: np.ndarray, c
     if stated is None or probability is None:
         return "" if stated is None and probability is None else "what is said"
     return differing(stated, probability, label, classes)
+
+
+def _compare_groups(path: Path, fairness: Any) -> None:
+    """What is said of groups of people must follow from the predictions; nothing is, where none were asked for."""
+    attribute = read_toml(path / "config.toml").get("evaluate", {}).get("groups", "none")
+    try:
+        stated = {model: {"groups": measured["groups"]} for model, measured in fairness.items() if "groups" in measured}
+        wrong = differing_groups(stated, groups_from(_predictions(path), attribute))
+    except (BoflError, AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise VerificationError(f"what the run says of groups of people is missing or damaged ({error})") from None
+    if wrong:
+        raise VerificationError(f"summary.json: {wrong} of fairness does not follow from predictions.npz")
+
+
+def _predictions(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path / "predictions.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _results_digest(path: Path, summary: dict[str, Any]) -> bytes:

@@ -1,13 +1,16 @@
 """Results of a run as plain tables: predictions, clients, summary."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from bofl_jax.core.padding import capacity, filled
+from bofl_jax.data import person_of
 from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics, unseen_class_recall
 from bofl_jax.evaluate.report import plain
+from bofl_jax.federate.opportunity import Membership, of_groups
 from bofl_jax.federate.safety import safety_of
 from bofl_jax.federate.setting import Setting
 from bofl_jax.partition import class_counts, label_divergence
@@ -58,7 +61,7 @@ class Predictions:
     def arrays(self) -> dict[str, np.ndarray]:
         """What ``predictions.npz`` holds."""
         samples, population = self.setting.samples, self.setting.population
-        return {
+        arrays = {
             "label": self.label.astype(np.int32),
             "client": self.client,
             "subject": samples.subject[self.sample].astype(np.int32),
@@ -67,10 +70,24 @@ class Predictions:
             "classes": np.array(samples.classes),
             "client_names": np.array(population.names),
             "subject_names": np.array(samples.subjects),
+            "person_names": np.array([person_of(name) for name in samples.subjects]),
         }
+        if self._members:
+            arrays |= {"group": self._members.group, "group_names": np.array(self._members.names)}
+        return arrays
+
+    @cached_property
+    def _members(self) -> Membership | None:
+        """Of which groups of people the test samples are; None where groups are not compared."""
+        groups, samples = self.setting.groups, self.setting.samples
+        if groups is None:
+            return None
+        subject = samples.subject[self.sample]
+        person = np.array([person_of(name) for name in samples.subjects])[subject]
+        return Membership(self.setting.config.evaluate.groups, groups.names, groups.of[subject], person)
 
     def spread(self) -> dict[str, Any]:
-        """Fairness of the clients' accuracies, and how classes fare that a client has not trained on, per model."""
+        """Per model: fairness of the clients' accuracies, recall of classes that they lack, groups of people."""
         setting = self.setting
         seen = setting.recorded_counts(setting.population.adapt) > 0
         result = {}
@@ -83,6 +100,9 @@ class Predictions:
                     "unseen_class_recall": plain(unseen.unseen_class_recall),
                     "unseen_class_support": int(unseen.unseen_class_support),
                 }
+                if self._members:
+                    probability, classes = self.probability[model], setting.samples.classes
+                    result[model]["groups"] = of_groups(probability, self.label, classes, self._members)
         return result
 
     def of_clients(self, model: str) -> Any:

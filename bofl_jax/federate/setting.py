@@ -69,6 +69,7 @@ class Setting:
     numbers: Numbers
     form: Callable[[Numbers], Parts]  # also for numbers that are traced
     synthetic: int = 0  # samples at the end of the pool that nobody recorded
+    groups: data.Groups | None = None  # of people, whose recalls are compared
 
     def with_numbers(self, numbers: Numbers) -> "Setting":
         """The same with other numbers, which may be traced."""
@@ -211,6 +212,7 @@ def assemble(config: "Config", plan: Plan, samples: Samples, population: Populat
         numbers=Numbers(root_key(config.seed), jnp.asarray(weights), _arguments(config)),
         form=form,
         synthetic=synthetic,
+        groups=_groups(config, samples),
     )
     jax.eval_shape(lambda key: setting.algorithm.share(model.init(key)), setting.root)  # do the method's layers exist?
     _check_personal(config, setting.algorithm)
@@ -220,6 +222,11 @@ def assemble(config: "Config", plan: Plan, samples: Samples, population: Populat
             "evaluate.contribution values updates by such models: set it to 'none'"
         )
     return setting
+
+
+def _groups(config: "Config", samples: Samples) -> data.Groups | None:
+    attribute = config.evaluate.groups
+    return None if attribute == "none" else data.groups_of(config.data, samples.subjects, attribute)
 
 
 def _arguments(config: "Config") -> dict[str, jax.Array]:

@@ -170,7 +170,7 @@ def test_clients_have_a_row_each(base):
 def test_predictions_give_the_stated_accuracy(base):
     with np.load(base.directory / "predictions.npz") as arrays:
         held = {name: arrays[name] for name in arrays.files}
-    names = {"label", "client", "subject", "sample", "classes", "client_names", "subject_names"}
+    names = {"label", "client", "subject", "sample", "classes", "client_names", "subject_names", "person_names"}
     assert set(held) == names | {"global_probability", "personalised_probability"}
     count = len(held["label"])
     assert count == 120
