@@ -43,6 +43,7 @@ class Study(NamedTuple):
         more: rows that ``--full`` adds.
         seeds: how many by default.
         curves: rows whose scores by round are written; those of a protocol that is followed.
+        note: on the protocols, for captions.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Study(NamedTuple):
     more: tuple[Row, ...] = ()
     seeds: int = 10
     curves: tuple[Row, ...] = ()
+    note: str = ""
 
     def chosen(self, full: bool) -> tuple[Row, ...]:
         """The rows that are run."""
@@ -131,6 +133,7 @@ def _unlabelled(name: str, against: str, title: str, arm: str) -> Row:
     return Row("U1", arm, "global", name, f"{title}, trained on others", "labelled", {"minutes": 0}, against=against)
 
 
+_SEEN = "P1, P5: the first 1 or 5 minutes of all people train, what follows after 305 s is tested."
 STUDIES: dict[str, Study] = {
     "ablation": Study(
         "Ledger, personalisation, synthetic samples: every combination",
@@ -138,6 +141,7 @@ STUDIES: dict[str, Study] = {
         tuple(
             _cell(protocol, *cell) for protocol in ("P1", "P5") for cell in itertools.product((False, True), repeat=3)
         ),
+        note=_SEEN,
     ),
     "methods": Study(
         "Methods on patients who train and on patients whom nobody trained on",
@@ -149,6 +153,7 @@ STUDIES: dict[str, Study] = {
             for protocol in ("P1", "P5")
             for name in _CURVES
         ),
+        note=f"{_SEEN} U1: people of DS2, on whom nobody trained, adapt on 1 minute; tested from 905 s on.",
     ),
     "alpha": Study(
         "Heterogeneity of the clients: Dirichlet splits and the natural one",
@@ -156,6 +161,7 @@ STUDIES: dict[str, Study] = {
         _dealt(_DEALT),
         _dealt(("fedrep", "apfl")),
         seeds=5,
+        note="The samples that train and those that are tested are the same throughout.",
     ),
     "label_scarcity": Study(
         "Labelled minutes of a patient",
@@ -167,5 +173,9 @@ STUDIES: dict[str, Study] = {
         ),
         _scarce(("fedrep", "apfl")),
         seeds=5,
+        note=(
+            "Tests differ at the ends: at 0 minutes the people of DS2, on whom nobody trained, from 905 s on; at 15 "
+            "minutes all people from 905 s on; in between all people from 305 s on."
+        ),
     ),
 }

@@ -80,6 +80,8 @@ def results_of(name: str, rows: Sequence[Row], pieces: dict[tuple[str, str], Any
         "name": name,
         "title": study.title,
         "made_by": f"python experiments/main/run.py --study {name}",
+        "drawn": "people and seeds",
+        "note": study.note,
         "seeds": seeds,
     }
     if any(row.factors for row in rows):

@@ -39,8 +39,9 @@ def main() -> None:
     given = pieces.load(arguments.out / "pieces.npz")
     protocols = list(dict.fromkeys(protocol for protocol, _, _ in given.of))
     rows = [row for protocol in protocols for row in measure(given, protocol)]
-    study = {"name": "synthesis", "title": "Governed synthetic balancing", "made_by": COMMAND}
-    (arguments.out / "results.json").write_text(json.dumps({"study": study, "rows": rows}, indent=1) + "\n")
+    study = {"name": "synthesis", "title": "Governed synthetic balancing", "made_by": COMMAND, "drawn": "people"}
+    results = {"study": study, "rows": rows, "generators": generators(given)}
+    (arguments.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     tables = (render(protocol, [row for row in rows if row["protocol"] == protocol]) for protocol in protocols)
     (arguments.out / "table.md").write_text("\n\n".join(tables) + "\n")
     (arguments.out / "privacy.md").write_text(privacy(given) + "\n")
@@ -84,6 +85,7 @@ def row(
         "x": {"dose": ARMS[arm].dose} if ARMS[arm].quota in ("", QUOTA) else {},
         "generator": ARMS[arm].generator,
         "quota": ARMS[arm].quota,
+        "dose": ARMS[arm].dose,
         "seeds": len(seeds),
         "people": mine.shape[1],
         "outcome": dict(
@@ -101,6 +103,7 @@ def row(
         gap = interval_of(macro_f1, mine, other)
         p = paired_permutation(macro_f1, mine, other)
         found["difference"] = {"from": REFERENCE, "metric": "macro_f1", **gap, "p": p}
+        found["gains"] = {"from": REFERENCE, "metrics": gains(given, protocol, (arm, REFERENCE), model)}
     return found
 
 
@@ -183,7 +186,8 @@ def contrasts(given: Pieces) -> str:
         for pair in pairs:
             if set(pair) <= set(given.arms(protocol)):
                 cells = [spanned(macro_f1_gap(given, protocol, pair, seeds), "+")]
-                cells += [spanned(curve_gap(given, protocol, pair, curve), "+") for curve in range(len(CURVES))]
+                of_s = (curve_gap(given, protocol, pair, "personalised", f"{curve}_S") for curve in CURVES)
+                cells += [spanned(gap, "+") for gap in of_s]
                 one, other = (ARMS[arm].title for arm in pair)
                 lines.append(f"| {protocol} | {one} | {other} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -195,14 +199,46 @@ def macro_f1_gap(given: Pieces, protocol: str, pair: tuple[str, str], seeds: lis
     return interval_of(macro_f1, mine, other)
 
 
-def curve_gap(given: Pieces, protocol: str, pair: tuple[str, str], curve: int) -> dict[str, Any]:
-    """The same of a curve of S, over the draws of people that all arms share; the first draw is everyone once."""
-    mine, other = (given.draws[protocol, arm][1, 0, curve] for arm in pair)
+def gains(given: Pieces, protocol: str, pair: tuple[str, str], model: str) -> dict[str, dict[str, Any]]:
+    """AUPRC of every rare class: the first arm's less the second's."""
+    return {name: curve_gap(given, protocol, pair, model, name) for name in (f"auprc_{c}" for c in given.classes[1:])}
+
+
+def curve_gap(given: Pieces, protocol: str, pair: tuple[str, str], model: str, metric: str) -> dict[str, Any]:
+    """Of the first arm's models from the second's, over the draws of people that all arms share.
+
+    Args:
+        given: with the draws; the first of them is everyone once.
+        protocol: of both arms.
+        pair: the arms.
+        model: one of MODELS.
+        metric: one of CURVES and a rare class: ``auprc_S``.
+    """
+    curve, _, label = metric.rpartition("_")
+    place = MODELS.index(model), given.classes.index(label) - 1, CURVES.index(curve)
+    mine, other = (given.draws[protocol, arm][place] for arm in pair)
     return {"mean": float((mine - other)[0]), "interval": np.nanquantile(mine - other, [0.025, 0.975]).tolist()}
 
 
+def generators(given: Pieces) -> list[dict[str, Any]]:
+    """What the gates measured of every generator and class, in the arms of the default dose and quota.
+
+    Means over the seeds; None where the gates could not judge.
+    """
+    found = []
+    for protocol, arm in given.draws:
+        if (ARMS[arm].quota, ARMS[arm].dose) == (QUOTA, DOSE):
+            runs = [one.scores for (p, a, _), one in given.of.items() if (p, a) == (protocol, arm)]
+            for k, name in enumerate(given.classes[1:], start=1):
+                scores = mean_known(np.stack(runs)[:, k]).tolist()
+                known = {key: one if np.isfinite(one) else None for key, one in zip(SCORES, scores, strict=True)}
+                head = {"protocol": protocol, "generator": ARMS[arm].generator, "class": name, "seeds": len(runs)}
+                found.append(head | {"scores": known})
+    return found
+
+
 def privacy(given: Pieces) -> str:
-    """What the gates measured of every generator: in the arms of the default dose and quota; means over seeds."""
+    """What `generators` found, as Markdown."""
     shown = {
         "utility": "utility ratio",
         "diversity": "diversity ratio",
@@ -215,13 +251,9 @@ def privacy(given: Pieces) -> str:
         f"| protocol | generator | class | {' | '.join(shown.values())} |",
         f"|---|---|---|{'---:|' * len(shown)}",
     ]
-    for protocol, arm in given.draws:
-        if ARMS[arm].quota == QUOTA and ARMS[arm].dose == 0.1:
-            runs = [one.scores for (p, a, _), one in given.of.items() if (p, a) == (protocol, arm)]
-            for k, name in enumerate(given.classes[1:], start=1):
-                scores = dict(zip(SCORES, mean_known(np.stack(runs)[:, k]), strict=True))
-                cells = " | ".join(cell(scores, key) for key in shown)
-                lines.append(f"| {protocol} | {ARMS[arm].generator} | {name} | {cells} |")
+    for one in generators(given):
+        cells = " | ".join(cell(one["scores"], key) for key in shown)
+        lines.append(f"| {one['protocol']} | {one['generator']} | {one['class']} | {cells} |")
     return "\n".join(lines)
 
 
@@ -232,11 +264,12 @@ def mean_known(values: np.ndarray) -> np.ndarray:
         return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)
 
 
-def cell(scores: dict[str, float], key: str) -> str:
+def cell(scores: dict[str, float | None], key: str) -> str:
     """A score as it is printed."""
-    if not np.isfinite(scores[key]):
+    if scores[key] is None:
         return "not judged"
-    return f"{scores[key]:.2f}" + (f" ± {scores['membership_error']:.2f}" if key == "membership" else "")
+    error = scores["membership_error"] if key == "membership" else None
+    return f"{scores[key]:.2f}" + ("" if error is None else f" ± {error:.2f}")
 
 
 if __name__ == "__main__":

@@ -127,6 +127,52 @@ def test_differences_are_from_no_balancing(rows):
     assert "difference" not in rows[0]["none", "global"]
 
 
+@pytest.mark.parametrize("arm", ARMS[1:])
+def test_gains_are_those_of_people_drawn_one_by_one(scripts, work, rows, arm):
+    """Every draw of people is laid out as a larger test, and scikit-learn measures both arms on it."""
+    pieces, _ = scripts
+    often, draw = np.unique(pieces.drawn_people(3), axis=0, return_inverse=True)  # three people: few draws differ
+    for model in pieces.MODELS:
+        gains = rows[0][arm, model]["gains"]
+        assert (gains["from"], list(gains["metrics"])) == ("none", ["auprc_S", "auprc_V", "auprc_F"])
+        for k, name in enumerate(CLASSES[1:], start=1):
+            mine, other = (
+                np.mean([areas(work[1][one, seed], model, k, often) for seed in (0, 1)], axis=0)
+                for one in (arm, "none")
+            )
+            gap, found = (mine - other)[draw.ravel()], gains["metrics"][f"auprc_{name}"]
+            assert found["mean"] == pytest.approx(gap[0], abs=2e-7)  # float32 keeps seven digits of each arm
+            assert found["interval"] == pytest.approx(np.quantile(gap, [0.025, 0.975]).tolist(), abs=2e-7)
+
+
+def areas(run, model, k, often):
+    """float64[B]: average precision of a class, each person's beats copied as often as they were drawn."""
+    person = np.array([0, 1, 2, 2])[run["client"]]  # records 201 and 202 are one man
+    score, positive = run[f"{model}_probability"][:, k], run["label"] == k
+    drawn = [np.repeat(np.arange(len(score)), one[person]) for one in often]
+    return np.array([average_precision_score(positive[one], score[one]) for one in drawn])
+
+
+def test_gains_and_contrasts_are_the_same_numbers(scripts, rows, tmp_path):
+    """A pair in contrasts.md, of personalised models, is the arm's gain in AUPRC of S."""
+    pieces, table = scripts
+    (tmp_path / "pieces.npz").write_bytes(rows[1]["pieces.npz"])
+    line = table.contrasts(pieces.load(tmp_path / "pieces.npz")).splitlines()[-1]
+    gain = rows[0]["simulator-need-based-0.1", "personalised"]["gains"]["metrics"]["auprc_S"]
+    assert line.split(" | ")[:3] == ["| P1", "simulator, need-based, 10%", "none"]
+    assert line.split(" | ")[4] == table.spanned(gain, "+")
+    assert "gains" not in rows[0]["none", "personalised"]
+
+
+def test_what_the_gates_measured_is_written_with_none_for_what_they_could_not(rows):
+    found = {(one["generator"], one["class"]): one for one in json.loads(rows[1]["results.json"])["generators"]}
+    assert set(found) == {("simulator", name) for name in "SVF"}
+    assert (found["simulator", "S"]["protocol"], found["simulator", "S"]["seeds"]) == ("P1", 2)
+    known = {name: value for name, value in found["simulator", "S"]["scores"].items() if value is not None}
+    assert known == pytest.approx({"membership": 0.5, "copies": 0.0, "utility": 0.9})
+    assert set(found["simulator", "V"]["scores"].values()) == {None}
+
+
 def test_requests_and_scores_are_counted(rows):
     outcome = rows[0]["simulator-need-based-0.1", "global"]["outcome"]
     assert outcome == {"asked": 4, "rejected": 1, "failed": 1, "refused": 1, "used": 3}
