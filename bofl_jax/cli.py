@@ -164,10 +164,10 @@ def _say(text: str) -> None:
 
 @app.command()
 def figures(
-    directory: Annotated[Path, typer.Argument(help="The directory of a run, a sweep or a study.")],
+    directory: Annotated[Path, typer.Argument(help="The directory of a run, a sweep, a study or benchmarks.")],
     out_dir: Annotated[Path | None, typer.Option("--out", help="Where to write [default: DIR/figures].")] = None,
 ) -> None:
-    """Make the figures and tables of a run, a sweep or a study; say on standard error which have no data there."""
+    """Make the figures and tables of a run, a sweep, a study or benchmarks; say which have no data there."""
     from bofl_jax.figures import draw
 
     for path in draw(directory, out_dir, say=err.print):

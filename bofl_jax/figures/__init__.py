@@ -1,4 +1,4 @@
-"""Figures and tables of a run, a sweep or a study, made from its result files alone.
+"""Figures and tables of a run, a sweep, a study or benchmarks, made from its result files alone.
 
 ``draw(directory)`` writes everything in ``FIGURES`` that the directory has data for; same files, same bytes.
 """

@@ -14,17 +14,19 @@ from bofl_jax.figures.style import RC
 from bofl_jax.figures.writing import files_of
 
 CAPTIONS = "captions.md"
+_OF = {"benchmarks": "a folder of benchmarks"}
 _LOG = logging.getLogger(__name__)
 
 
 def draw(directory: Path, out: Path | None = None, say: Callable[[str], None] = _LOG.info) -> list[Path]:
-    """Make every figure and table of a run, a sweep or a study.
+    """Make every figure and table of a run, a sweep, a study or benchmarks.
 
     A figure is written as PNG (200 dpi), PDF, CSV (the numbers behind it) and TXT (its caption); a table as Markdown,
     LaTeX, CSV and TXT; ``captions.md`` holds all captions. The same files give the same bytes: no time or path enters.
 
     Args:
-        directory: a run (``summary.json``), a sweep (``sweep.csv``) or a study (``results.json``).
+        directory: a run (``summary.json``), a sweep (``sweep.csv``), a study (``results.json``) or benchmarks
+            (``peers.json``).
         out: where the files go; ``directory/figures`` when left out.
         say: called with one line for each entry of ``FIGURES`` that is left out, which says what would make it.
 
@@ -56,7 +58,7 @@ def draw(directory: Path, out: Path | None = None, say: Callable[[str], None] = 
 def _make(name: str, entry: Entry, kind: str, read: Any) -> Mapping[str, Product] | Skip:
     """The products of one entry by the names of their files."""
     if kind not in entry.makers:
-        return Skip(f"a {kind} has none")
+        return Skip(f"{_OF.get(kind, f'a {kind}')} has none")
     made = entry.makers[kind](read)
     if isinstance(made, Drawing | Table):
         return {name: made}

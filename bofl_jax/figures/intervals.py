@@ -71,12 +71,12 @@ def macro_f1(matrix: np.ndarray) -> np.ndarray:
     return _mean_of_defined(f1(matrix))
 
 
-def subject_interval(
+def interval_over_people(
     predictions: Predictions, model: str, quantity: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """95 % percentile interval of a quantity when whole subjects are drawn again with replacement.
+    """95 % percentile interval of a quantity when people are drawn again with replacement.
 
-    Beats of one patient resemble each other, so whole subjects are resampled, never beats.
+    Beats of one person resemble each other, so whole people are resampled, never beats.
 
     Args:
         predictions: of the test samples.
@@ -84,7 +84,7 @@ def subject_interval(
         quantity: from confusion matrices int64[..., K, K] to float64[..., K] or float64[...].
 
     Returns:
-        Lower and upper ends, NaN where a draw never defines the quantity; ``None`` with fewer than two subjects or
+        Lower and upper ends, NaN where a draw never defines the quantity; ``None`` with fewer than two people or
         without probabilities of the model.
 
     Efron & Tibshirani, "An Introduction to the Bootstrap", Chapman & Hall, 1993, chapter 13.
@@ -95,9 +95,9 @@ def subject_interval(
 
 @lru_cache(maxsize=2)  # the two models of the run at hand
 def _resampled(predictions: Predictions, model: str) -> np.ndarray | None:
-    """int64[RESAMPLES, K, K]: the confusion matrix of each draw of subjects; None with fewer than two of them."""
+    """int64[RESAMPLES, K, K]: the confusion matrix of each draw of people; None with fewer than two of them."""
     probability = predictions.models.get(model)
-    matrices = None if probability is None else _subject_confusions(predictions, probability)
+    matrices = None if probability is None else _confusions_by_person(predictions, probability)
     if matrices is None or len(matrices) < 2:
         return None
     draws = np.random.default_rng(0).multinomial(len(matrices), np.full(len(matrices), 1 / len(matrices)), RESAMPLES)
@@ -112,11 +112,11 @@ def percentiles(value: np.ndarray) -> Ends:
     return np.where(never, np.nan, low), np.where(never, np.nan, high)
 
 
-def _subject_confusions(predictions: Predictions, probability: np.ndarray) -> np.ndarray:
-    """int64[subjects, K, K]: true class by predicted class, of every subject with test samples."""
-    _, subject = np.unique(predictions.subject, return_inverse=True)
-    matrices = np.zeros((subject.max(initial=-1) + 1, *(len(predictions.classes),) * 2), np.int64)
-    np.add.at(matrices, (subject, predictions.label, probability.argmax(axis=1)), 1)
+def _confusions_by_person(predictions: Predictions, probability: np.ndarray) -> np.ndarray:
+    """int64[people, K, K]: true class by predicted class, of everyone with test samples."""
+    _, person = np.unique(predictions.person, return_inverse=True)
+    matrices = np.zeros((person.max(initial=-1) + 1, *(len(predictions.classes),) * 2), np.int64)
+    np.add.at(matrices, (person, predictions.label, probability.argmax(axis=1)), 1)
     return matrices
 
 

@@ -5,25 +5,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bofl_jax.figures.benchmarks.ledger import ledger_cost
+from bofl_jax.figures.benchmarks.throughput import throughput
 from bofl_jax.figures.products import Made
-from bofl_jax.figures.reading import read_run, read_study, read_sweep
+from bofl_jax.figures.reading import read_benchmarks, read_run, read_study, read_sweep
 from bofl_jax.figures.runs.calibration import calibration
 from bofl_jax.figures.runs.clients import clients
 from bofl_jax.figures.runs.conformal import conformal
 from bofl_jax.figures.runs.convergence import convergence
 from bofl_jax.figures.runs.explanations import explanations
+from bofl_jax.figures.runs.groups import groups
 from bofl_jax.figures.runs.ledger import ledger
 from bofl_jax.figures.runs.per_class import per_class
 from bofl_jax.figures.runs.precision_recall import precision_recall
 from bofl_jax.figures.runs.synthesis import synthesis
+from bofl_jax.figures.runs.system import system
 from bofl_jax.figures.runs.tables import classes, data, summary
-from bofl_jax.figures.studies import alpha, dose, fidelity, label_scarcity, tables
+from bofl_jax.figures.studies import alpha, dose, fidelity, gains, generators, label_scarcity, tables
 from bofl_jax.figures.studies import rounds as study_rounds
 from bofl_jax.figures.sweeps.against_key import against, others
 from bofl_jax.figures.sweeps.points import points
 from bofl_jax.figures.sweeps.rounds import rounds as sweep_rounds
 
-READERS: dict[str, Callable[[Path], Any]] = {"run": read_run, "sweep": read_sweep, "study": read_study}
+READERS: dict[str, Callable[[Path], Any]] = {
+    "run": read_run,
+    "sweep": read_sweep,
+    "study": read_study,
+    "benchmarks": read_benchmarks,
+}
 """Kind of directory -> what reads it."""
 
 
@@ -49,6 +58,7 @@ _TEST = "a finished bofl run makes its data"
 _SYNTHESIS = "python experiments/synthesis/run.py makes them"
 
 FIGURES: dict[str, Entry] = {
+    "system": Entry("F1: the system", _TEST, {"run": system}),
     "convergence": Entry("F2, of one run: loss and scores by round", _TEST, {"run": convergence}),
     "rounds": Entry(
         "F2: scores by round",
@@ -62,6 +72,7 @@ FIGURES: dict[str, Entry] = {
     ),
     "per_class": Entry("F4, at the decision: recall and precision by class", _TEST, {"run": per_class}),
     "precision_recall": Entry("F4: precision and recall of rare classes", _TEST, {"run": precision_recall}),
+    "gains": Entry("F4: gain in AUPRC of rare classes by arm", _SYNTHESIS, {"study": gains.gains}),
     "label_scarcity": Entry(
         "F5: labelled minutes",
         _grid("partition.train_minutes=0.5,1,2,5"),
@@ -69,6 +80,7 @@ FIGURES: dict[str, Entry] = {
     ),
     "dose": Entry("F6: dose of synthetic samples", _SYNTHESIS, {"sweep": partial(against, "dose"), "study": dose.dose}),
     "fidelity": Entry("F7: synthetic beats beside real ones", _SYNTHESIS, {"study": fidelity.fidelity}),
+    "generators": Entry("F7: scores of generators", _SYNTHESIS, {"study": generators.generators}),
     "clients": Entry("F8: accuracy of every client", _TEST, {"run": clients}),
     "adversaries": Entry(
         "F9: altered updates",
@@ -76,6 +88,11 @@ FIGURES: dict[str, Entry] = {
         {"sweep": partial(against, "adversaries")},
     ),
     "ledger": Entry("F10: cost of the ledger by round", "run with ledger.mode = 'merkle'", {"run": ledger}),
+    "ledger_cost": Entry(
+        "F10: cost of the ledger by clients",
+        "python benchmarks/ledger.py --json ledger.json makes its data",
+        {"benchmarks": ledger_cost},
+    ),
     "scaling": Entry(
         "F10: scores and costs by clients",
         _grid("partition.clients=10,100,1000", " --set partition.scheme=iid"),
@@ -97,6 +114,7 @@ FIGURES: dict[str, Entry] = {
     "key": Entry("Scores against any other number", _grid("optimizer.lr=0.01,0.1"), {"sweep": others}),
     "summary": Entry("T1, of one run: all in all", _TEST, {"run": summary}),
     "classes": Entry("T1, of one run: by class", _TEST, {"run": classes}),
+    "groups": Entry("T1, of one run: by group of people", "set evaluate.groups = 'sex' or 'age'", {"run": groups}),
     "points": Entry("T1, of a sweep: every point", _grid("federation.algorithm=fedavg,ditto"), {"sweep": points}),
     "methods": Entry("T1: methods by protocol", "a study's results.json holds its data", {"study": tables.methods}),
     "ablation": Entry(
@@ -104,13 +122,18 @@ FIGURES: dict[str, Entry] = {
         "a study whose rows have factors makes its data",
         {"study": tables.ablation},
     ),
+    "throughput": Entry(
+        "T3: speed of simulators",
+        "python benchmarks/peers/run.py --root DIR --json peers.json makes its data",
+        {"benchmarks": throughput},
+    ),
     "data": Entry("T4: data by role and class", _TEST, {"run": data}),
 }
 """Name of its files -> the figure or table."""
 
 
 def kind_of(folder: Path) -> str:
-    """What a directory is: ``sweep`` (has sweep.csv), ``study`` (results.json and no summary.json), else ``run``."""
-    if (folder / "sweep.csv").exists():
-        return "sweep"
-    return "study" if (folder / "results.json").exists() and not (folder / "summary.json").exists() else "run"
+    """What a directory is, by the first of these files that it has; a run where it has none."""
+    kinds = {"sweep.csv": "sweep", "summary.json": "run", "results.json": "study"}
+    kinds |= {"peers.json": "benchmarks", "ledger.json": "benchmarks"}
+    return next((kind for name, kind in kinds.items() if (folder / name).exists()), "run")

@@ -38,7 +38,7 @@ def with_range(value: float, low: float, high: float) -> str:
 
 def sizes(run: Run) -> str:
     """Sample sizes of a run, for a caption."""
-    people = len(np.unique(run.predictions.subject))
+    people = len(np.unique(run.predictions.person))
     return (
         f"One seed, {counted(len(run.clients.name), 'client')}, {counted(people, 'person', 'people')} and "
         f"{counted(len(run.predictions.label), 'sample')} in the test."

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from bofl_jax.core.errors import BoflError
+from bofl_jax.figures.registry import kind_of
 from bofl_jax.pages.fill import page
+
+_NO_PAGE = {"study": "a study's results", "benchmarks": "the results of benchmarks"}
 
 
 def report(directory: Path, out: Path | None = None) -> Path:
@@ -20,12 +23,16 @@ def report(directory: Path, out: Path | None = None) -> Path:
         The file written.
 
     Raises:
-        BoflError: a result file is missing or damaged (nothing is written then), or ``out`` cannot be written.
+        BoflError: a result file is missing or damaged (nothing is written then), the directory is a study or holds
+            benchmarks, which have no page, or ``out`` cannot be written.
         VerificationError: the audit of the run finds something that does not hold.
     """
     directory = Path(directory)
     out = directory / "report.html" if out is None else Path(out)
-    if (directory / "sweep.csv").exists():
+    kind = kind_of(directory)
+    if kind in _NO_PAGE:
+        raise BoflError(f"{directory} holds {_NO_PAGE[kind]}, which have no page: bofl figures {directory} shows them")
+    if kind == "sweep":
         from bofl_jax.pages.sweep import describe
     else:
         from bofl_jax.pages.run import describe

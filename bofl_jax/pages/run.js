@@ -26,6 +26,19 @@ function per_class(data) {
   return new Table("classes", [...columns, ...by_model(data, quantities)], data.per_class).element;
 }
 
+/** Recall by class and group of people, and the largest difference between two groups. */
+function groups(found, data) {
+  const columns = [
+    { key: "class", title: "Class", kind: "text" },
+    { key: "group", title: "Group", kind: "text" },
+    { key: "people", title: "People", kind: "count" },
+    { key: "samples", title: "Test\nsamples", kind: "count" },
+    ...by_model(data, { recall: "Recall", gap: "Gap\u00a0of\u00a0class" }),
+  ];
+  const left = `People by ${found.attribute}. The gap is the largest difference between the recalls of two groups (equal opportunity); where few people have a class, it is theirs. Samples of people in no group: ${count(found.in_no_group)}.`;
+  return [el("p", {}, left), new Table("groups", columns, found.rows).element];
+}
+
 function per_client(data, ledger) {
   const rows = data.clients.map((row, index) => ({
     ...row,
@@ -77,6 +90,7 @@ function run_page(data) {
   section("results", "Results", headline(data));
   section("rounds", "Over the rounds", curves(data));
   section("classes", "Classes", per_class(data));
+  if (data.groups) section("groups", "Groups of people", ...groups(data.groups, data));
   const choose = "A client's name opens what it holds and everything that it did on the ledger.";
   const scatter = clients_chart(data.clients);
   const reliable = Object.keys(data.reliability).length ? reliability_chart(data.reliability) : null;

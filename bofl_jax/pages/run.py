@@ -70,6 +70,7 @@ def _measured(summary: dict[str, Any], run: Run) -> dict[str, Any]:
         "models": [model for model in MODELS if model in run.summary.test],
         "headline": _headline(summary, run),
         "per_class": _per_class(run),
+        "groups": _groups(run),
         "ledger": {"mode": run.summary.ledger_mode, **_paid(summary)},
         "timing": summary.get("timing", {}),
         "synthesis": summary.get("synthesis"),
@@ -102,6 +103,22 @@ def _per_class(run: Run) -> list[dict[str, Any]]:
         | {f"{model}_{of}": test[model]["per_class"][name].get(of) for model in test for of in _OF_CLASS}
         for name in (next(iter(test.values()))["per_class"] if test else ())
     ]
+
+
+def _groups(run: Run) -> dict[str, Any] | None:
+    """Recall by class and group of people; None where groups were not compared."""
+    found = {model: spread["groups"] for model, spread in run.summary.fairness.items() if "groups" in spread}
+    if not found:
+        return None
+    first = next(iter(found.values()))
+    rows = [
+        {"class": name, "group": group, **{of: measured["per_class"][name][of] for of in ("people", "samples")}}
+        | {f"{model}_recall": of["by_group"][group]["per_class"][name]["recall"] for model, of in found.items()}
+        | {f"{model}_gap": of["equal_opportunity_gap"][name] for model, of in found.items()}
+        for name in first["equal_opportunity_gap"]
+        for group, measured in first["by_group"].items()
+    ]
+    return {"attribute": first["attribute"], "in_no_group": first["samples_in_no_group"], "rows": rows}
 
 
 def _client(row: dict[str, str], classes: list[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tomli_w
 
 CLASSES = ("N", "S", "V")
 
@@ -63,7 +64,12 @@ def build_study(folder: Path, *, beats: bool = True, rounds: bool = True) -> Pat
     folder.mkdir(parents=True)
     rng = np.random.default_rng(3)
     rows = [*_scarcity(rng), *_heterogeneity(rng), *_doses(rng), *_factors(rng)]
-    head = {"name": "headline", "title": "The headline", "made_by": "python experiments/headline/run.py"}
+    head = {
+        "name": "headline",
+        "title": "The headline",
+        "made_by": "python experiments/headline/run.py",
+        "drawn": "people",
+    }
     study = {"study": head | {"machine": "test", "seconds": 1.0}, "rows": rows}
     (folder / "results.json").write_text(json.dumps(study))
     if rounds:
@@ -152,6 +158,116 @@ def _write_beats(path: Path, rng: np.random.Generator) -> None:
     for name, noise in (("pca-gaussian", 0.04), ("diffusion", 0.08)):
         arrays[f"made_{name}"], arrays[f"label_{name}"] = beats(200, noise)
     np.savez(path, **arrays)
+
+
+def write_gains(folder: Path) -> None:
+    """Gains of the arms of a study with doses, and what the gates measured of generators, into its ``results.json``.
+
+    The arms of dose 0.1 come under three quotas, those of the other doses under one.
+    """
+    rng = np.random.default_rng(4)
+    written = json.loads((folder / "results.json").read_text())
+    doses = [row for row in written["rows"] if row["protocol"] == "dose"]
+    kept = [row for row in written["rows"] if row["protocol"] != "dose"]
+    for row in doses:
+        dose = row["x"]["dose"]
+        quotas = ("need-based", "uniform", "validation-gated") if row.get("generator") and dose == 0.1 else ("",)
+        for quota in quotas:
+            one = row | {"arm": row["arm"] + quota, "title": f"{row['title']} {quota}".strip(), "dose": dose}
+            kept.append(one if row["arm"] == "none" else one | {"gains": _gains(rng)})
+    written |= {"rows": kept, "generators": _judged(rng)}
+    (folder / "results.json").write_text(json.dumps(written))
+
+
+def _gains(rng: np.random.Generator) -> dict[str, Any]:
+    means = {f"auprc_{name}": float(0.1 * rng.normal()) for name in ("S", "V", "F")}
+    metrics = {name: {"mean": mean, "interval": [mean - 0.03, mean + 0.05]} for name, mean in means.items()}
+    return {"from": "none", "metrics": metrics | {"recall_S": {"mean": 0.5, "interval": [0.4, 0.6]}}}
+
+
+def _judged(rng: np.random.Generator) -> list[dict[str, Any]]:
+    names = ("discriminative", "utility", "diversity", "distance", "neighbours", "membership")
+    found = []
+    for generator, label in itertools.product(GENERATORS, ("S", "V", "F")):
+        scores: dict[str, Any] = {name: float(rng.uniform(0.3, 1.0)) for name in names} | {"membership_error": 0.05}
+        if label == "F":
+            scores |= {"utility": None, "membership": None, "membership_error": None}
+        if generator == "smote":
+            scores = dict.fromkeys(scores)
+        head = {"protocol": "dose", "generator": generator, "class": label, "seeds": 10}
+        found.append(head | {"scores": scores | {"copies": 0.0}})
+    return found
+
+
+CONFIG: dict[str, dict[str, Any]] = {
+    "data": {"source": "mitbih"},
+    "partition": {"scheme": "patient", "train_minutes": 1.0},
+    "model": {"name": "cnn1d"},
+    "federation": {"algorithm": "fedavg", "rounds": 50, "local_steps": 8, "batch_size": 32},
+    "optimizer": {"client": "sgd", "lr": 0.12, "server": "sgd", "server_lr": 1.0},
+    "personalise": {"method": "finetune", "steps": 30, "lr": 0.03},
+    "synthesis": {"generator": "none"},
+    "ledger": {"mode": "merkle", "quorum": 0.0, "authorities": 3},
+    "adversary": {"channel": "none", "altered": 0.0, "uninvited": 0, "duplicates": 0},
+}
+SYNTHESIS = {
+    "generator": "simulator",
+    "training": "local",
+    "quota": "need-based",
+    "dose": 0.1,
+    "class_quota": 10_000,
+    "max_batch": 500,
+    "approval": "automatic",
+    "gates": {"margin": 0.5, "utility": 0.85, "copies": 0.0},
+}
+
+
+def write_config(folder: Path, **sections: dict[str, Any]) -> Path:
+    """``config.toml``; what a section is given replaces it whole."""
+    (folder / "config.toml").write_text(tomli_w.dumps({"name": "test", "seed": 0, **CONFIG, **sections}))
+    return folder
+
+
+def build_benchmarks(folder: Path) -> Path:
+    """``peers.json`` of two protocols and three peers, one of which fails once, and searches on a GPU."""
+    folder.mkdir(parents=True)
+    small = {"clients": 64, "cohort": 64, "steps": 10, "batch": 32, "parameters": 36_901}
+    large = {"clients": 1_000, "cohort": 50, "steps": 5, "batch": 10, "parameters": 1_626_442}
+    protocols = {
+        "small": {
+            "flower": _peer("flower", small, 2_048.0, {"flwr": "1.42.0"}, rounds=5),
+            "ours": _peer("ours", small, 204_800.0, {"jax": "0.10.2"}),
+            "torch-vmap": _peer("torch-vmap", small, 40_960.0, {"torch": "2.13.0"}),
+        },
+        "large": {
+            "flower": {"error": "no environment flower:\n make it & try again"},
+            "ours": _peer("ours", large, 1_000.0, {"jax": "0.10.2"}),
+            "torch-vmap": _peer("torch-vmap", large, 2_500.0, {"torch": "2.13.0"}),
+        },
+    }
+    (folder / "peers.json").write_text(json.dumps({"cores": 2, "protocols": protocols}))
+    gpu = folder / "gpu"
+    (gpu / "before").mkdir(parents=True)
+    (gpu / "engine.json").write_text(json.dumps({"machine": {"device": "Card 9000"}}))
+    for peer, speeds in {"ours": (320_000.0, 640_000.0), "torch-vmap": (160_000.0, 80_000.0)}.items():
+        tried = [{"setting": {"n": n}, "samples_per_s": speed} for n, speed in enumerate(speeds)]
+        (gpu / f"{peer}_small.json").write_text(json.dumps([*tried, {"setting": {}, "error": "out of memory"}]))
+        (gpu / "before" / f"{peer}_small.json").write_text(json.dumps([{"setting": {}, "samples_per_s": 1e9}]))
+    return folder
+
+
+def _peer(name: str, work: dict[str, int], speed: float, versions: dict[str, str], rounds: int = 10) -> dict[str, Any]:
+    return {
+        "peer": name,
+        "work": work,
+        "machine": {"cpu": "x86_64", "cores": 2, "device": "cpu"},
+        "versions": {"python": "3.11.7"} | versions,
+        "rounds": rounds,
+        "samples_per_s": speed,
+        "rounds_per_s": speed / (work["cohort"] * work["steps"] * work["batch"]),
+        "start_up_s": 6.25,
+        "memory_mib": 1_643,
+    }
 
 
 def write_explanations(folder: Path, count: int = 6) -> None:

@@ -76,6 +76,7 @@ def _write_predictions(folder, client, label, classes, probability):
         classes=np.array(classes),
         client_names=names,
         subject_names=names,
+        person_names=names,
         **{f"{model}_probability": p for model, p in probability.items()},
     )
 

@@ -16,9 +16,18 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.figures import FIGURES, Skip, draw
 from bofl_jax.figures.reading import read_run
 from bofl_jax.figures.registry import kind_of
-from tests.figures.builders import build_study, build_sweep, write_explanations, write_requests
+from tests.figures.builders import (
+    SYNTHESIS,
+    build_benchmarks,
+    build_study,
+    build_sweep,
+    write_config,
+    write_explanations,
+    write_requests,
+)
+from tests.figures.grouped import add_groups
 
-TABLES = {"summary", "classes", "points", "methods", "ablation", "data"}
+TABLES = {"summary", "classes", "groups", "points", "methods", "ablation", "data"}
 OF_A_RUN = {name for name, entry in FIGURES.items() if "run" in entry.makers}
 GRID = {"seed": [0, 1, 2], "federation.algorithm": ["fedavg", "ditto"], "partition.alpha": [0.1, 1.0]}
 
@@ -29,7 +38,8 @@ def full_run(finished_run, tmp_path_factory):
     folder = shutil.copytree(finished_run, tmp_path_factory.mktemp("full") / "run")
     write_explanations(folder)
     write_requests(folder)
-    return folder
+    add_groups(folder)
+    return write_config(folder, synthesis=SYNTHESIS)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +149,9 @@ def test_a_run_with_nothing_to_show_skips_everything_and_says_why(copy):
 def test_directories_are_told_apart(tmp_path, finished_run):
     sweep = build_sweep(tmp_path / "sweep", GRID)
     study = build_study(tmp_path / "study", beats=False, rounds=False)
-    assert [kind_of(folder) for folder in (finished_run, sweep, study)] == ["run", "sweep", "study"]
+    benchmarks = build_benchmarks(tmp_path / "benchmarks")
+    kinds = [kind_of(folder) for folder in (finished_run, sweep, study, benchmarks)]
+    assert kinds == ["run", "sweep", "study", "benchmarks"]
 
 
 @pytest.mark.parametrize("kind", ["sweep", "study"])
@@ -180,5 +192,5 @@ def test_every_entry_has_a_title_a_mend_and_a_maker(name):
     entry = FIGURES[name]
     assert entry.title
     assert re.fullmatch(r"[^\n]+[^.\n]", entry.needs)
-    assert set(entry.makers) <= {"run", "sweep", "study"}
+    assert set(entry.makers) <= {"run", "sweep", "study", "benchmarks"}
     assert entry.makers

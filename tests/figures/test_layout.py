@@ -11,7 +11,14 @@ from bofl_jax.figures import FIGURES, Drawing, style
 from bofl_jax.figures.reading import read_run
 from bofl_jax.figures.registry import READERS, kind_of
 from bofl_jax.figures.style import RC
-from tests.figures.builders import build_study, build_sweep, write_explanations, write_requests
+from tests.figures.builders import (
+    SYNTHESIS,
+    build_study,
+    build_sweep,
+    write_config,
+    write_explanations,
+    write_requests,
+)
 
 SLACK = 1.0  # pixels of a text's box that may stand beyond an edge: boxes are rounded outwards
 
@@ -74,8 +81,9 @@ def test_figures_of_a_run(finished_run, tmp_path):
     folder = shutil.copytree(finished_run, tmp_path / "run")
     write_explanations(folder, 5)
     write_requests(folder)
+    write_config(folder, synthesis=SYNTHESIS)
     found = dict(drawings(folder))
-    assert len(found) == 9
+    assert len(found) == 10
     for name, figure in found.items():
         check(name, figure)
 

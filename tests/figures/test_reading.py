@@ -77,10 +77,22 @@ def test_word_in_place_of_a_number(copy):
     assert "'high'" in refused(copy, "clients.csv")
 
 
+def test_two_recordings_of_one_person_are_one_person(copy):
+    with np.load(copy / "predictions.npz") as file:
+        arrays = dict(file)
+    people = len(np.unique(read_run(copy).predictions.person))
+    arrays["person_names"][1] = arrays["person_names"][0]
+    np.savez(copy / "predictions.npz", **arrays)
+    person = read_run(copy).predictions.person
+    assert len(np.unique(person)) == people - 1
+    assert len(np.unique(person[np.isin(arrays["subject"], [0, 1])])) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "change", "detail"),
     [
         ("subject", lambda array: array[:-1], "subject has shape"),
+        ("subject", lambda array: array + 1, "out of bounds"),
         ("global_probability", lambda array: array[:, :-1], "global_probability has shape"),
         ("label", lambda array: array + 1, "outside of the 4 classes"),
         ("label", lambda array: array.astype(object), "allow_pickle"),

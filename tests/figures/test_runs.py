@@ -11,7 +11,7 @@ from sklearn import metrics as sklearn_metrics
 from bofl_jax import evaluate
 from bofl_jax.evaluate import fairness
 from bofl_jax.figures import FIGURES, Skip, intervals
-from bofl_jax.figures.intervals import subject_interval
+from bofl_jax.figures.intervals import interval_over_people
 from bofl_jax.figures.reading import Predictions, read_run
 from bofl_jax.figures.runs.calibration import reliability, risk_coverage
 from bofl_jax.figures.runs.clients import spread
@@ -264,23 +264,23 @@ def test_summary_holds_every_number_and_intervals_around_them(run, finished_run)
     assert np.isnan(rows["ECE", "global"]["low"])
 
 
-def interval_case(subjects: int, samples: int, rate: float) -> Predictions:
-    """Subjects whose samples are all right or all wrong: the subject bootstrap then has a closed form."""
-    right = np.arange(subjects) < rate * subjects
-    subject = np.repeat(np.arange(subjects), samples)
-    probability = np.eye(2, dtype=np.float32)[np.where(right[subject], 0, 1)]
-    return Predictions(np.zeros(len(subject), np.int32), subject, ("N", "V"), probability, None, subject)
+def interval_case(people: int, samples: int, rate: float) -> Predictions:
+    """People whose samples are all right or all wrong: the bootstrap over people then has a closed form."""
+    right = np.arange(people) < rate * people
+    person = np.repeat(np.arange(people), samples)
+    probability = np.eye(2, dtype=np.float32)[np.where(right[person], 0, 1)]
+    return Predictions(np.zeros(len(person), np.int32), person, ("N", "V"), probability, None, person)
 
 
-def test_interval_is_over_subjects_however_many_samples_each_has():
-    """Recall is a binomial proportion of 100 subjects: 0.8 +- 1.96 sqrt(.16/100) = [.722, .878], not of samples."""
+def test_interval_is_over_people_however_many_samples_each_has():
+    """Recall is a binomial proportion of 100 people: 0.8 +- 1.96 sqrt(.16/100) = [.722, .878], not of samples."""
     for samples in (1, 50):
-        low, high = subject_interval(interval_case(100, samples, 0.8), "global", intervals.recall)
+        low, high = interval_over_people(interval_case(100, samples, 0.8), "global", intervals.recall)
         # 2 000 draws leave the percentiles uncertain by about .005, and they move in steps of .01
         np.testing.assert_allclose([low[0], high[0]], [0.722, 0.878], atol=0.02)
         assert np.isnan([low[1], high[1]]).all()
 
 
-def test_interval_needs_two_subjects_and_a_model():
-    assert subject_interval(interval_case(1, 9, 1.0), "global", intervals.recall) is None
-    assert subject_interval(interval_case(9, 1, 1.0), "personalised", intervals.recall) is None
+def test_interval_needs_two_people_and_a_model():
+    assert interval_over_people(interval_case(1, 9, 1.0), "global", intervals.recall) is None
+    assert interval_over_people(interval_case(9, 1, 1.0), "personalised", intervals.recall) is None

@@ -14,6 +14,8 @@ from bofl_jax.figures.reading import read_study
 from bofl_jax.figures.studies.lines import column_by_protocol, name_by_arm
 from tests.figures.builders import ARMS, GENERATORS, build_study
 
+HEAD = b'{"study": {"name": "a", "title": "b", "made_by": "c", "drawn": "d"}'
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -202,7 +204,8 @@ def test_rows_without_the_scores_of_a_figure_are_skipped(tmp_path):
     [
         ("results.json", b"{"),
         ("results.json", b'{"rows": []}'),
-        ("results.json", b'{"study": {"name": "a", "title": "b", "made_by": "c"}, "rows": [{"protocol": "P1"}]}'),
+        ("results.json", b'{"study": {"name": "a", "title": "b", "made_by": "c"}, "rows": []}'),
+        ("results.json", HEAD + b', "rows": [{"protocol": "P1"}]}'),
         ("rounds.csv", b"protocol,arm\nP1,fedavg\n"),
         ("fidelity.npz", b"PK\x03\x04"),
     ],

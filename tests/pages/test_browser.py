@@ -1,14 +1,18 @@
 """The page in a headless Chromium: tables, charts, dialogs, keyboard, a phone's width, and no network."""
 
+import json
 import shutil
 from types import SimpleNamespace
 
 import pytest
 
 from bofl_jax.federate.provenance import Report
+from bofl_jax.figures.reading import read_run
 from bofl_jax.pages import report
 from bofl_jax.pages.fill import page
 from bofl_jax.pages.provenance import shorten
+from bofl_jax.pages.run import _groups as groups_shown
+from tests.figures.grouped import add_groups
 from tests.pages.files import SUBJECTS, data_of, write_explanations, write_sweep
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -36,7 +40,7 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def pages(run_directory, tmp_path_factory):
-    """The files of four pages: a run, the same with explanations, a sweep, and a run of 10 000 clients."""
+    """Pages: of a run, the same explained, a sweep, a run of 10 000 clients, and one with groups of people."""
     folder = tmp_path_factory.mktemp("browser")
     explained = shutil.copytree(run_directory, folder / "run")
     write_explanations(explained)
@@ -44,11 +48,14 @@ def pages(run_directory, tmp_path_factory):
     data = data_of(run)
     many = [data["clients"][0] | {"client": f"c{index}", "global_accuracy": index / 1e4} for index in range(10_000)]
     (folder / "many.html").write_text(page(data | {"clients": many}))
+    add_groups(shutil.copytree(run_directory, folder / "grouped"))
+    (folder / "grouped.html").write_text(page(data | {"groups": groups_shown(read_run(folder / "grouped"))}))
     return SimpleNamespace(
         run=run,
         explained=report(explained),
         sweep=report(write_sweep(folder / "sweep")),
         many=folder / "many.html",
+        grouped=folder / "grouped.html",
         data=data,
     )
 
@@ -115,6 +122,19 @@ def test_headers_work_by_keyboard(opened, pages, key):
     support = sorted(row["samples"] for row in pages.data["per_class"])
     assert column(browser, "#classes", 2) == [f"{count:,}" for count in support]
     assert sorts(browser, "#classes", "samples") == "ascending"
+
+
+def test_groups_of_people_stand_class_by_class(opened):
+    browser = opened("grouped")
+    assert column(browser, "#groups", 2) == ["F", "M"] * 3
+    rows = data_of_page(browser)["groups"]["rows"]
+    assert column(browser, "#groups", 4) == [f"{row['samples']:,}" for row in rows]
+    assert "People by sex." in one(browser, "#groups p").text
+    assert not all_of(opened("run"), "#groups")
+
+
+def data_of_page(browser):
+    return json.loads(one(browser, "#data").get_attribute("textContent"))
 
 
 def test_tables_filter(opened):

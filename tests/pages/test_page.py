@@ -18,10 +18,13 @@ from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.evaluate.calibration import ece
 from bofl_jax.federate.provenance import Report
 from bofl_jax.figures import style
+from bofl_jax.figures.reading import read_run
 from bofl_jax.pages import provenance, report
 from bofl_jax.pages.fill import SCRIPTS, page
 from bofl_jax.pages.provenance import shorten
 from bofl_jax.pages.reliability import reliability
+from bofl_jax.pages.run import _groups as groups_shown
+from tests.figures.grouped import add_groups
 from tests.pages.files import CLASSES, SUBJECTS, data_of, write_explanations, write_sweep
 
 
@@ -144,6 +147,20 @@ def test_numbers_are_those_of_the_files(data, run_directory):
     ]
     assert data["config"]["federation"]["rounds"] == 4
     assert data["config"]["synthesis"]["gates.utility"] == 0.0
+
+
+def test_groups_of_people_are_those_of_the_summary(data, copy):
+    assert data["groups"] is None
+    add_groups(copy)
+    written, shown = json.loads((copy / "summary.json").read_text())["fairness"], groups_shown(read_run(copy))
+    left_out = {found["groups"]["samples_in_no_group"] for found in written.values()}
+    assert (shown["attribute"], {shown["in_no_group"]}) == ("sex", left_out)
+    assert [(row["class"], row["group"]) for row in shown["rows"]] == [(c, g) for c in CLASSES for g in "FM"]
+    for row in shown["rows"]:
+        for model, found in written.items():
+            of_class = found["groups"]["by_group"][row["group"]]["per_class"][row["class"]]
+            assert of_class == {"people": row["people"], "samples": row["samples"], "recall": row[f"{model}_recall"]}
+            assert row[f"{model}_gap"] == found["groups"]["equal_opportunity_gap"][row["class"]]
 
 
 def test_same_files_same_bytes(written, run_directory, tmp_path):

@@ -1,5 +1,6 @@
 """Typed reading of a directory's result files. A missing or damaged file is refused in one line that names it."""
 
+from bofl_jax.figures.reading.benchmarks import Benchmarks, Speed, Work, read_benchmarks
 from bofl_jax.figures.reading.run import (
     Clients,
     Explanations,
@@ -15,6 +16,7 @@ from bofl_jax.figures.reading.study import Fidelity, Result, Study, StudyRound, 
 from bofl_jax.figures.reading.sweep import Member, Sweep, read_sweep
 
 __all__ = [
+    "Benchmarks",
     "Clients",
     "Explanations",
     "Fidelity",
@@ -24,10 +26,13 @@ __all__ = [
     "Result",
     "Rounds",
     "Run",
+    "Speed",
     "Study",
     "StudyRound",
     "Summary",
     "Sweep",
+    "Work",
+    "read_benchmarks",
     "read_rounds",
     "read_run",
     "read_study",

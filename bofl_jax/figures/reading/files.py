@@ -35,7 +35,7 @@ def read(path: Path, parse: Callable[[Path], T], mend: str) -> T:
 
 
 def _whole(path: Path) -> str:
-    return {"sweep.csv": "sweep", "results.json": "study"}.get(path.name, "run")
+    return {"sweep.csv": "sweep", "results.json": "study", "peers.json": "comparison"}.get(path.name, "run")
 
 
 def csv_rows(path: Path) -> list[dict[str, str]]:

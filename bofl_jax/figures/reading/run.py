@@ -1,17 +1,18 @@
 """Typed reading of a run directory."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.core.parsing import parse_json
+from bofl_jax.core.parsing import parse_json, parse_toml
 from bofl_jax.figures.reading.files import RUN_MEND, arrays_of, check_labels, check_shape, column, csv_rows, read
 
 MODELS = ("global", "personalised")
+_SECTIONS = {"data", "partition", "model", "federation", "optimizer", "synthesis", "personalise", "ledger", "adversary"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Predictions:
     """``predictions.npz``: N test samples, K classes; probabilities are absent for a model that was not trained."""
 
     label: np.ndarray  # int32[N]
-    subject: np.ndarray  # int32[N]
+    person: np.ndarray  # int64[N], the same for all recordings of one person
     classes: tuple[str, ...]
     global_probability: np.ndarray | None  # float32[N, K]
     personalised_probability: np.ndarray | None  # float32[N, K]
@@ -64,6 +65,7 @@ class Summary:
     test: dict[str, dict[str, Any]]  # metrics M by model ("global", "personalised"), only the models there are
     ledger_mode: str
     fairness: dict[str, dict[str, Any]]  # by model
+    ledger: dict[str, Any]  # its mode and what it counted
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class Run:
     summary: Summary
     requests: tuple[Request, ...] = ()
     explanations: Explanations | None = None
+    config: dict[str, Any] = field(default_factory=dict)  # section -> key -> value
+    contract: str = ""  # the name of the contract on the run's chain
 
 
 def read_run(folder: Path) -> Run:
@@ -112,6 +116,7 @@ def read_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise BoflError(f"there is no run directory {folder}: give the folder that `bofl run --out` wrote")
     asked, explained = folder / "synthesis.jsonl", folder / "explanations.npz"
+    config, contract = folder / "config.toml", folder / "ledger" / "contract.json"
     predictions = read(folder / "predictions.npz", _predictions, RUN_MEND)
     return Run(
         rounds=read_rounds(folder),
@@ -120,6 +125,8 @@ def read_run(folder: Path) -> Run:
         summary=read(folder / "summary.json", _summary, RUN_MEND),
         requests=read(asked, _requests, RUN_MEND) if asked.exists() else (),
         explanations=read(explained, _explanations, RUN_MEND) if explained.exists() else None,
+        config=read(config, _config, RUN_MEND) if config.exists() else {},
+        contract=read(contract, _contract, RUN_MEND) if contract.exists() else "",
     )
 
 
@@ -178,9 +185,8 @@ def _predictions(path: Path) -> Predictions:
         if array is not None:
             check_shape(f"{model}_probability", array, (len(label), len(classes)))
     check_labels(label, classes)
-    return Predictions(
-        label, arrays["subject"], classes, probability["global"], probability["personalised"], arrays["client"]
-    )
+    person = np.unique(arrays["person_names"], return_inverse=True)[1][arrays["subject"]]
+    return Predictions(label, person, classes, probability["global"], probability["personalised"], arrays["client"])
 
 
 def _summary(path: Path) -> Summary:
@@ -189,7 +195,20 @@ def _summary(path: Path) -> Summary:
     for measured in test.values():
         for row in measured["per_class"].values():
             _ = row["recall"], row["precision"], row["support"]
-    return Summary(test, str(written["ledger"]["mode"]), dict(written.get("fairness") or {}))
+    ledger = dict(written["ledger"])
+    return Summary(test, str(ledger["mode"]), dict(written.get("fairness") or {}), ledger)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    config = parse_toml(path.read_text(encoding="utf-8"))
+    for name in _SECTIONS & config.keys():
+        if not isinstance(config[name], dict):
+            raise ValueError(f"{name} is no section")
+    return config
+
+
+def _contract(path: Path) -> str:
+    return str(parse_json(path.read_text(encoding="utf-8"))["contractName"])
 
 
 def _requests(path: Path) -> tuple[Request, ...]:

@@ -47,10 +47,23 @@ class Result:
     x: dict[str, Any]  # what the figures put on their axis: "minutes", "alpha", "dose"
     factors: dict[str, bool]  # of the ablation: "ledger", "personalisation", "synthesis"
     generator: str  # "" for none
+    dose: float  # of synthetic samples, as a share of a client's own; NaN where it was not written
     seeds: int
     people: int
     metrics: dict[str, Measured]
     difference: Difference | None
+    gains: dict[str, Difference]  # metric -> how much better than another arm
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the gates measured of a generator's samples of one class."""
+
+    protocol: str
+    generator: str
+    label: str  # the class
+    seeds: int
+    scores: dict[str, float]  # means over the seeds; NaN where the gates could not judge
 
 
 @dataclass(frozen=True)
@@ -89,7 +102,10 @@ class Study:
     name: str
     title: str
     made_by: str  # the command
+    drawn: str  # what the intervals draw: "people", "people and seeds"
+    note: str  # what a reader of a figure must know of the protocols; "" for nothing
     rows: tuple[Result, ...]
+    judged: tuple[Judged, ...] = ()
     rounds: tuple[StudyRound, ...] = ()
     fidelity: Fidelity | None = None
     protocols: tuple[str, ...] = field(init=False)
@@ -104,21 +120,23 @@ def read_study(folder: Path) -> Study:
     Raises:
         BoflError: one line that names the file that is missing or damaged, and the mend.
     """
-    head, rows = read(folder / "results.json", _results, _MEND)
+    head, rows, judged = read(folder / "results.json", _results, _MEND)
     rounds, beats = folder / "rounds.csv", folder / "fidelity.npz"
     return Study(
         *head,
         rows,
+        judged,
         rounds=read(rounds, _rounds, _MEND) if rounds.exists() else (),
         fidelity=read(beats, _fidelity, _MEND) if beats.exists() else None,
     )
 
 
-def _results(path: Path) -> tuple[tuple[str, str, str], tuple[Result, ...]]:
+def _results(path: Path) -> tuple[tuple[str, ...], tuple[Result, ...], tuple[Judged, ...]]:
     written = parse_json(path.read_text(encoding="utf-8"))
     study = written["study"]
-    head = (str(study["name"]), str(study["title"]), str(study["made_by"]))
-    return head, tuple(_result(row) for row in written["rows"])
+    head = (*(str(study[name]) for name in ("name", "title", "made_by", "drawn")), str(study.get("note", "")))
+    judged = tuple(_judged(one) for one in written.get("generators") or ())
+    return head, tuple(_result(row) for row in written["rows"]), judged
 
 
 def _result(row: dict[str, Any]) -> Result:
@@ -127,10 +145,27 @@ def _result(row: dict[str, Any]) -> Result:
         x=dict(row.get("x") or {}),
         factors={name: bool(value) for name, value in (row.get("factors") or {}).items()},
         generator=str(row.get("generator") or ""),
+        dose=_number(row.get("dose")),
         seeds=int(row["seeds"]),
         people=int(row["people"]),
         metrics={name: _measured(values) for name, values in row["metrics"].items() if values.get("mean") is not None},
         difference=_difference(row["difference"]) if row.get("difference") else None,
+        gains=_gains(row["gains"]) if row.get("gains") else {},
+    )
+
+
+def _gains(written: dict[str, Any]) -> dict[str, Difference]:
+    known = {name: values for name, values in written["metrics"].items() if values.get("mean") is not None}
+    return {name: _difference({**values, "from": written["from"], "metric": name}) for name, values in known.items()}
+
+
+def _judged(written: dict[str, Any]) -> Judged:
+    return Judged(
+        str(written["protocol"]),
+        str(written["generator"]),
+        str(written["class"]),
+        int(written["seeds"]),
+        {name: _number(value) for name, value in written["scores"].items()},
     )
 
 

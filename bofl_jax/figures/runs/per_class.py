@@ -1,4 +1,4 @@
-"""Recall and precision of every class, before and after personalisation, with intervals over subjects."""
+"""Recall and precision of every class, before and after personalisation, with intervals over people."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bofl_jax.figures import intervals, style
-from bofl_jax.figures.intervals import subject_interval
+from bofl_jax.figures.intervals import interval_over_people
 from bofl_jax.figures.products import Drawing, Skip
 from bofl_jax.figures.reading import Run
 from bofl_jax.figures.words import BY_SUBJECT, sizes
@@ -17,7 +17,7 @@ _SPAN = 0.8  # of the distance between two classes, covered by bars
 
 
 def per_class(run: Run) -> Drawing | Skip:
-    """A bar per class and model; whiskers are 95 % percentile intervals of the subject bootstrap."""
+    """A bar per class and model; whiskers are 95 % percentile intervals of the bootstrap over people."""
     rows = measured(run)
     if not rows:
         return Skip("no model was evaluated on the test data")
@@ -32,7 +32,7 @@ def measured(run: Run) -> list[dict[str, Any]]:
     for model in (model for model in style.MODELS if model in run.summary.test):
         classes = run.summary.test[model]["per_class"]
         for quantity, function in QUANTITIES.items():
-            low, high = subject_interval(run.predictions, model, function) or np.full((2, len(classes)), np.nan)
+            low, high = interval_over_people(run.predictions, model, function) or np.full((2, len(classes)), np.nan)
             for place, (name, row) in enumerate(classes.items()):
                 value = np.nan if row[quantity] is None else float(row[quantity])
                 rows.append(

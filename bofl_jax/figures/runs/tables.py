@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.figures import intervals
-from bofl_jax.figures.intervals import subject_interval
+from bofl_jax.figures.intervals import interval_over_people
 from bofl_jax.figures.products import Skip, Table
 from bofl_jax.figures.reading import Run
 from bofl_jax.figures.words import BY_SUBJECT, rounded, sizes, with_range
@@ -69,7 +69,7 @@ def _class_rows(run: Run, model: str) -> list[dict[str, Any]]:
 
 def _ends(run: Run, model: str, name: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The ends of a quantity's interval, float64[count] each, NaN where there is none."""
-    found = subject_interval(run.predictions, model, _RESAMPLED[name]) if name in _RESAMPLED else None
+    found = interval_over_people(run.predictions, model, _RESAMPLED[name]) if name in _RESAMPLED else None
     return (np.full(count, np.nan), np.full(count, np.nan)) if found is None else found
 
 

@@ -6,10 +6,10 @@ from bofl_jax.figures import curves
 from bofl_jax.figures.products import Drawing, Skip
 from bofl_jax.figures.reading import Result, Study
 from bofl_jax.figures.studies.lines import (
-    INTERVAL,
     Panels,
     column_by_protocol,
     csv_rows,
+    interval,
     known_metrics,
     name_by_arm,
     panels_of,
@@ -36,7 +36,7 @@ def alpha(study: Study) -> Drawing | Skip:
         _scale(axis, alphas, any(row.x["alpha"] == NATURAL for row in rows))
     caption = (
         "Scores on the test against the concentration α of the Dirichlet partition (small: clients differ much); "
-        f"natural: a client is a person, apart from the axis. Whiskers: {INTERVAL}; lines are set beside each "
+        f"natural: a client is a person, apart from the axis. Whiskers: {interval(study)}; lines are set beside each "
         f"other for the eye. {sample_sizes(study, rows)}{curves.left_out(panels)}"
     )
     return Drawing(figure, caption, csv_rows(rows, metrics, "alpha", "alpha"))

@@ -8,10 +8,10 @@ from bofl_jax.figures import curves, style
 from bofl_jax.figures.products import Drawing, Skip
 from bofl_jax.figures.reading import Result, Study
 from bofl_jax.figures.studies.lines import (
-    INTERVAL,
     Name,
     csv_rows,
     even_ticks,
+    interval,
     known_metrics,
     panels_of,
     sample_sizes,
@@ -39,8 +39,8 @@ def dose(study: Study) -> Drawing | Skip:
     curves.score_axis(figure.axes)
     caption = (
         "Scores on the test against the synthetic samples that a client may add, in % of its own; doses stand at even "
-        f"distances. Grey level lines have no generator. Whiskers: {INTERVAL}; lines are set beside each other for the "
-        f"eye. {sample_sizes(study, everyone)}{curves.left_out(panels)}"
+        f"distances. Grey level lines have no generator. Whiskers: {interval(study)}; lines are set beside each other "
+        f"for the eye. {sample_sizes(study, everyone)}{curves.left_out(panels)}"
     )
     return Drawing(figure, caption, csv_rows(everyone, metrics, "dose", "dose (share of own samples)"))
 

@@ -4,10 +4,10 @@ from bofl_jax.figures import curves
 from bofl_jax.figures.products import Drawing, Skip
 from bofl_jax.figures.reading import Study
 from bofl_jax.figures.studies.lines import (
-    INTERVAL,
     column_by_protocol,
     csv_rows,
     even_ticks,
+    interval,
     name_by_arm,
     panels_of,
     sample_sizes,
@@ -29,7 +29,7 @@ def label_scarcity(study: Study) -> Drawing | Skip:
     even_ticks(figure.axes, [f"{value:g}" for value in minutes])
     caption = (
         "Macro-F1 on the test against the labelled minutes that a person gives (0: none), at even distances. "
-        f"Whiskers: {INTERVAL}; lines are set beside each other for the eye. {sample_sizes(study, rows)}"
+        f"Whiskers: {interval(study)}; lines are set beside each other for the eye. {sample_sizes(study, rows)}"
         f"{curves.left_out(panels)}"
     )
     return Drawing(figure, caption, csv_rows(rows, ["macro_f1"], "minutes", "labelled minutes"))

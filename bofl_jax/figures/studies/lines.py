@@ -11,7 +11,6 @@ from bofl_jax.figures.curves import Curve
 from bofl_jax.figures.reading import Result, Study
 from bofl_jax.figures.words import counted, spanned
 
-INTERVAL = "95 % intervals as the study made them (over people and seeds)"
 TITLES = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
@@ -41,6 +40,11 @@ def title_of(metric: str) -> str:
     if metric in TITLES:
         return TITLES[metric]
     return _OF_A_CLASS[name].format(label) if name in _OF_A_CLASS else metric.replace("_", " ")
+
+
+def interval(study: Study) -> str:
+    """What the study's intervals are, for a caption."""
+    return f"95 % intervals over {study.drawn}"
 
 
 def with_x(study: Study, x: str) -> list[Result]:
@@ -95,10 +99,11 @@ def even_ticks(axes: Sequence[Axes], labels: Sequence[str]) -> None:
 
 
 def sample_sizes(study: Study, rows: Sequence[Result]) -> str:
-    """Seeds, people, and where the numbers come from, for a caption."""
+    """Seeds, people, where the numbers come from and what the study says of its protocols, for a caption."""
     seeds = spanned([row.seeds for row in rows], "seed")
     people = spanned([row.people for row in rows], "person", "people")
-    return f"{seeds} and {people} a point; {counted(len(rows), 'row')} of {study.name}, made by `{study.made_by}`."
+    source = f"{counted(len(rows), 'row')} of {study.name}, made by `{study.made_by}`."
+    return f"{seeds} and {people} a point; {source} {study.note}".rstrip()
 
 
 def csv_rows(rows: Sequence[Result], metrics: Sequence[str], x: str = "", x_name: str = "") -> list[dict[str, Any]]:

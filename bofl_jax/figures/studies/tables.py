@@ -7,7 +7,7 @@ from typing import Any
 from bofl_jax.figures.products import Product, Skip, Table
 from bofl_jax.figures.reading import Result, Study
 from bofl_jax.figures.reading.study import Difference, Measured
-from bofl_jax.figures.studies.lines import INTERVAL, csv_rows, known_metrics, sample_sizes, title_of
+from bofl_jax.figures.studies.lines import csv_rows, interval, known_metrics, sample_sizes, title_of
 from bofl_jax.figures.words import ranged, rounded
 
 METHODS = (
@@ -46,7 +46,7 @@ def _methods(study: Study, protocol: str) -> Table:
         )
         for row, difference in zip(rows, differences, strict=True)
     ]
-    caption = f"Methods under protocol {protocol}: mean ± sd over seeds, in brackets {INTERVAL}. "
+    caption = f"Methods under protocol {protocol}: mean ± sd over seeds, in brackets {interval(study)}. "
     if compared:
         caption += (
             "Difference: the row less the arm that is named, in the metric that is named, paired; p corrected by "
@@ -146,7 +146,7 @@ def ablation(study: Study) -> Table | Skip:
     ]
     caption = (
         "What each part does to the scores on the test: every combination of ledger, personalisation and synthetic "
-        f"samples. Mean ± sd over seeds, in brackets {INTERVAL}. The last columns are the row less the one that "
+        f"samples. Mean ± sd over seeds, in brackets {interval(study)}. The last columns are the row less the one that "
         f"differs from it in the ledger only, with all digits: 0 is exactly zero. {sample_sizes(study, rows)}"
     )
     return Table(caption, header, body, _numbers(rows, metrics, changes))

@@ -1,0 +1,1 @@
+"""Tables of the comparison with other simulators, read from the results of ``benchmarks/peers/run.py``."""
