@@ -41,10 +41,9 @@ def _ordered(speeds: list[Speed], devices: list[str], protocol: str) -> list[Spe
 def _table(protocol: str, work: Work | None, speeds: list[Speed]) -> Table:
     found = {(speed.peer, speed.device): speed for speed in speeds}
     several = len({speed.device for speed in speeds}) > 1
-    body = [
-        (f"{speed.peer} ({speed.device})" if several else speed.peer, *_cells(speed, found)) for speed in found.values()
-    ]
-    return Table(_caption(protocol, work, speeds), ("system", *COLUMNS), body, [_row(speed, found) for speed in speeds])
+    body = [(f"{one.peer} ({one.device})" if several else one.peer, *_cells(one, found)) for one in found.values()]
+    rows = [_row(one, found) for one in found.values()]
+    return Table(_caption(protocol, work, speeds), ("system", *COLUMNS), body, rows)
 
 
 def _cells(speed: Speed, found: Found) -> tuple[str, ...]:

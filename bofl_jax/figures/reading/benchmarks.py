@@ -235,11 +235,11 @@ def _cost(row: dict[str, Any], networks: tuple[Network, ...]) -> Cost:
 
 def _overlap(path: Path) -> Overlap:
     document = _json(path)
-    counts = (_count(document["work"][key]) for key in ("clients", "steps", "batch"))
+    clients, steps, batch = (_count(document["work"][key]) for key in ("clients", "steps", "batch"))
     off, on = (tuple(_positive(pair[key]) for pair in document["pairs"]) for key in ("off_s", "on_s"))
     if not off:
         raise ValueError("it holds no pair")
-    return Overlap(str(document["mode"]), *counts, _count(document["rounds"]), off, on)
+    return Overlap(str(document["mode"]), clients, steps, batch, _count(document["rounds"]), off, on)
 
 
 def _json(path: Path) -> Any:

@@ -1,7 +1,7 @@
 """Typed reading of a study: ``results.json`` of an experiment of many runs, with rounds and beats beside it."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,23 +120,30 @@ def read_study(folder: Path) -> Study:
     Raises:
         BoflError: one line that names the file that is missing or damaged, and the mend.
     """
-    head, rows, judged = read(folder / "results.json", _results, _MEND)
-    rounds, beats = folder / "rounds.csv", folder / "fidelity.npz"
-    return Study(
-        *head,
-        rows,
-        judged,
+    study, rounds, beats = (
+        read(folder / "results.json", _results, _MEND),
+        folder / "rounds.csv",
+        folder / "fidelity.npz",
+    )
+    return replace(
+        study,
         rounds=read(rounds, _rounds, _MEND) if rounds.exists() else (),
         fidelity=read(beats, _fidelity, _MEND) if beats.exists() else None,
     )
 
 
-def _results(path: Path) -> tuple[tuple[str, ...], tuple[Result, ...], tuple[Judged, ...]]:
+def _results(path: Path) -> Study:
     written = parse_json(path.read_text(encoding="utf-8"))
-    study = written["study"]
-    head = (*(str(study[name]) for name in ("name", "title", "made_by", "drawn")), str(study.get("note", "")))
-    judged = tuple(_judged(one) for one in written.get("generators") or ())
-    return head, tuple(_result(row) for row in written["rows"]), judged
+    head = written["study"]
+    return Study(
+        name=str(head["name"]),
+        title=str(head["title"]),
+        made_by=str(head["made_by"]),
+        drawn=str(head["drawn"]),
+        note=str(head.get("note", "")),
+        rows=tuple(_result(row) for row in written["rows"]),
+        judged=tuple(_judged(one) for one in written.get("generators") or ()),
+    )
 
 
 def _result(row: dict[str, Any]) -> Result:
