@@ -38,6 +38,7 @@ def draw_panels(
     shape: tuple[float, float] = (1.55, 0.75),
     bands: bool = False,
     scores: Collection[str] | None = None,
+    signed: Collection[str] = (),
 ) -> Figure:
     """A grid of panels that share x, with one legend above.
 
@@ -47,6 +48,7 @@ def draw_panels(
         shape: inches of height that a row takes, and everything else with a legend of one line.
         bands: shade the intervals, as for curves over rounds; whiskers otherwise.
         scores: rows that are scores, which are at most 1; all of them when left out. Others begin at zero.
+        signed: rows that are differences, with a line at zero.
     """
     rows, columns = (list(dict.fromkeys(key[part] for key in panels)) for part in (0, 1))
     labels = list(dict.fromkeys(curve.label for panel in panels.values() for curve in panel))[: style.SERIES]
@@ -60,7 +62,10 @@ def draw_panels(
             if place == 0 and column:
                 axis.set_title(column)
         axes[place][0].set_ylabel("\n".join(textwrap.wrap(row, 24)))
-        if scores is None or row in scores:
+        if row in signed:
+            for axis in axes[place]:
+                axis.axhline(0, color=style.GREY, linewidth=0.9, zorder=1)
+        elif scores is None or row in scores:
             score_axis(axes[place][:1])
         else:
             axes[place][0].set_ylim(0, 1.08 * axes[place][0].get_ylim()[1])

@@ -130,7 +130,7 @@ def _scarce(names: tuple[str, ...]) -> tuple[Row, ...]:
 
 def _unlabelled(name: str, against: str, title: str, arm: str) -> Row:
     """With no labelled minute there is nothing to adapt on: a patient gets the shared model of those who trained."""
-    return Row("U1", arm, "global", name, f"{title}, trained on others", "labelled", {"minutes": 0}, against=against)
+    return Row("U1", arm, "global", name, f"{title}, 0 minutes", "labelled", {"minutes": 0}, against=against)
 
 
 _SEEN = "P1, P5: the first 1 or 5 minutes of all people train, what follows after 305 s is tested."

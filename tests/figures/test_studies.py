@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -47,14 +48,34 @@ def change(tmp_path, edit):
 
 def test_label_scarcity_has_a_line_an_arm_and_whiskers_as_written(study, written):
     drawing = make("label_scarcity", study)
-    (axis,) = drawing.figure.axes
+    axis, below = drawing.figure.axes
     assert [text.get_text() for text in drawing.figure.legends[0].get_texts()] == [title for title, *_ in ARMS.values()]
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["0", "0.5", "1", "2", "5", "15"]
+    assert [label.get_text() for label in below.get_xticklabels()] == ["0", "0.5", "1", "2", "5", "15"]
     for line, whiskers, arm in zip(axis.lines, axis.collections, ARMS, strict=True):
         rows = [row["metrics"]["macro_f1"] for row in written if row["arm"] == arm and "minutes" in row["x"]]
         assert line.get_ydata().tolist() == [row["mean"] for row in rows]
         ends = [segment[:, 1].tolist() for segment in whiskers.get_segments()]
         assert ends == [row["interval"] for row in rows]
+
+
+def test_differences_from_the_arm_of_most_stand_below(study, written):
+    """A line of each arm that has any, at the minutes where it has; the other arm is the line at zero."""
+    below = make("label_scarcity", study).figure.axes[1]
+    rows = [row for row in written if "minutes" in row["x"] and row.get("difference")]
+    kinds = Counter((row["difference"]["metric"], row["difference"]["from"]) for row in rows)
+    (metric, other), _ = kinds.most_common(1)[0]
+    wanted = {}
+    for row in rows:
+        if (row["difference"]["metric"], row["difference"]["from"]) == (metric, other):
+            wanted.setdefault(row["title"], []).append(row["difference"])
+    zero, *lines = sorted(below.lines, key=lambda line: line.get_label() in wanted)
+    assert set(zero.get_ydata()) == {0}
+    assert {line.get_label(): line.get_ydata().tolist() for line in lines} == {
+        title: [one["mean"] for one in found] for title, found in wanted.items()
+    }
+    ends = [segment[:, 1].tolist() for whiskers in below.collections for segment in whiskers.get_segments()]
+    assert sorted(ends) == sorted(one["interval"] for found in wanted.values() for one in found)
+    assert other in below.get_ylabel()
 
 
 def test_the_natural_split_stands_apart_from_the_line(study):

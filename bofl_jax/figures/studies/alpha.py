@@ -14,6 +14,7 @@ from bofl_jax.figures.studies.lines import (
     name_by_arm,
     panels_of,
     sample_sizes,
+    with_differences,
     with_x,
 )
 
@@ -23,21 +24,23 @@ _APART = 10.0  # the natural split stands at this times the largest alpha
 
 def alpha(study: Study) -> Drawing | Skip:
     """Against alpha on a logarithmic axis; clients as they naturally are stand apart, at the right."""
-    rows = with_x(study, "alpha")
+    difference, rows = with_differences(with_x(study, "alpha"))
     alphas = sorted({float(row.x["alpha"]) for row in rows if row.x["alpha"] != NATURAL})
     if not alphas:
         return Skip("no row has x.alpha")
     metrics = known_metrics(rows, ("macro_f1", "recall_at_spec95_S", "recall_S"))[:2]
+    metrics += known_metrics(rows, (difference,)) if metrics else []
     panels = _panels(rows, metrics, _APART * alphas[-1])
     if not panels:
         return Skip("no row with x.alpha has a macro_f1")
-    figure = curves.draw_panels(panels, "Dirichlet concentration α")
+    figure = curves.draw_panels(panels, "Dirichlet concentration α", signed=(difference,))
     for axis in figure.axes:
         _scale(axis, alphas, any(row.x["alpha"] == NATURAL for row in rows))
     caption = (
         "Scores on the test against the concentration α of the Dirichlet partition (small: clients differ much); "
-        f"natural: a client is a person, apart from the axis. Whiskers: {interval(study)}; lines are set beside each "
-        f"other for the eye. {sample_sizes(study, rows)}{curves.left_out(panels)}"
+        f"natural: a client is a person, apart from the axis. Whiskers: {interval(study)}; differences are paired by "
+        f"people and seeds; lines are set beside each other for the eye. {sample_sizes(study, rows)}"
+        f"{curves.left_out(panels)}"
     )
     return Drawing(figure, caption, csv_rows(rows, metrics, "alpha", "alpha"))
 

@@ -1,7 +1,9 @@
 """Rows of a study as lines of a figure."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from matplotlib.axes import Axes
 
 from bofl_jax.figures.curves import Curve
 from bofl_jax.figures.reading import Result, Study
+from bofl_jax.figures.reading.study import Measured
 from bofl_jax.figures.words import counted, spanned
 
 TITLES = {
@@ -82,6 +85,26 @@ def panels_of(
         (title_of(metric), where): [_curve(label, own, metric, place) for label, own in lines.items()]
         for (metric, where), lines in found.items()
     }
+
+
+def with_differences(rows: Sequence[Result]) -> tuple[str, list[Result]]:
+    """The rows with their differences as one more metric, and its name; "" where no row has a difference.
+
+    Differences in one metric and from one arm, the pair that most rows have.
+    """
+    kinds = Counter((row.difference.metric, row.difference.other) for row in rows if row.difference)
+    if not kinds:
+        return "", list(rows)
+    kind = kinds.most_common(1)[0][0]
+    name = f"{title_of(kind[0])}, less {kind[1]}"
+
+    def extended(row: Result) -> Result:
+        found = row.difference
+        if found is None or (found.metric, found.other) != kind:
+            return row
+        return replace(row, metrics={**row.metrics, name: Measured(found.mean, math.nan, found.low, found.high)})
+
+    return name, [extended(row) for row in rows]
 
 
 def _curve(label: str, rows: Sequence[Result], metric: str, place: Callable[[Result], float]) -> Curve:
