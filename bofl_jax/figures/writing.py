@@ -16,6 +16,7 @@ _METADATA: dict[str, dict[str, str | None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+OPEN = (r"\begin{adjustbox}{max width=\linewidth}", r"\scriptsize\setlength{\tabcolsep}{2.5pt}%")
 HEAD, WORDS = 12, 20
 """Letters of a line in a LaTeX table: of its head, of words in its body."""
 _TEX = str.maketrans(
@@ -105,20 +106,22 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def latex(table: Table) -> str:
-    r"""A table in LaTeX, for the package `booktabs`.
+    r"""A table in LaTeX, for the packages `booktabs` and `adjustbox`: never wider than the line.
 
-    Small, its heads wrapped, an interval under its number, no 0 before
-    a point, so that ten columns of numbers with intervals fit across a page of two columns (``table*``).
+    Small, its heads wrapped, an interval under its number and no 0 before a point, so that ten columns of numbers with
+    intervals can be read across a page of two columns (``table*``).
 
     >>> print(latex(Table("", ("a_b", "long heads are wrapped"), [("50 %", "0.5 [0.1, 0.9]")], [])), end="")
-    {\scriptsize\setlength{\tabcolsep}{2.5pt}%
+    \begin{adjustbox}{max width=\linewidth}
+    \scriptsize\setlength{\tabcolsep}{2.5pt}%
     \begin{tabular}{lr}
     \toprule
     a\_b & \begin{tabular}[b]{@{}r@{}}long heads\\are wrapped\end{tabular} \\
     \midrule
     50 \% & \begin{tabular}[c]{@{}r@{}}.5\\{}[.1, .9]\end{tabular} \\[2pt]
     \bottomrule
-    \end{tabular}}
+    \end{tabular}
+    \end{adjustbox}
     """
     columns = "l" + "r" * (len(table.header) - 1)
     heads = [
@@ -126,9 +129,9 @@ def latex(table: Table) -> str:
         for text, at in zip(table.header, columns, strict=True)
     ]
     body = [[_stacked(_lines(cell), "c", at) for cell, at in zip(row, columns, strict=True)] for row in table.body]
-    lines = [r"{\scriptsize\setlength{\tabcolsep}{2.5pt}%", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    lines = [*OPEN, rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines += [_latex_row(heads), r"\midrule", *(_latex_row(row, "[2pt]") for row in body)]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}"]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"]) + "\n"
 
 
 def _latex_row(cells: Sequence[str], space: str = "") -> str:

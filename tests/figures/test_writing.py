@@ -40,7 +40,7 @@ def test_markdown_has_as_many_cells_in_every_row():
 
 
 def test_latex_escapes_everything_that_is_special():
-    row = latex(Table("", ("a", "b"), [(NASTY, "[0, 1]")], [])).splitlines()[5]
+    row = latex(Table("", ("a", "b"), [(NASTY, "[0, 1]")], [])).splitlines()[6]
     assert row == (
         r"a\_b \& 50\% \$x\$ \#1 \{c\} \textasciitilde{} \textasciicircum{} \textbackslash{} $|$ $<$ $>$ $\pm$"
         r" & {}[0, 1] \\[2pt]"
@@ -49,7 +49,7 @@ def test_latex_escapes_everything_that_is_special():
 
 def test_latex_wraps_words_but_no_numbers():
     words, numbers = "one two three four five six", "0.951 ± 0.002 [0.926, 0.972]"
-    row = latex(Table("", ("a", "b"), [(words, numbers)], [])).splitlines()[5]
+    row = latex(Table("", ("a", "b"), [(words, numbers)], [])).splitlines()[6]
     first, second = row.split(" & ")
     assert first.count(r"\\") == 1
     assert second == r"\begin{tabular}[c]{@{}r@{}}.951 $\pm$ .002\\{}[.926, .972]\end{tabular} \\[2pt]"
