@@ -165,7 +165,9 @@ def test_a_sweep_and_a_study_repeat_to_the_byte(kind, tmp_path):
     first, second = ({path.name: path.read_bytes() for path in draw(folder)} for folder in (once, again))
     assert first == second
     wanted = (
-        {"rounds", "alpha", "points"} if kind == "sweep" else {"rounds", "alpha", "label_scarcity", "dose", "ablation"}
+        {"rounds", "alpha", "points"}
+        if kind == "sweep"
+        else {"rounds", "alpha", "label_scarcity", "dose_dose", "ablation"}
     )
     assert set().union(*map(files, wanted)) <= set(first)
 

@@ -90,7 +90,7 @@ def test_the_natural_split_stands_apart_from_the_line(study):
 
 
 def test_dose_has_a_column_a_model_a_line_a_generator_and_levels_without_one(study):
-    drawing = make("dose", study)
+    drawing = make("dose", study)["dose"]
     assert [axis.get_title() for axis in drawing.figure.axes[:2]] == ["global", "personalised"]
     assert len(drawing.figure.axes) == 6
     labels = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
@@ -108,6 +108,13 @@ def test_dose_has_a_column_a_model_a_line_a_generator_and_levels_without_one(stu
     ]
 
 
+def test_a_protocol_of_one_dose_has_no_figure_of_doses(study):
+    kept = [row for row in study.rows if row.protocol == "dose" and (row.x["dose"] == 0.1 or not row.generator)]
+    once = [replace(row, protocol="once") for row in kept]
+    assert set(make("dose", replace(study, rows=(*study.rows, *once)))) == {"dose"}
+    assert "several" in make("dose", replace(study, rows=tuple(once))).reason
+
+
 def test_arms_of_one_generator_are_told_apart_by_their_titles(tmp_path):
     folder = build_study(tmp_path / "s", beats=False, rounds=False)
     content = json.loads((folder / "results.json").read_text())
@@ -117,7 +124,7 @@ def test_arms_of_one_generator_are_told_apart_by_their_titles(tmp_path):
             row["title"] = f"{row['generator']}, need-based"
     content["rows"] = [row for row in content["rows"] + twice if row.get("generator") in (None, "smote")]
     (folder / "results.json").write_text(json.dumps(content))
-    drawing = make("dose", read_study(folder))
+    drawing = make("dose", read_study(folder))["dose"]
     assert {row["title"] for row in drawing.rows} >= {"smote, uniform", "smote, need-based"}
     labels = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
     assert labels[:2] == ["smote, need-based", "smote, uniform"]

@@ -5,7 +5,7 @@ from collections import Counter
 from matplotlib.figure import Figure
 
 from bofl_jax.figures import curves, style
-from bofl_jax.figures.products import Drawing, Skip
+from bofl_jax.figures.products import Drawing, Product, Skip
 from bofl_jax.figures.reading import Result, Study
 from bofl_jax.figures.studies.lines import (
     Name,
@@ -22,39 +22,45 @@ from bofl_jax.figures.studies.lines import (
 _DASHES = (":", (0, (5, 3)), (0, (1, 3)))
 
 
-def dose(study: Study) -> Drawing | Skip:
-    """A column a model, a line a generator; what has no generator is a level line."""
+def dose(study: Study) -> dict[str, Product] | Skip:
+    """A drawing a protocol that has several doses."""
     everyone = with_x(study, "dose")
+    doses = {
+        protocol: {float(row.x["dose"]) for row in everyone if row.generator and row.protocol == protocol}
+        for protocol in study.protocols
+    }
+    several = [protocol for protocol, found in doses.items() if len(found) > 1]
+    if not several:
+        return Skip("no protocol has several synthetic doses")
+    rows_of = {name: [row for row in everyone if row.protocol == name] for name in several}
+    made = {name: _dose(study, rows, sorted(doses[name])) for name, rows in rows_of.items()}
+    return {name: one for name, one in made.items() if one} or Skip("no row with x.dose has a macro_f1")
+
+
+def _dose(study: Study, everyone: list[Result], doses: list[float]) -> Drawing | None:
+    """A column a model, a line a generator; what has no generator is a level line."""
     rows = [row for row in everyone if row.generator]
-    if not rows:
-        return Skip("no synthetic doses here")
-    doses = sorted({float(row.x["dose"]) for row in rows})
     metrics = known_metrics(rows, ("macro_f1", "recall_S", "precision_S"))
     panels = panels_of(rows, metrics, _name(rows), lambda row: row.model, lambda row: doses.index(float(row.x["dose"])))
     if not panels:
-        return Skip("no row with x.dose has a macro_f1")
+        return None
     figure = curves.draw_panels(panels, "synthetic samples (% of a client's own)", shape=(1.4, 0.9))
     even_ticks(figure.axes, [f"{100 * value:g}" for value in doses])
     _levels(figure, [row for row in everyone if not row.generator], list(panels))
     curves.score_axis(figure.axes)
     caption = (
-        "Scores on the test against the synthetic samples that a client may add, in % of its own; doses stand at even "
-        f"distances. Grey level lines have no generator. Whiskers: {interval(study)}; lines are set beside each other "
-        f"for the eye. {sample_sizes(study, everyone)}{curves.left_out(panels)}"
+        f"Scores on the test under protocol {rows[0].protocol} against the synthetic samples that a client may add, in "
+        "% of its own; doses stand at even distances. Grey level lines have no generator. Whiskers: "
+        f"{interval(study)}; lines are set beside each other for the eye. {sample_sizes(study, everyone)}"
+        f"{curves.left_out(panels)}"
     )
     return Drawing(figure, caption, csv_rows(everyone, metrics, "dose", "dose (share of own samples)"))
 
 
 def _name(rows: list[Result]) -> Name:
-    """A row's line: its generator, or the arm's title where one has several arms; the protocol if there are several."""
-    shared = Counter((row.protocol, row.generator, row.model, row.x["dose"]) for row in rows)
-    several = len({row.protocol for row in rows}) > 1
-
-    def name(row: Result) -> str:
-        label = row.generator if max(shared.values()) == 1 else row.title
-        return f"{label}, {row.protocol}" if several else label
-
-    return name
+    """A row's line: its generator, or the arm's title where one has several arms."""
+    shared = Counter((row.generator, row.model, row.x["dose"]) for row in rows)
+    return lambda row: row.generator if max(shared.values()) == 1 else row.title
 
 
 def _levels(figure: Figure, rows: list[Result], panels: list[tuple[str, str]]) -> None:
