@@ -66,6 +66,7 @@ class Predictions:
             "client": self.client,
             "subject": samples.subject[self.sample].astype(np.int32),
             "sample": self.sample,
+            "time": samples.time[self.sample].astype(np.float64),
             **{f"{model}_probability": probability for model, probability in self.probability.items()},
             "classes": np.array(samples.classes),
             "client_names": np.array(population.names),

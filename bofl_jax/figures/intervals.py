@@ -71,6 +71,11 @@ def macro_f1(matrix: np.ndarray) -> np.ndarray:
     return _mean_of_defined(f1(matrix))
 
 
+def confusion(predictions: Predictions, model: str) -> np.ndarray:
+    """int64[K, K]: true class by predicted class, of a model that has probabilities."""
+    return _confusions_by_person(predictions, predictions.models[model]).sum(axis=0)
+
+
 def interval_over_people(
     predictions: Predictions, model: str, quantity: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray] | None:
@@ -79,7 +84,7 @@ def interval_over_people(
     Beats of one person resemble each other, so whole people are resampled, never beats.
 
     Args:
-        predictions: of the test samples.
+        predictions: of the test samples, or of a part of them, whose people are then resampled.
         model: ``global`` or ``personalised``.
         quantity: from confusion matrices int64[..., K, K] to float64[..., K] or float64[...].
 
@@ -93,7 +98,7 @@ def interval_over_people(
     return None if matrices is None else percentiles(quantity(matrices))
 
 
-@lru_cache(maxsize=2)  # the two models of the run at hand
+@lru_cache(maxsize=2)  # the two models of the run, or of the part of it, at hand
 def _resampled(predictions: Predictions, model: str) -> np.ndarray | None:
     """int64[RESAMPLES, K, K]: the confusion matrix of each draw of people; None with fewer than two of them."""
     probability = predictions.models.get(model)

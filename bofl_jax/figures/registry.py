@@ -13,6 +13,7 @@ from bofl_jax.figures.runs.calibration import calibration
 from bofl_jax.figures.runs.clients import clients
 from bofl_jax.figures.runs.conformal import conformal
 from bofl_jax.figures.runs.convergence import convergence
+from bofl_jax.figures.runs.drift import drift
 from bofl_jax.figures.runs.explanations import explanations
 from bofl_jax.figures.runs.groups import groups
 from bofl_jax.figures.runs.ledger import ledger
@@ -108,6 +109,11 @@ FIGURES: dict[str, Entry] = {
         "F12: conformal sets by client", "a run with two clients or more makes its data", {"run": conformal}
     ),
     "explanations": Entry("F13: explained beats", "set evaluate.explain to a number of beats", {"run": explanations}),
+    "drift": Entry(
+        "F14: scores by time since the labels",
+        "a run on recordings makes its data: bofl run mitbih",
+        {"run": drift},
+    ),
     "synthesis": Entry(
         "Requests for synthetic samples", "run with synthesis.generator = 'pca-gaussian'", {"run": synthesis}
     ),

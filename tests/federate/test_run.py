@@ -16,6 +16,7 @@ import pytest
 import bofl_jax as bofl
 from bofl_jax.core.errors import BoflError
 from bofl_jax.federate import audit
+from tests.conftest import make_samples
 from tests.federate.tiny import (
     ROUNDS,
     conduct,
@@ -170,7 +171,7 @@ def test_clients_have_a_row_each(base):
 def test_predictions_give_the_stated_accuracy(base):
     with np.load(base.directory / "predictions.npz") as arrays:
         held = {name: arrays[name] for name in arrays.files}
-    names = {"label", "client", "subject", "sample", "classes", "client_names", "subject_names", "person_names"}
+    names = {"label", "client", "subject", "sample", "time", "classes", "client_names", "subject_names", "person_names"}
     assert set(held) == names | {"global_probability", "personalised_probability"}
     count = len(held["label"])
     assert count == 120
@@ -182,6 +183,9 @@ def test_predictions_give_the_stated_accuracy(base):
         assert base.summary["test"][model]["accuracy"] == pytest.approx(right, abs=1e-6)
     assert held["classes"].tolist() == ["N", "S", "V"]
     np.testing.assert_array_equal(held["client"], np.repeat(np.arange(6), 20))
+    assert held["time"].dtype == np.float64
+    np.testing.assert_array_equal(held["time"], make_samples().time[held["sample"]])
+    assert held["time"].min() >= 60, "the first minute is the labelled one"
 
 
 def test_environment_names_versions_and_device(base):

@@ -73,6 +73,7 @@ def _write_predictions(folder, client, label, classes, probability):
         label=label,
         client=client,
         subject=client,
+        time=np.random.default_rng(1).uniform(305, 1805, len(label)),
         classes=np.array(classes),
         client_names=names,
         subject_names=names,

@@ -83,7 +83,7 @@ def test_figures_of_a_run(finished_run, tmp_path):
     write_requests(folder)
     write_config(folder, synthesis=SYNTHESIS)
     found = dict(drawings(folder))
-    assert len(found) == 10
+    assert len(found) == 11
     for name, figure in found.items():
         check(name, figure)
 

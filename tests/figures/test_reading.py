@@ -93,6 +93,7 @@ def test_two_recordings_of_one_person_are_one_person(copy):
     [
         ("subject", lambda array: array[:-1], "subject has shape"),
         ("subject", lambda array: array + 1, "out of bounds"),
+        ("time", lambda array: array[:-1], "time has shape"),
         ("global_probability", lambda array: array[:, :-1], "global_probability has shape"),
         ("label", lambda array: array + 1, "outside of the 4 classes"),
         ("label", lambda array: array.astype(object), "allow_pickle"),

@@ -165,7 +165,7 @@ def exchangeable(clients, samples, seed):
     client = np.repeat(np.arange(clients), samples).astype(np.int32)
     probability = rng.dirichlet(np.full(4, 0.5), len(client)).astype(np.float32)
     label = (probability.cumsum(axis=1) > rng.random((len(client), 1))).argmax(axis=1).astype(np.int32)
-    return Predictions(label, client, tuple("NSVF"), probability, None, client)
+    return Predictions(label, client, tuple("NSVF"), probability, None, client, np.zeros(len(label)))
 
 
 def test_conformal_sets_hold_the_truth_as_often_as_promised_when_clients_are_alike():
@@ -269,7 +269,8 @@ def interval_case(people: int, samples: int, rate: float) -> Predictions:
     right = np.arange(people) < rate * people
     person = np.repeat(np.arange(people), samples)
     probability = np.eye(2, dtype=np.float32)[np.where(right[person], 0, 1)]
-    return Predictions(np.zeros(len(person), np.int32), person, ("N", "V"), probability, None, person)
+    label, time = np.zeros(len(person), np.int32), np.zeros(len(person))
+    return Predictions(label, person, ("N", "V"), probability, None, person, time)
 
 
 def test_interval_is_over_people_however_many_samples_each_has():

@@ -1,7 +1,7 @@
 """Typed reading of a run directory."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,18 @@ class Predictions:
     global_probability: np.ndarray | None  # float32[N, K]
     personalised_probability: np.ndarray | None  # float32[N, K]
     client: np.ndarray  # int32[N]
+    time: np.ndarray  # float64[N], seconds from the start of the subject's recording; NaN where none were written
 
     @property
     def models(self) -> dict[str, np.ndarray]:
         """float32[N, K] by model, only the models there are."""
         found = {model: getattr(self, f"{model}_probability") for model in MODELS}
         return {model: probability for model, probability in found.items() if probability is not None}
+
+    def part(self, chosen: np.ndarray) -> "Predictions":
+        """Those of some samples, bool[N]."""
+        rows = {name: getattr(self, name)[chosen] for name in ("label", "person", "client", "time")}
+        return replace(self, **rows, **{f"{model}_probability": p[chosen] for model, p in self.models.items()})
 
 
 @dataclass(frozen=True)
@@ -179,14 +185,16 @@ def _predictions(path: Path) -> Predictions:
     arrays = arrays_of(path)
     label, classes = arrays["label"], tuple(str(name) for name in arrays["classes"])
     probability = {model: arrays.get(f"{model}_probability") for model in MODELS}
-    for name in ("subject", "client"):
+    arrays.setdefault("time", np.full(label.shape, np.nan))  # runs of earlier versions wrote none
+    for name in ("subject", "client", "time"):
         check_shape(name, arrays[name], label.shape)
     for model, array in probability.items():
         if array is not None:
             check_shape(f"{model}_probability", array, (len(label), len(classes)))
     check_labels(label, classes)
     person = np.unique(arrays["person_names"], return_inverse=True)[1][arrays["subject"]]
-    return Predictions(label, person, classes, probability["global"], probability["personalised"], arrays["client"])
+    client, time = arrays["client"], arrays["time"]
+    return Predictions(label, person, classes, probability["global"], probability["personalised"], client, time)
 
 
 def _summary(path: Path) -> Summary:
