@@ -91,10 +91,11 @@ def folder(tmp_path_factory):
         words = [sys.executable, "-c", SCRIPT, json.dumps(given)]
         both.append(subprocess.Popen(words, env=environment, cwd=host))
     try:
-        assert [process.wait(240) for process in both] == [0, 0]
+        assert [process.wait(480) for process in both] == [0, 0]
     finally:
         for process in both:
             process.kill()
+            process.wait()
     return out
 
 
