@@ -134,7 +134,8 @@ def from_results(copy: Path) -> Iterator[Step]:
             made = [f"studies/{name}/{file}" for file in ("results.json", "rounds.csv")]
             yield Step(f"main, {name}, results", [["table.py", "--study", name]], "main", made)
     if (copy / "synthesis" / "pieces.npz").exists():
-        yield Step("synthesis, results", [["table.py"]], "synthesis", ["results.json", "table.md", "privacy.md", "contrasts.md"])
+        made = ["results.json", *(f"{name}.md" for name in ("table", "privacy", "contrasts"))]
+        yield Step("synthesis, results", [["table.py"]], "synthesis", made)
     for results in sorted(copy.rglob("results.json")):
         if "study" in json.loads(results.read_text()):
             folder = str(results.parent.relative_to(copy))
