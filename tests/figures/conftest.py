@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics
+from bofl_jax.figures.reading import read_run
 
 CLASSES = ("N", "S", "V", "F")
 
@@ -128,6 +130,18 @@ def _write_clients(folder, client, label, classes, probability):
 def finished_run(tmp_path_factory):
     """One finished run of 44 clients and 50 rounds; do not change its files."""
     return build_run(tmp_path_factory.mktemp("runs") / "finished")
+
+
+@pytest.fixture(scope="session")
+def run(finished_run):
+    """What is read of it."""
+    return read_run(finished_run)
+
+
+@pytest.fixture
+def copy(finished_run, tmp_path):
+    """A copy of it whose files may be changed."""
+    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 @pytest.fixture(scope="session")

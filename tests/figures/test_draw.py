@@ -49,11 +49,6 @@ def drawn(full_run, tmp_path_factory):
     return {path.name: path.read_bytes() for path in draw(full_run, out)}
 
 
-@pytest.fixture
-def copy(finished_run, tmp_path):
-    return shutil.copytree(finished_run, tmp_path / "run")
-
-
 def files(name):
     return {
         f"{name}.{form}" for form in (("md", "tex", "csv", "txt") if name in TABLES else ("png", "pdf", "csv", "txt"))

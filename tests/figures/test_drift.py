@@ -1,7 +1,5 @@
 """Scores by time of the recording: every number against a plain loop, every interval against that of the bin alone."""
 
-import shutil
-
 import matplotlib
 import numpy as np
 import pytest
@@ -20,16 +18,6 @@ MINUTES = [(5 + 3 * n, 8 + 3 * n) for n in range(9)]  # of the finished run, who
 
 def make(run):
     return FIGURES["drift"].makers["run"](run)
-
-
-@pytest.fixture(scope="module")
-def run(finished_run):
-    return read_run(finished_run)
-
-
-@pytest.fixture
-def copy(finished_run, tmp_path):
-    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 def change(folder, **changes):

@@ -1,9 +1,6 @@
 """The table of groups of people: what was written, class by class, and how few the people are."""
 
 import json
-import shutil
-
-import pytest
 
 from bofl_jax.figures import FIGURES, Skip
 from bofl_jax.figures.reading import read_run
@@ -14,11 +11,6 @@ MODELS = ("global", "personalised")
 
 def make(folder):
     return FIGURES["groups"].makers["run"](read_run(folder))
-
-
-@pytest.fixture
-def copy(finished_run, tmp_path):
-    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 def test_without_groups_there_is_no_table(finished_run):

@@ -1,7 +1,5 @@
 """Missing and damaged result files: one line that names the file and the mend, and nothing is written."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -10,11 +8,6 @@ from bofl_jax.figures import draw
 from bofl_jax.figures.reading import read_run
 
 FILES = ("rounds.jsonl", "clients.csv", "predictions.npz", "summary.json")
-
-
-@pytest.fixture
-def copy(finished_run, tmp_path):
-    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 def refused(folder, name):

@@ -1,7 +1,6 @@
 """Figures and tables of one run: what they show is what was written, and what they compute agrees with an oracle."""
 
 import json
-import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,16 +23,6 @@ MODELS = ("global", "personalised")
 
 def make(name, run):
     return FIGURES[name].makers["run"](run)
-
-
-@pytest.fixture(scope="module")
-def run(finished_run):
-    return read_run(finished_run)
-
-
-@pytest.fixture
-def copy(finished_run, tmp_path):
-    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 def test_without_personalisation_the_global_model_is_drawn_alone(make_run, tmp_path):
