@@ -19,6 +19,7 @@ from bofl_jax.core.types import Samples
 from bofl_jax.federate.batches import LINES, discard_batches, path_of, read_lines, save_batch
 from bofl_jax.federate.results import write_text
 from bofl_jax.federate.setting import Setting, assemble
+from bofl_jax.federate.shelf import Shelf
 from bofl_jax.federate.validation import improves
 from bofl_jax.federate.workshop import Batch, Workshop
 from bofl_jax.ledger.governed import GovernedLedger
@@ -28,7 +29,9 @@ from bofl_jax.synthesis import SynthesisOptions
 from bofl_jax.synthesis.requests import Need, needs, policy
 
 
-def balance(setting: Setting, options: SynthesisOptions, ledger: Any, directory: Path) -> Setting:
+def balance(
+    setting: Setting, options: SynthesisOptions, ledger: Any, directory: Path, shelf: Shelf | None = None
+) -> Setting:
     """Let all clients ask, and append what may be used to their training samples.
 
     Args:
@@ -36,6 +39,7 @@ def balance(setting: Setting, options: SynthesisOptions, ledger: Any, directory:
         options: generator, quota, gates.
         ledger: of the run, before the first round.
         directory: of the run: ``synthetic/`` takes the batches, ``synthesis.jsonl`` a line for each request.
+        shelf: where neural generators are kept for other runs; None: nowhere.
 
     Returns:
         The setting with the samples.
@@ -48,7 +52,7 @@ def balance(setting: Setting, options: SynthesisOptions, ledger: Any, directory:
     discard_batches(directory)
     desk = SyntheticDesk(ledger)
     desk.set_policy(policy(options))
-    workshop = Workshop(setting, options, directory)
+    workshop = Workshop(setting, options, directory, shelf)
     counts = class_counts(setting.population.train, setting.samples.y, len(setting.samples.classes))
     asked = [(need, _ask(desk, workshop, need, counts[need.client])) for need in needs(counts, options)]
     batches = {

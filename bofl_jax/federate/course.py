@@ -23,6 +23,7 @@ from bofl_jax.federate.results import RunDirectory, results_digest
 from bofl_jax.federate.round import RoundInfo, TrainState, mean_loss, start
 from bofl_jax.federate.safety import unseen
 from bofl_jax.federate.setting import Setting
+from bofl_jax.federate.shelf import Shelf
 from bofl_jax.federate.testing import shared_model
 from bofl_jax.ledger import Ledger, Refusal, VerdictDiffersError, create_ledger, resume_ledger
 from bofl_jax.synthesis import SynthesisOptions
@@ -55,6 +56,7 @@ class Course:
         directory: begun, or about to be resumed.
         ledger_thread: in which the ledger works, job after job.
         on_round: called with every line of ``rounds.jsonl`` as it is written.
+        shelf: where neural generators are kept for other runs; None: nowhere.
 
     Attributes:
         records: the lines of ``rounds.jsonl`` so far.
@@ -69,8 +71,9 @@ class Course:
         directory: RunDirectory,
         ledger_thread: ThreadPoolExecutor,
         on_round: Listener | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
-        self.setting, self.directory, self._on_round = setting, directory, on_round
+        self.setting, self.directory, self._on_round, self._shelf = setting, directory, on_round, shelf
         self.records: list[dict[str, Any]] = []
         self._thread = ledger_thread
         self._open = ExitStack()
@@ -114,7 +117,9 @@ class Course:
         from bofl_jax.federate.balance import balance, balanced
 
         path = self.directory.path
-        return balanced(self.setting, path) if self.records else balance(self.setting, options, ledger, path)
+        if self.records:
+            return balanced(self.setting, path)
+        return balance(self.setting, options, ledger, path, self._shelf)
 
     def _open_ledger(self, rounds: int) -> Ledger:
         config = self.setting.config

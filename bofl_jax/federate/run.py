@@ -18,13 +18,20 @@ from bofl_jax.federate.record import ledger_thread
 from bofl_jax.federate.results import RunDirectory
 from bofl_jax.federate.runner import Alone, Runner
 from bofl_jax.federate.setting import Setting, settle
+from bofl_jax.federate.shelf import Shelf
 from bofl_jax.synthesis import SynthesisOptions
 
 if TYPE_CHECKING:
     from bofl_jax.config import Config
 
 
-def run(config: "Config", out: str | Path | None = None, resume: bool = False, on_round: Listener | None = None) -> Run:
+def run(
+    config: "Config",
+    out: str | Path | None = None,
+    resume: bool = False,
+    on_round: Listener | None = None,
+    generators: str | Path | None = None,
+) -> Run:
     """Run a configuration.
 
     After `jax.distributed.initialize`, every process calls this with the same configuration; the first one writes the
@@ -35,12 +42,15 @@ def run(config: "Config", out: str | Path | None = None, resume: bool = False, o
         out: run directory; ``runs/<name>`` when left out.
         resume: go on from the last completed round that ``out`` holds.
         on_round: called with every line of ``rounds.jsonl`` as it is written.
+        generators: folder of fitted neural generators, which runs that differ in quota, dose or gates then share; what
+            it lacks is fitted and kept there. No result depends on it.
 
     Raises:
         BoflError: if the request cannot be carried out; one line says what to mend.
         Interrupted: on Ctrl-C, after the round in hand was saved.
     """
     directory = RunDirectory(Path(out) if out else Path("runs") / config.name)
+    shelf = Shelf(Path(generators)) if generators else None
 
     def prepare() -> Setting:
         if hosts.conducts() and not resume:
@@ -50,7 +60,7 @@ def run(config: "Config", out: str | Path | None = None, resume: bool = False, o
 
     def conduct(shared: Callable[[Runner], Runner]) -> Run:
         try:
-            (ended,) = carry_out([setting], [directory], lambda settings: shared(Alone(settings[0])), on_round)
+            (ended,) = carry_out([setting], [directory], lambda settings: shared(Alone(settings[0])), on_round, shelf)
         except Interrupted as stop:
             raise Interrupted(f"{stop}; go on with --resume --out {directory.path}") from None
         if isinstance(ended, Exception):
@@ -67,6 +77,7 @@ def carry_out(
     directories: Sequence[RunDirectory],
     programs: Callable[[Sequence[Setting]], Runner],
     on_round: Listener | None = None,
+    shelf: Shelf | None = None,
 ) -> list[Run | Exception]:
     """Carry out runs side by side; how each one ended, in order.
 
@@ -75,6 +86,7 @@ def carry_out(
         directories: theirs; begun ones are gone on with.
         programs: makes those that they share, for the runs that could be opened.
         on_round: called with every line of every ``rounds.jsonl`` as it is written.
+        shelf: where neural generators are kept for other runs; None: nowhere.
 
     Raises:
         Interrupted: on Ctrl-C, after the round in hand was saved for all of them.
@@ -83,7 +95,7 @@ def carry_out(
     with ledger_thread() as thread, ExitStack() as under_way:
         courses, states = {}, []
         for index, (setting, directory) in enumerate(zip(settings, directories, strict=True)):
-            course = under_way.enter_context(Course(setting, directory, thread, on_round))
+            course = under_way.enter_context(Course(setting, directory, thread, on_round, shelf))
             try:
                 begin(setting, directory)
                 states.append(course.open())

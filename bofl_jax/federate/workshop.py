@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,9 +13,10 @@ from bofl_jax.core.layout import layout_of
 from bofl_jax.federate.generators import DivergedError, FittedGenerators, fit
 from bofl_jax.federate.results import write_arrays
 from bofl_jax.federate.setting import Setting
+from bofl_jax.federate.shelf import Shelf, name_of
 from bofl_jax.ledger.synthetic import Decision, State
 from bofl_jax.partition import Rows, pack
-from bofl_jax.synthesis import Drawn, Shape, SynthesisOptions, build
+from bofl_jax.synthesis import Drawn, NeuralOptions, Shape, SynthesisOptions, build
 from bofl_jax.synthesis.base import flat
 from bofl_jax.synthesis.gates import Reference, Scores, Verdict, check, judge
 from bofl_jax.synthesis.options import OversampleOptions
@@ -59,10 +60,13 @@ class Workshop:
         setting: of the run, without synthetic samples.
         options: generator and gates.
         directory: of the run; takes the last good state of a generator that diverges.
+        shelf: where neural generators are kept for other runs; None: nowhere.
     """
 
-    def __init__(self, setting: Setting, options: SynthesisOptions, directory: Path) -> None:
-        self._setting, self._options, self._directory = setting, options, directory
+    def __init__(
+        self, setting: Setting, options: SynthesisOptions, directory: Path, shelf: Shelf | None = None
+    ) -> None:
+        self._setting, self._options, self._directory, self._shelf = setting, options, directory, shelf
         samples = setting.samples
         self._labels, self._classes = samples.y, samples.classes
         _, window, leads = samples.x.shape
@@ -72,13 +76,18 @@ class Workshop:
 
     @cached_property
     def _main(self) -> FittedGenerators:
-        return self._fit(self._options, self._options.training)
+        options, setting = self._options, self._setting
+        if self._shelf is None or not isinstance(options, NeuralOptions):
+            return self._fit(options)
+        name = name_of(options, setting.plan, setting.pool, self._seen, len(self._classes), setting.root)
+        generator = build(options, self._shape, self._classes)
+        return self._shelf.fitted(name, generator, options.training, lambda: self._fit(options))
 
     @cached_property
     def _fallback(self) -> FittedGenerators:
-        return self._fit(OversampleOptions(generator="oversample"), "local")
+        return self._fit(OversampleOptions(generator="oversample"))
 
-    def _fit(self, options: SynthesisOptions, training: Any) -> FittedGenerators:
+    def _fit(self, options: SynthesisOptions) -> FittedGenerators:
         generator = build(options, self._shape, self._classes)
         setting = self._setting
         try:
@@ -89,7 +98,7 @@ class Workshop:
                 self._seen,
                 self._labels,
                 len(self._classes),
-                training,
+                options.training,
                 setting.root,
             )
         except DivergedError as error:

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from bofl_jax.config import Config
 
 
+GENERATORS = "generators"
+"""Folder of a sweep for the neural generators that its members share."""
+
+
 class Result(NamedTuple):
     """How a member ended."""
 
@@ -179,7 +183,8 @@ class _Sweep:
     def _run_alone(self, index: int) -> None:
         directory, config = self._directory(index), self.members[index][1]
         resume = self.resume and directory.begun
-        seconds = self._attempt(index, lambda: run(config, out=directory.path, resume=resume))
+        shelf = self.out / GENERATORS
+        seconds = self._attempt(index, lambda: run(config, out=directory.path, resume=resume, generators=shelf))
         if seconds is not None:
             self._end(index, None, seconds)
 

@@ -99,7 +99,7 @@ class SimulatorOptions(_LocalOptions):
     least: int = Field(5, ge=2, description="normal beats that a client must have")
 
 
-class _NeuralOptions(SynthesisOptions):
+class NeuralOptions(SynthesisOptions):
     """Generators that are trained by minibatches."""
 
     scaling: Scaling = Field("channels", description="what samples are brought to: channels, or all entries white")
@@ -111,7 +111,7 @@ class _NeuralOptions(SynthesisOptions):
     balance: float = Field(0.5, ge=0, le=1, description="how much more often rare classes are shown; 1: all alike")
 
 
-class DiffusionOptions(_NeuralOptions):
+class DiffusionOptions(NeuralOptions):
     """``diffusion``: a denoising diffusion model."""
 
     generator: Literal["diffusion"]
@@ -124,7 +124,7 @@ class DiffusionOptions(_NeuralOptions):
     clip: float = Field(0.0, ge=0, description="most standard deviations of an entry while drawing; 0: any")
 
 
-class GanOptions(_NeuralOptions):
+class GanOptions(NeuralOptions):
     """``gan``: a conditional WGAN-GP over samples as vectors, for tables and short windows."""
 
     generator: Literal["gan"]
@@ -137,7 +137,7 @@ class GanOptions(_NeuralOptions):
     lr: float = Field(5e-4, gt=0, description="Adam's rate at first, of both networks")
 
 
-class TimeganOptions(_NeuralOptions):
+class TimeganOptions(NeuralOptions):
     """``timegan``: a TimeGAN, for windows that are time series."""
 
     generator: Literal["timegan"]

@@ -15,6 +15,7 @@ from plan import ARMS, CHOSEN, HERE, NEURAL, PROTOCOLS, arms
 
 import bofl_jax as bofl
 from bofl_jax.federate import runtime
+from bofl_jax.sweep.run import GENERATORS
 
 
 def main() -> None:
@@ -44,7 +45,8 @@ def main() -> None:
         overrides = {"seed": seed, **PROTOCOLS[protocol], **known[arm].overrides}
         if arguments.rounds:
             overrides["federation.rounds"] = arguments.rounds
-        run = bofl.run(bofl.load_config(HERE / "base.toml", overrides), directory)
+        config = bofl.load_config(HERE / "base.toml", overrides)
+        run = bofl.run(config, directory, generators=arguments.work / GENERATORS)
         shutil.rmtree(directory / "checkpoints")
         scores = {name: measured and measured["macro_f1"] for name, measured in run.summary["test"].items()}
         print(f"{directory.name}: {time.perf_counter() - began:.1f} s, macro-F1 {scores}", flush=True)
