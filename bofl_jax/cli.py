@@ -164,12 +164,23 @@ def _say(text: str) -> None:
 
 @app.command()
 def figures(
-    directory: Annotated[Path, typer.Argument(help="The directory of a run, a sweep, a study or benchmarks.")],
+    directory: Annotated[
+        Path | None, typer.Argument(help="The directory of a run, a sweep, a study or benchmarks.", show_default=False)
+    ] = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Where to write [default: DIR/figures].")] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List all figures and tables, and what makes their data.")
+    ] = False,
 ) -> None:
     """Make the figures and tables of a run, a sweep, a study or benchmarks; say which have no data there."""
-    from bofl_jax.figures import draw
+    from bofl_jax.figures import FIGURES, draw
 
+    if list_:
+        for name, entry in FIGURES.items():
+            _say(f"{name:<17} {entry.title} ({', '.join(entry.makers)}); {entry.needs}")
+        return
+    if directory is None:
+        raise BoflError("figures of what? Name a directory; --list says which figures there are")
     for path in draw(directory, out_dir, say=err.print):
         out.print(str(path), highlight=False, soft_wrap=True)
 

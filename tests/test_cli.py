@@ -19,6 +19,7 @@ import bofl_jax as bofl
 from bofl_jax import cli
 from bofl_jax.config import presets
 from bofl_jax.core.errors import BoflError
+from bofl_jax.figures import FIGURES
 from tests.conftest import make_samples
 from tests.federate.tiny import (
     ROUNDS,
@@ -244,6 +245,21 @@ def test_figures_of_a_finished_run(command, whole, tmp_path):
 def test_figures_of_an_unfinished_run_are_refused(command, crashed):
     assert command("figures", crashed).code == 2
     assert not (crashed / "figures").exists()
+
+
+def test_figures_are_listed_with_what_makes_their_data(command):
+    ended = command("figures", "--list")
+    assert ended.code == 0
+    for line, (name, entry) in zip(ended.out.splitlines(), FIGURES.items(), strict=True):
+        assert line.split()[0] == name
+        assert entry.title in line
+        assert line.endswith(entry.needs)
+
+
+def test_figures_of_nothing_are_refused(command):
+    ended = command("figures")
+    assert ended.code == 2
+    assert ended.line == "figures of what? Name a directory; --list says which figures there are"
 
 
 def test_presets_are_listed(command):

@@ -8,8 +8,8 @@ from typing import Any
 import matplotlib
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.figures.products import Drawing, Product, Skip, Table
-from bofl_jax.figures.registry import FIGURES, READERS, Entry, kind_of
+from bofl_jax.figures.products import Drawing, Made, Product, Skip, Table
+from bofl_jax.figures.registry import FIGURES, READERS, kind_of
 from bofl_jax.figures.style import RC
 from bofl_jax.figures.writing import files_of
 
@@ -28,7 +28,8 @@ def draw(directory: Path, out: Path | None = None, say: Callable[[str], None] = 
         directory: a run (``summary.json``), a sweep (``sweep.csv``), a study (``results.json``) or benchmarks
             (``peers.json``).
         out: where the files go; ``directory/figures`` when left out.
-        say: called with one line for each entry of ``FIGURES`` that is left out, which says what would make it.
+        say: called with one line for each entry of ``FIGURES`` that lacks data, which says what would make it, and with
+            one line that names those that another kind of directory has.
 
     Returns:
         The files written.
@@ -45,21 +46,22 @@ def draw(directory: Path, out: Path | None = None, say: Callable[[str], None] = 
     settings: dict[Any, Any] = {**matplotlib.rcParamsDefault, "backend": "agg", **RC}
     with matplotlib.rc_context(settings):
         for name, entry in FIGURES.items():
-            made = _make(name, entry, kind, read)
+            if kind not in entry.makers:
+                continue
+            made = _make(name, entry.makers[kind](read))
             if isinstance(made, Skip):
                 say(f"{name} left out: {made.reason}; {entry.needs}")
                 continue
             for full, product in made.items():
                 files |= files_of(full, product)
                 captions.append(f"**{full}** ({entry.title}). {product.caption}\n")
+    others = [name for name, entry in FIGURES.items() if kind not in entry.makers]
+    say(f"not of {_OF.get(kind, f'a {kind}')}: {', '.join(others)}; bofl figures --list says what makes them")
     return _write(out, files | ({CAPTIONS: "\n".join(captions).encode()} if captions else {}))
 
 
-def _make(name: str, entry: Entry, kind: str, read: Any) -> Mapping[str, Product] | Skip:
+def _make(name: str, made: Made) -> Mapping[str, Product] | Skip:
     """The products of one entry by the names of their files."""
-    if kind not in entry.makers:
-        return Skip(f"{_OF.get(kind, f'a {kind}')} has none")
-    made = entry.makers[kind](read)
     if isinstance(made, Drawing | Table):
         return {name: made}
     return made if isinstance(made, Skip) else {f"{name}_{_file_name(part)}": one for part, one in made.items()}
