@@ -91,6 +91,7 @@ def carry_out(
     Raises:
         Interrupted: on Ctrl-C, after the round in hand was saved for all of them.
     """
+    runtime.make_room()
     ended: dict[int, Run | Exception] = {}
     with ledger_thread() as thread, ExitStack() as under_way:
         courses, states = {}, []

@@ -1,6 +1,8 @@
 """Set the machine up before JAX first touches it."""
 
+import gc
 import os
+from pathlib import Path
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
@@ -45,3 +47,22 @@ def keep_programs() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     compilation_cache.reset_cache()
+
+
+def make_room() -> None:
+    """Let the compiled programs of earlier runs go where the process comes near the system's limit of memory maps.
+
+    JAX keeps every program for as long as the process lives, in 300 to 800 maps a run: at Linux's usual limit of 65 530
+    a process ended in its 76th run. Programs that are needed again are compiled, or fetched, again.
+    """
+    try:
+        limit, used = _map_limit(), Path("/proc/self/maps").read_bytes().count(b"\n")
+    except (OSError, ValueError):
+        return  # no Linux
+    if used > limit // 2:
+        jax.clear_caches()
+        gc.collect()
+
+
+def _map_limit() -> int:
+    return int(Path("/proc/sys/vm/max_map_count").read_text())
