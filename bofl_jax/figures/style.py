@@ -92,13 +92,20 @@ _CYCLE = (
 )
 
 
-def cycle(labels: Sequence[str]) -> list[Look]:
-    """A look for each of at most `SERIES` series.
+_METHODS = ("FedAvg + FT", "Local only", "PerFedAvg + FT", "Ditto", "Proposed", "FedAvg", "Centralised", "FedProx")
+"""Each has the look at its place in every figure."""
 
-    >>> [look.color for look in cycle(["a", "b"])]
-    ['#0072B2', '#D55E00']
+
+def cycle(labels: Sequence[str]) -> list[Look]:
+    """A look for each of at most `SERIES` series: a known method has its own, the others take what is left, in order.
+
+    >>> [look.color for look in cycle(["a", "b", "FedAvg + FT"])]
+    ['#D55E00', '#009E73', '#0072B2']
     """
-    return [Look(label, *parts) for label, parts in zip(labels, _CYCLE, strict=False)]
+    labels = labels[:SERIES]
+    own = {label: _METHODS.index(label) for label in labels if label in _METHODS}
+    free = (place for place in range(SERIES) if place not in own.values())
+    return [Look(label, *_CYCLE[own[label] if label in own else next(free)]) for label in labels]
 
 
 def count_axis(axis: Axes, count: int) -> None:
