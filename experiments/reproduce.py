@@ -133,9 +133,10 @@ def from_results(copy: Path) -> Iterator[Step]:
         if (copy / "main" / "studies" / name / "pieces.npz").exists():
             made = [f"studies/{name}/{file}" for file in ("results.json", "rounds.csv")]
             yield Step(f"main, {name}, results", [["table.py", "--study", name]], "main", made)
-    if (copy / "synthesis" / "pieces.npz").exists():
-        made = ["results.json", *(f"{name}.md" for name in ("table", "privacy", "contrasts"))]
-        yield Step("synthesis, results", [["table.py"]], "synthesis", made)
+    for words, folder in ([], "."), (["--neural"], "neural"):
+        if (copy / "synthesis" / folder / "pieces.npz").exists():
+            made = [f"{folder}/{file}" for file in ("results.json", "table.md", "privacy.md", "contrasts.md")]
+            yield Step(" ".join(["synthesis, results", *words]), [["table.py", *words]], "synthesis", made)
     for results in sorted(copy.rglob("results.json")):
         if "study" in json.loads(results.read_text()):
             folder = str(results.parent.relative_to(copy))
@@ -188,6 +189,11 @@ def whole(work: Path) -> Iterator[Step]:
     for name, made in {"personalisation": ["results.json", "table.md"], "synthesis": ["results.json"]}.items():
         commands = [[script, "--work", str(work / name)] for script in ("run.py", "table.py")]
         yield Step(name, commands, name, made, recordings=True)
+    neural = [
+        [script, "--neural", "--work", str(work / "neural"), *more]
+        for script, more in (("run.py", ["--seeds", "0", "1", "2"]), ("table.py", []))
+    ]
+    yield Step("synthesis --neural", neural, "synthesis", ["neural/results.json"], recordings=True)
     for name in STUDIES:
         commands = [[script, "--study", name, "--work", str(work / "main")] for script in ("run.py", "table.py")]
         yield Step(f"main, {name}", commands, "main", [f"studies/{name}/results.json"], recordings=True)

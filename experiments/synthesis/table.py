@@ -1,7 +1,8 @@
 """Turn the complete runs of run.py into pieces.npz, and that into results.json and three tables.
 
-    python experiments/synthesis/table.py --work runs/synthesis      # after run.py
-    python experiments/synthesis/table.py                            # from the committed pieces.npz
+    python experiments/synthesis/table.py --work runs/synthesis           # after run.py
+    python experiments/synthesis/table.py                                 # from the committed pieces.npz
+    python experiments/synthesis/table.py --neural [--work runs/neural]   # in the folder neural; after run.py --neural
 
 Every number is the mean over the seeds. Intervals are 95 % percentiles of a bootstrap over people (not beats, and
 records 201 and 202 are one man); differences from no balancing are paired by person and seed, and their p-values, of a
@@ -17,35 +18,46 @@ from typing import Any
 import numpy as np
 import pieces
 from pieces import MODELS, OUTCOMES, SCORES, Pieces
-from plan import ARMS, DOSE, HERE, PROTOCOLS, QUOTA
+from plan import ARMS, DOSE, HERE, PROTOCOLS, QUOTA, SOURCES
 
 from bofl_jax.evaluate import macro_f1, precision, recall
 from bofl_jax.evaluate.statistics import clustered_bootstrap, holm, of_matrices, over_people, paired_permutation
 
 REFERENCE = "none"
 CURVES = ("auprc", "recall_at_spec95")
-COMMAND = "python experiments/synthesis/run.py"
+CHEAP = {
+    "name": "synthesis",
+    "title": "Governed synthetic balancing",
+    "made_by": "python experiments/synthesis/run.py",
+}
+NEURAL = {
+    "name": "synthesis-neural",
+    "title": "Governed synthetic balancing, neural generators",
+    "made_by": "python experiments/synthesis/run.py --neural",
+}
 
 
 def main() -> None:
     """Read, measure, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", type=Path, help="folder of the run directories, to make pieces.npz anew")
-    parser.add_argument("--out", type=Path, default=HERE, help="where pieces.npz is and the tables go")
+    parser.add_argument("--neural", action="store_true", help="of run.py --neural: fewer seeds, more generators")
+    parser.add_argument("--out", type=Path, help="where pieces.npz is and the tables go [default: here]")
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     arguments = parser.parse_args()
+    out = arguments.out or (HERE / "neural" if arguments.neural else HERE)
     if arguments.work:
-        pieces.pack(arguments.work, arguments.out / "pieces.npz", arguments.protocols)
-    given = pieces.load(arguments.out / "pieces.npz")
+        pieces.pack(arguments.work, out / "pieces.npz", arguments.protocols)
+    given = pieces.load(out / "pieces.npz")
     protocols = list(dict.fromkeys(protocol for protocol, _, _ in given.of))
     rows = [row for protocol in protocols for row in measure(given, protocol)]
-    study = {"name": "synthesis", "title": "Governed synthetic balancing", "made_by": COMMAND, "drawn": "people"}
+    study = {"drawn": "people"} | (NEURAL if arguments.neural else CHEAP)
     results = {"study": study, "rows": rows, "generators": generators(given)}
-    (arguments.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     tables = (render(protocol, [row for row in rows if row["protocol"] == protocol]) for protocol in protocols)
-    (arguments.out / "table.md").write_text("\n\n".join(tables) + "\n")
-    (arguments.out / "privacy.md").write_text(privacy(given) + "\n")
-    (arguments.out / "contrasts.md").write_text(contrasts(given) + "\n")
+    (out / "table.md").write_text("\n\n".join(tables) + "\n")
+    (out / "privacy.md").write_text(privacy(given) + "\n")
+    (out / "contrasts.md").write_text(contrasts(given) + "\n")
 
 
 def measure(given: Pieces, protocol: str) -> list[dict[str, Any]]:
@@ -173,7 +185,7 @@ def contrasts(given: Pieces) -> str:
     """Pairs of arms that the question is about, paired by people and seeds, of personalised models."""
     pairs = [
         pair
-        for name in ("pca-gaussian", "simulator", "oracle")
+        for name in (*SOURCES, "oracle")
         for gated in [f"{name}-validation-gated-{DOSE:g}"]
         for pair in ((gated, REFERENCE), (gated, f"{name}-uniform-{DOSE:g}"), (f"{name}-{QUOTA}-{DOSE:g}", REFERENCE))
     ]
