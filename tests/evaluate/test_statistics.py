@@ -7,8 +7,6 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 
 from bofl_jax.core.errors import BoflError
@@ -208,11 +206,11 @@ def test_holm_by_hand():
     np.testing.assert_allclose(holm(p), [0.08, 0.005, 0.044, 0.3, 0.044])
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_holm_is_the_one_of_statsmodels(p):
+def test_holm_is_the_one_of_statsmodels():
     multitest = pytest.importorskip("statsmodels.stats.multitest")
-    np.testing.assert_allclose(holm(p), multitest.multipletests(p, method="holm")[1], rtol=1e-12)
+    rng = np.random.default_rng(6)
+    for p in (rng.random(1), rng.random(20), np.round(rng.random(20), 1)):  # few: statsmodels collects garbage in each
+        np.testing.assert_allclose(holm(p), multitest.multipletests(p, method="holm")[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("decimals", [8, 1])
