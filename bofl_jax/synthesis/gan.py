@@ -16,6 +16,7 @@ References:
     Yazici et al.: The unusual effectiveness of averaging in GAN training. ICLR, 2019 (the averaged generator).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -43,6 +44,8 @@ from bofl_jax.synthesis.neural import (
 )
 
 Tree = Any
+Fresh = Callable[[jax.Array], Minibatch]
+"""key -> a minibatch of real samples."""
 
 B1, B2 = 0.5, 0.9
 """Of Adam; the paper's algorithm has 0 and 0.9."""
@@ -129,63 +132,17 @@ def gan(shape: Shape, settings: GanSettings) -> Generator:
     """
     if min(settings.noise, settings.critic_steps, settings.steps) < 1:
         raise BoflError("a GAN needs noise, steps of its critic and steps in a round: choose 1 or more of each")
-    network = Perceptron(settings.hidden, shape.classes, width(shape))
-    critic = Perceptron(settings.hidden, shape.classes, 1)
-    rule = adam(settings.lr, settings.rounds * settings.steps, b1=B1, b2=B2)
-    critic_rule = adam(settings.lr, b1=B1, b2=B2)
-
-    def start(key: jax.Array) -> GanState:
-        first, second = jax.random.split(key)
-        none = jnp.zeros(1, jnp.int32)
-        params = jax.jit(network.init)(first, jnp.zeros((1, settings.noise)), none)
-        rater = jax.jit(critic.init)(second, jnp.zeros((1, width(shape))), none)
-        players = Player(params, rule.init(params)), Player(rater, critic_rule.init(rater))
-        return GanState(start_scale(shape, settings.scaling), *players, params, jnp.zeros(()))
-
-    def draw_fake(params: Tree, key: jax.Array, y: jax.Array) -> jax.Array:
-        return cast(jax.Array, network.apply(params, jax.random.normal(key, (len(y), settings.noise)), y))
-
-    def rating(params: Tree, z: jax.Array, y: jax.Array) -> jax.Array:
-        return cast(jax.Array, critic.apply(params, z, y))
-
-    def critic_loss(params: Tree, real: Minibatch, fake: jax.Array, key: jax.Array) -> jax.Array:
-        share = jax.random.uniform(key, (len(real.y), 1))
-        mixed = share * real.z + (1 - share) * fake
-        steep = jax.grad(lambda z: rating(params, z, real.y).sum())(mixed)
-        length = jnp.sqrt(jnp.sum(steep**2, axis=1) + 1e-12)
-        gap = rating(params, fake, real.y).mean() - rating(params, real.z, real.y).mean()
-        return gap + settings.penalty * jnp.mean((length - 1) ** 2)
-
-    def generator_loss(params: Tree, rater: Tree, key: jax.Array, y: jax.Array) -> jax.Array:
-        return -rating(rater, draw_fake(params, key, y), y).mean()
+    training = training_of(shape, settings)
 
     def work(state: GanState, examples: Examples, key: jax.Array) -> tuple[GanState, jax.Array]:
         draw = minibatches(state.scale, examples, shape, settings.balance, settings.batch)
-
-        def rate(params: Tree, player: Player, key: jax.Array) -> tuple[Player, jax.Array]:
-            rows, noise, mix = jax.random.split(key, 3)
-            real = draw(rows)
-            fake = draw_fake(params, noise, real.y)
-            loss, gradient = jax.value_and_grad(critic_loss)(player.params, real, fake, mix)
-            return moved(critic_rule, player, gradient), loss
-
-        def step(state: GanState, key: jax.Array) -> tuple[GanState, jax.Array]:
-            raters, rows, noise = jax.random.split(key, 3)
-            keys = jax.random.split(raters, settings.critic_steps)
-            rater, losses = lax.scan(lambda player, key: rate(state.generator.params, player, key), state.critic, keys)
-            own = state.generator
-            gradient = jax.grad(generator_loss)(own.params, rater.params, noise, draw(rows).y)
-            own = moved(rule, own, gradient)
-            average = moving_average(state.average, own.params, settings.average, state.done)
-            return GanState(state.scale, own, rater, average, state.done + 1), losses.mean()
-
-        return run_steps(step, state, examples, key, settings.steps)
+        return run_steps(lambda state, key: training.step(state, draw, key), state, examples, key, settings.steps)
 
     def finish(state: GanState) -> Artist:
         return Artist(lens(state.scale, shape), state.average)
 
     def sample(fitted: Artist, key: jax.Array, label: jax.Array, n: int) -> Drawn:
-        return decode(fitted.lens, draw_fake(fitted.params, key, jnp.full(n, label)), shape)
+        return decode(fitted.lens, training.draw(fitted.params, key, jnp.full(n, label)), shape)
 
     stages = (*scale_stages(shape, settings.scaling), Stage("play", settings.rounds, work))
     return Generator(
@@ -193,10 +150,83 @@ def gan(shape: Shape, settings: GanSettings) -> Generator:
         trainings=("federated", "local", "pooled"),
         least=2,
         from_normal=False,
-        start=start,
+        start=training.start,
         stages=stages,
         finish=finish,
         sample=sample,
+    )
+
+
+class Training(NamedTuple):
+    """The two networks, and the steps that train them."""
+
+    shape: Shape
+    settings: GanSettings
+    generator: Perceptron
+    critic: Perceptron
+    generator_rule: optax.GradientTransformation
+    critic_rule: optax.GradientTransformation
+
+    def start(self, key: jax.Array) -> GanState:
+        """The state before the first step."""
+        first, second = jax.random.split(key)
+        none = jnp.zeros(1, jnp.int32)
+        params = jax.jit(self.generator.init)(first, jnp.zeros((1, self.settings.noise)), none)
+        rater = jax.jit(self.critic.init)(second, jnp.zeros((1, width(self.shape))), none)
+        players = Player(params, self.generator_rule.init(params)), Player(rater, self.critic_rule.init(rater))
+        return GanState(start_scale(self.shape, self.settings.scaling), *players, params, jnp.zeros(()))
+
+    def draw(self, params: Tree, key: jax.Array, y: jax.Array) -> jax.Array:
+        """z'."""
+        noise = jax.random.normal(key, (len(y), self.settings.noise))
+        return cast(jax.Array, self.generator.apply(params, noise, y))
+
+    def rating(self, params: Tree, z: jax.Array, y: jax.Array) -> jax.Array:
+        """f."""
+        return cast(jax.Array, self.critic.apply(params, z, y))
+
+    def critic_loss(self, params: Tree, real: Minibatch, fake: jax.Array, key: jax.Array) -> jax.Array:
+        """What the critic lowers."""
+        share = jax.random.uniform(key, (len(real.y), 1))
+        mixed = share * real.z + (1 - share) * fake
+        steep = jax.grad(lambda z: self.rating(params, z, real.y).sum())(mixed)
+        length = jnp.sqrt(jnp.sum(steep**2, axis=1) + 1e-12)
+        gap = self.rating(params, fake, real.y).mean() - self.rating(params, real.z, real.y).mean()
+        return gap + self.settings.penalty * jnp.mean((length - 1) ** 2)
+
+    def generator_loss(self, params: Tree, rater: Tree, key: jax.Array, y: jax.Array) -> jax.Array:
+        """What the generator lowers."""
+        return -self.rating(rater, self.draw(params, key, y), y).mean()
+
+    def rate(self, params: Tree, player: Player, fresh: Fresh, key: jax.Array) -> tuple[Player, jax.Array]:
+        """A step of the critic, against a generator that rests."""
+        rows, noise, mix = jax.random.split(key, 3)
+        real = fresh(rows)
+        fake = self.draw(params, noise, real.y)
+        loss, gradient = jax.value_and_grad(self.critic_loss)(player.params, real, fake, mix)
+        return moved(self.critic_rule, player, gradient), loss
+
+    def step(self, state: GanState, fresh: Fresh, key: jax.Array) -> tuple[GanState, jax.Array]:
+        """The critic's steps, then one of the generator; the loss is the critic's."""
+        raters, rows, noise = jax.random.split(key, 3)
+        keys = jax.random.split(raters, self.settings.critic_steps)
+        own = state.generator
+        rater, losses = lax.scan(lambda player, key: self.rate(own.params, player, fresh, key), state.critic, keys)
+        gradient = jax.grad(self.generator_loss)(own.params, rater.params, noise, fresh(rows).y)
+        own = moved(self.generator_rule, own, gradient)
+        average = moving_average(state.average, own.params, self.settings.average, state.done)
+        return GanState(state.scale, own, rater, average, state.done + 1), losses.mean()
+
+
+def training_of(shape: Shape, settings: GanSettings) -> Training:
+    """Networks and optimisers for samples of a shape."""
+    return Training(
+        shape,
+        settings,
+        Perceptron(settings.hidden, shape.classes, width(shape)),
+        Perceptron(settings.hidden, shape.classes, 1),
+        adam(settings.lr, settings.rounds * settings.steps, b1=B1, b2=B2),
+        adam(settings.lr, b1=B1, b2=B2),
     )
 
 
