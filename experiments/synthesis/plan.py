@@ -89,17 +89,8 @@ def arms(full: bool = False) -> dict[str, Arm]:
 
 
 ARMS = arms()
-_GATED = [f"{name}-{quota}-{DOSE:g}" for quota in QUOTAS for name in ("pca-gaussian", "simulator")]
-_CORE = ["none", "weights", *_GATED, f"oracle-{QUOTA}-{DOSE:g}"]
-_CHEAP = [f"{name}-{QUOTA}-{DOSE:g}" for name in ("oversample", "smote")]
-_DOSES = [f"{name}-{QUOTA}-{dose:g}" for dose in DOSES for name in ("pca-gaussian", "simulator", "oracle")]
-CHOSEN: dict[str, list[str]] = {
-    "P1": [*_CORE, *_CHEAP, f"oracle-validation-gated-{DOSE:g}", *(arm for arm in _DOSES if arm not in _CORE)],
-    "P5": [*_CORE, *_CHEAP, *(arm for arm in _DOSES if arm not in _CORE)],
-    "U1": [*_CORE, *(arm for arm in _DOSES if arm not in _CORE)],
-}
-"""What is run by default, in all ten seeds: all of it would take days on 2 cores."""
-_LEARNED = [f"{name}-{quota}-{DOSE:g}" for quota in QUOTAS for name in SHORT]
-_LEARNED_DOSES = [f"{name}-{QUOTA}-{dose:g}" for dose in DOSES for name in SHORT]
-NEURAL = list(dict.fromkeys(["none", *_GATED, *_LEARNED, *_DOSES, *_LEARNED_DOSES]))
-"""Every quota and dose of the neural generators, and what they must beat: for a table of their own, of fewer seeds."""
+CHOSEN = [name for name, arm in ARMS.items() if arm.generator not in SHORT]
+"""What is run by default, in all ten seeds: every dose and quota of the cheap generators."""
+_BESIDE = ("", "pca-gaussian", "simulator", "oracle", *SHORT)
+NEURAL = [name for name, arm in ARMS.items() if name != "weights" and arm.generator in _BESIDE]
+"""Every dose and quota of the neural generators, and of what they must beat: a table of their own, of fewer seeds."""

@@ -35,7 +35,7 @@ def main() -> None:
     runtime.keep_programs()
     known = arms(arguments.full)
     wanted = NEURAL if arguments.neural else list(known) if arguments.full else arguments.arms
-    pairs = [(protocol, arm) for protocol in arguments.protocols for arm in wanted or CHOSEN[protocol]]
+    pairs = [(protocol, arm) for protocol in arguments.protocols for arm in wanted or CHOSEN]
     for seed, (protocol, arm) in itertools.product(arguments.seeds, pairs):
         directory = arguments.work / f"{protocol}-{arm}-seed{seed}"
         if (directory / "summary.json").exists():
