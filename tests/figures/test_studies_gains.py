@@ -95,6 +95,20 @@ def test_an_undefined_gain_is_said_in_its_place(tmp_path):
     assert [len(axis.containers[0]) for axis in axes] == [AT_ONE_DOSE, AT_ONE_DOSE, AT_ONE_DOSE - 1]
 
 
+@pytest.mark.parametrize("figure", ["gains", "dose"])
+def test_a_generator_none_of_whose_batches_was_used_is_said(tmp_path, figure):
+    def refuse(content):
+        for row in content["rows"]:
+            row["outcome"] = {"used": 0.0 if row.get("generator") == "smote" else 3.5}
+
+    caption = make(figure, read_study(change(tmp_path, refuse))).caption
+    assert " No batch was used of smote: the scores are those without. " in caption
+
+
+def test_where_it_is_not_written_what_was_used_nothing_is_said(study):
+    assert "No batch was used" not in make("gains", study).caption
+
+
 def test_without_doses_every_arm_is_drawn(tmp_path):
     def forget(content):
         for row in content["rows"]:

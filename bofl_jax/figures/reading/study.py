@@ -48,6 +48,7 @@ class Result:
     factors: dict[str, bool]  # of the ablation: "ledger", "personalisation", "synthesis"
     generator: str  # "" for none
     dose: float  # of synthetic samples, as a share of a client's own; NaN where it was not written
+    used: float  # synthetic samples of all clients together, mean over the seeds; NaN where it was not written
     seeds: int
     people: int
     metrics: dict[str, Measured]
@@ -153,6 +154,7 @@ def _result(row: dict[str, Any]) -> Result:
         factors={name: bool(value) for name, value in (row.get("factors") or {}).items()},
         generator=str(row.get("generator") or ""),
         dose=_number(row.get("dose")),
+        used=_number((row.get("outcome") or {}).get("used")),
         seeds=int(row["seeds"]),
         people=int(row["people"]),
         metrics={name: _measured(values) for name, values in row["metrics"].items() if values.get("mean") is not None},

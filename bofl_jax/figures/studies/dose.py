@@ -16,6 +16,7 @@ from bofl_jax.figures.studies.lines import (
     panels_of,
     sample_sizes,
     title_of,
+    unused,
     with_x,
 )
 
@@ -51,7 +52,7 @@ def _dose(study: Study, everyone: list[Result], doses: list[float]) -> Drawing |
     caption = (
         f"Scores on the test under protocol {rows[0].protocol} against the synthetic samples that a client may add, in "
         "% of its own; doses stand at even distances. Grey level lines have no generator. Whiskers: "
-        f"{interval(study)}; lines are set beside each other for the eye. {sample_sizes(study, everyone)}"
+        f"{interval(study)}; lines are set beside each other for the eye.{unused(rows)} {sample_sizes(study, everyone)}"
         f"{curves.left_out(panels)}"
     )
     return Drawing(figure, caption, csv_rows(everyone, metrics, "dose", "dose (share of own samples)"))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Product, Skip
 from bofl_jax.figures.reading import Result, Study
-from bofl_jax.figures.studies.lines import interval, sample_sizes, title_of
+from bofl_jax.figures.studies.lines import interval, sample_sizes, title_of, unused
 
 CURVE = "auprc_"
 _SPAN = 0.8  # of the distance between two arms, covered by bars
@@ -41,7 +41,7 @@ def _drawing(study: Study, protocol: str, shown: list[Result], rows: Sequence[Re
     caption = (
         f"AUPRC of the rare classes on the test under protocol {protocol}, less that of `{others}`, paired by people "
         f"and seeds; the panels differ in scale. {dose}Whiskers: {interval(study)}, of the difference. n/a: not "
-        f"defined. {sample_sizes(study, shown)}"
+        f"defined.{unused(shown)} {sample_sizes(study, shown)}"
         f"{' The CSV file has the other doses too.' if len(shown) < len(rows) else ''}"
     )
     return Drawing(_draw(shown, f"gain over {others}"), caption, _numbers(rows))

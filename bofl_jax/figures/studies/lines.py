@@ -129,6 +129,16 @@ def sample_sizes(study: Study, rows: Sequence[Result]) -> str:
     return f"{seeds} and {people} a point; {source} {study.note}".rstrip()
 
 
+def unused(rows: Sequence[Result]) -> str:
+    """For a caption: generators none of whose batches was used in any of the rows; "" where there is none."""
+    used: dict[str, float] = {}
+    for row in rows:
+        if row.generator:
+            used[row.generator] = used.get(row.generator, 0.0) + row.used
+    names = [name for name, count in used.items() if count == 0]
+    return f" No batch was used of {', '.join(names)}: the scores are those without." if names else ""
+
+
 def csv_rows(rows: Sequence[Result], metrics: Sequence[str], x: str = "", x_name: str = "") -> list[dict[str, Any]]:
     """Every row and metric as tidy rows."""
     return [
