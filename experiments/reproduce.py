@@ -189,9 +189,11 @@ def whole(work: Path) -> Iterator[Step]:
     for name, made in {"personalisation": ["results.json", "table.md"], "synthesis": ["results.json"]}.items():
         commands = [[script, "--work", str(work / name)] for script in ("run.py", "table.py")]
         yield Step(name, commands, name, made, recordings=True)
+    where = ["--neural", "--work", str(work / "neural")]
     neural = [
-        [script, "--neural", "--work", str(work / "neural"), *more]
-        for script, more in (("run.py", ["--seeds", "0", "1", "2"]), ("table.py", []))
+        ["run.py", *where, "--protocols", "P1", "--seeds", "0", "1"],
+        ["run.py", *where, "--protocols", "P5", "U1", "--seeds", "0"],
+        ["table.py", *where],
     ]
     yield Step("synthesis --neural", neural, "synthesis", ["neural/results.json"], recordings=True)
     for name in STUDIES:
