@@ -19,8 +19,8 @@ Tree = Any
 Scaling = Literal["none", "channels", "whiten"]
 
 FLOOR = 1e-6
-"""Variances below this share of the mean square are rounding: such a channel is constant. Also what is added to the
-variances that are whitened."""
+"""Variances below this share of the mean square are rounding: such a channel is constant. Also the least
+that is added to the variances that are whitened."""
 
 
 class Scale(NamedTuple):
@@ -101,9 +101,29 @@ def lens(scale: Scale, shape: Shape) -> Lens:
     if not scale.entry.size:
         return Lens(spread, mean, jnp.zeros((0, 0)), jnp.zeros((0, 0)))
     covariance = scale.product - jnp.outer(scale.entry, scale.entry)
-    factor = jnp.linalg.cholesky(covariance + FLOOR * jnp.eye(len(covariance)))
+    factor = _factor(covariance)
     inverse = jax.scipy.linalg.solve_triangular(factor, jnp.eye(len(factor)), lower=True)
     return Lens(spread, mean + scale.entry, factor, inverse)
+
+
+def _factor(covariance: jax.Array) -> jax.Array:
+    """The Cholesky factor, with ten times as much added to the variances as often as float32 finds none.
+
+    Neighbours in long smooth windows tell each other up to rounding. What is no number has no factor.
+    """
+
+    def factor(added: jax.Array) -> jax.Array:
+        return jnp.linalg.cholesky(covariance + added * jnp.eye(len(covariance)))
+
+    def lacking(tried: tuple[jax.Array, jax.Array]) -> jax.Array:
+        added, found = tried
+        return ~jnp.isfinite(found).all() & (added < 1)
+
+    def again(tried: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        added = 10 * tried[0]
+        return added, factor(added)
+
+    return lax.while_loop(lacking, again, (jnp.float32(FLOOR), factor(jnp.float32(FLOOR))))[1]
 
 
 def _to_entries(channels: jax.Array, shape: Shape) -> jax.Array:

@@ -10,6 +10,7 @@ from bofl_jax.synthesis.base import Examples, Shape
 from bofl_jax.synthesis.diffusion import DiffusionSettings, diffusion
 from bofl_jax.synthesis.gan import GanSettings, gan
 from bofl_jax.synthesis.neural import (
+    FLOOR,
     averageable,
     checked,
     decode,
@@ -86,6 +87,28 @@ def test_samples_come_back_from_vectors(scaling):
     np.testing.assert_allclose(back.features, given.features, atol=2e-3)
     if scaling == "none":
         np.testing.assert_array_equal(back.x, given.x)
+
+
+def test_long_smooth_windows_whose_covariance_float32_cannot_factor_are_whitened_all_the_same():
+    shape = Shape(window=180, leads=1, features=0, classes=1, fs=360.0)
+    rng = np.random.default_rng(0)
+    waves = np.sin(np.linspace(0, 6, 180)[:, None] * np.arange(1, 7))
+    x = jnp.float32(rng.normal(size=(400, 6)) @ waves.T)[:, :, None]
+    given = Examples(x, jnp.zeros((400, 0)), jnp.zeros(400, jnp.int32), jnp.int32(400))
+    state = Only(start_scale(shape, "whiten"))
+    for stage in scale_stages(shape, "whiten"):
+        state, _ = stage.work(state, given, KEY)
+    covariance = state.scale.product - jnp.outer(state.scale.entry, state.scale.entry)
+    assert jnp.isnan(jnp.linalg.cholesky(covariance + FLOOR * jnp.eye(180))).any()
+    glass = lens(state.scale, shape)
+    z = encode(glass, given.x, given.features)
+    assert 0.1 < jnp.abs(z).max() < 10
+    np.testing.assert_allclose(decode(glass, z, shape).x, given.x, atol=0.05)
+
+
+def test_a_scale_that_is_no_number_stays_so():
+    broken = start_scale(SHAPE, "whiten")._replace(product=jnp.full((11, 11), jnp.nan))
+    assert jnp.isnan(lens(broken, SHAPE).factor).any()
 
 
 def test_a_channel_that_never_changes_stays_as_it_is():
