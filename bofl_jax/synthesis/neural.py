@@ -19,8 +19,8 @@ Tree = Any
 Scaling = Literal["none", "channels", "whiten"]
 
 FLOOR = 1e-6
-"""Variances below this share of the mean square are rounding: such a channel is constant. Also the least
-that is added to the variances that are whitened."""
+"""Variances below this share of the mean square are rounding: such a channel is constant. Also the least that is added
+to the variances that are whitened."""
 
 
 class Scale(NamedTuple):
@@ -107,9 +107,10 @@ def lens(scale: Scale, shape: Shape) -> Lens:
 
 
 def _factor(covariance: jax.Array) -> jax.Array:
-    """The Cholesky factor, with ten times as much added to the variances as often as float32 finds none.
+    """The Cholesky factor ``[D, D]`` with `FLOOR` added to the variances, or ten times as much until there is one.
 
-    Neighbours in long smooth windows tell each other up to rounding. What is no number has no factor.
+    Neighbours in long smooth windows tell each other up to rounding, where float32 finds no factor. NaN if there is
+    none with 1 added, the size of the variances: then the covariance is no number.
     """
 
     def factor(added: jax.Array) -> jax.Array:
