@@ -190,11 +190,7 @@ def whole(work: Path) -> Iterator[Step]:
         commands = [[script, "--work", str(work / name)] for script in ("run.py", "table.py")]
         yield Step(name, commands, name, made, recordings=True)
     where = ["--neural", "--work", str(work / "neural")]
-    neural = [
-        ["run.py", *where, "--protocols", "P1", "--seeds", "0", "1"],
-        ["run.py", *where, "--protocols", "P5", "U1", "--seeds", "0"],
-        ["table.py", *where],
-    ]
+    neural = [["run.py", *where, "--protocols", "P1"], ["table.py", *where]]
     yield Step("synthesis --neural", neural, "synthesis", ["neural/results.json"], recordings=True)
     for name in STUDIES:
         commands = [[script, "--study", name, "--work", str(work / "main")] for script in ("run.py", "table.py")]

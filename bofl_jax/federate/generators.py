@@ -10,7 +10,7 @@ import numpy as np
 from bofl_jax import local
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive
-from bofl_jax.federate.execute import Plan, add_up, run_clients
+from bofl_jax.federate.execute import Plan, add_up, run_clients, unless_idle
 from bofl_jax.partition import Rows, pack
 from bofl_jax.synthesis.base import Drawn, Examples, Fitted, Generator, Stage, Training, fitted_digest
 
@@ -116,8 +116,8 @@ def _finish(generator: Generator, plan: Plan, state: Tree) -> Fitted:
     """
     one_by_one = plan if plan.execution == "loop" else plan._replace(execution="map", width=1)
 
-    def client(_: Tree, state: Tree, __: jax.Array) -> tuple[Tree, jax.Array, Tree]:
-        return (), jnp.float32(0), generator.finish(state)
+    def client(_: Tree, state: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
+        return (), jnp.float32(0), unless_idle(live, generator.finish, state)
 
     work = jax.jit(lambda state: run_clients(one_by_one, client, (), state).each)
     return jax.device_get(work(state))
@@ -134,7 +134,8 @@ def _together(generator: Generator, plan: Plan, pool: local.Batch, rows: Rows, k
             pool, state, key = shared
             sample, size, index = each
             weight = jnp.where(live, size, 0).astype(jnp.float32)
-            after, loss = stage.work(state, _examples(pool, sample, size), jax.random.fold_in(key, index))
+            own = jax.random.fold_in(key, index)
+            after, loss = unless_idle(live, stage.work, state, _examples(pool, sample, size), own)
             return jax.tree.map(lambda leaf: weight * leaf, after), weight, loss
 
         work = jax.jit(functools.partial(run_clients, plan, client))
@@ -155,10 +156,10 @@ def _apart(generator: Generator, plan: Plan, pool: local.Batch, rows: Rows, key:
     for stage_number, stage in enumerate(generator.stages):
 
         def client(shared: Tree, each: Tree, live: jax.Array, stage: Stage = stage) -> tuple[Tree, jax.Array, Tree]:
-            del live
             pool, key = shared
             sample, size, index, state = each
-            result = stage.work(state, _examples(pool, sample, size), jax.random.fold_in(key, index))
+            own = jax.random.fold_in(key, index)
+            result = unless_idle(live, stage.work, state, _examples(pool, sample, size), own)
             return (), jnp.float32(0), result
 
         work = jax.jit(functools.partial(run_clients, plan, client))

@@ -7,7 +7,13 @@ high; both know the class y::
     generator:  -E f(z', y),    z' = G(e, y),  e ~ N(0, 1)
 
 with several steps of the critic to one of the generator. The generator's rate falls to zero and the critic's does not:
-where both fall, they come to rest wherever they are, and class means were off by .5 deviations. Windows are seen as
+where both fall, they come to rest wherever they are, and class means were off by .5 deviations.
+
+Clients whose samples differ pull the generator apart between two averages, and what is averaged then draws their mean.
+So clients average after every step by default: `experiments/synthesis/averaging.json` has what other rounds do to the
+diversity of heartbeats of 44 patients.
+
+Windows are seen as
 vectors, without a notion of time: this is for tables, such as vital signs, and for short windows.
 
 References:
@@ -61,7 +67,7 @@ class GanSettings(NamedTuple):
         penalty: weight of the gradient penalty.
         scaling: of the samples; see `neural.scale_stages`.
         rounds: how often clients train and average.
-        steps: of the generator, in a round.
+        steps: of the generator, in a round; how many matters where clients that differ train together.
         batch: B.
         lr: Adam's rate, of both; the generator's falls.
         average: decay of the moving average of the generator's parameters, a step.
@@ -73,8 +79,8 @@ class GanSettings(NamedTuple):
     critic_steps: int = 5
     penalty: float = 10.0
     scaling: Scaling = "channels"
-    rounds: int = 25
-    steps: int = 200
+    rounds: int = 5000
+    steps: int = 1
     batch: int = 128
     lr: float = 5e-4
     average: float = 0.999

@@ -132,7 +132,8 @@ class GanOptions(NeuralOptions):
     noise: int = Field(32, ge=1, description="entries that a sample is made of")
     critic_steps: int = Field(5, ge=1, description="of the critic, to one of the generator")
     penalty: float = Field(10.0, ge=0, description="weight of the gradient penalty")
-    rounds: int = Field(25, ge=1, description="how often clients train and average")
+    rounds: int = Field(5000, ge=1, description="how often clients train and average")
+    steps: int = Field(1, ge=1, description="of the generator, in a round; with more, unlike clients pull it apart")
     batch: int = Field(128, ge=1, description="B")
     lr: float = Field(5e-4, gt=0, description="Adam's rate at first, of both networks")
 

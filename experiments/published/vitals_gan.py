@@ -168,7 +168,7 @@ def main() -> None:
     began = time.perf_counter()
     table = read(Path(os.environ["BOFL_DATA"]) / "challenge2012")
     shape = Shape(window=1, leads=len(VARIABLES), features=0, classes=2, fs=1.0)
-    settings = GanSettings()
+    settings = GanSettings(rounds=25, steps=200)  # of pooled data: nothing is averaged between rounds
     generators = {"gan": gan(shape, settings), "pca-gaussian": pca_gaussian(shape, len(VARIABLES))}
     splits = []
     for split in range(arguments.splits):

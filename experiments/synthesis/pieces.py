@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,6 +118,23 @@ def load(path: Path) -> Pieces:
         protocol, arm = str(text).split("/")
         draws[protocol, arm] = columns["draws"][place]
     return Pieces(columns["people"], tuple(map(str, columns["classes"])), runs, draws)
+
+
+def joined(given: Pieces, other: Pieces, arms: Sequence[str]) -> Pieces:
+    """``given``, and arms of ``other`` under the same protocols, in the order of the plan.
+
+    Raises:
+        SystemExit: if a protocol has other seeds there: means would be over different ones.
+    """
+    protocols = [protocol for protocol in PROTOCOLS if any(protocol == p for p, _, _ in given.of)]
+    for protocol in protocols:
+        mine, theirs = (common_seeds(one.of, protocol) for one in (given, other))
+        if mine != theirs:
+            raise SystemExit(f"{protocol} has seeds {mine}, what stands beside it {theirs}: make the same with run.py")
+    taken = {name: piece for name, piece in other.of.items() if name[0] in protocols and name[1] in arms}
+    runs, draws = given.of | taken, given.draws | {name: other.draws[name] for name in other.draws if name[1] in arms}
+    order = [(protocol, arm) for protocol in protocols for arm in ARMS if (protocol, arm) in draws]
+    return given._replace(of=runs, draws={name: draws[name] for name in order})
 
 
 def read(folder: Path, people: np.ndarray, weight: np.ndarray) -> tuple[Piece, np.ndarray]:

@@ -26,9 +26,7 @@ def main() -> None:
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--arms", nargs="+", choices=list(ARMS), metavar="ARM", help="[default: those of plan.py]")
-    which.add_argument(
-        "--neural", action="store_true", help="neural generators, trained briefly, and what they must beat"
-    )
+    which.add_argument("--neural", action="store_true", help="neural generators, trained briefly")
     which.add_argument("--full", action="store_true", help="every arm, neural generators trained in full; for a GPU")
     parser.add_argument("--rounds", type=int, help="fewer rounds, to try it out")
     arguments = parser.parse_args()

@@ -4,6 +4,8 @@
     python experiments/synthesis/table.py                                 # from the committed pieces.npz
     python experiments/synthesis/table.py --neural [--work runs/neural]   # in the folder neural; after run.py --neural
 
+What neural generators must beat is read from pieces.npz, whatever the flag: protocols and seeds must be the same.
+
 Every number is the mean over the seeds. Intervals are 95 % percentiles of a bootstrap over people (not beats, and
 records 201 and 202 are one man); differences from no balancing are paired by person and seed, and their p-values, of a
 permutation test over people, are adjusted by Holm's method over the arms of a protocol and model.
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 import pieces
 from pieces import MODELS, OUTCOMES, SCORES, Pieces
-from plan import ARMS, DOSE, HERE, PROTOCOLS, QUOTA, SOURCES
+from plan import ARMS, BESIDE, DOSE, HERE, PROTOCOLS, QUOTA, SOURCES
 
 from bofl_jax.evaluate import macro_f1, precision, recall
 from bofl_jax.evaluate.statistics import clustered_bootstrap, holm, of_matrices, over_people, paired_permutation
@@ -41,7 +43,7 @@ def main() -> None:
     """Read, measure, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", type=Path, help="folder of the run directories, to make pieces.npz anew")
-    parser.add_argument("--neural", action="store_true", help="of run.py --neural: fewer seeds, more generators")
+    parser.add_argument("--neural", action="store_true", help="of run.py --neural, beside what they must beat")
     parser.add_argument("--out", type=Path, help="where pieces.npz is and the tables go [default: here]")
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     arguments = parser.parse_args()
@@ -49,6 +51,8 @@ def main() -> None:
     if arguments.work:
         pieces.pack(arguments.work, out / "pieces.npz", arguments.protocols)
     given = pieces.load(out / "pieces.npz")
+    if arguments.neural:
+        given = pieces.joined(given, pieces.load(HERE / "pieces.npz"), BESIDE)
     protocols = list(dict.fromkeys(protocol for protocol, _, _ in given.of))
     rows = [row for protocol in protocols for row in measure(given, protocol)]
     study = {"drawn": "people"} | (NEURAL if arguments.neural else CHEAP)

@@ -184,3 +184,40 @@ def test_requests_and_scores_are_counted(rows):
 def test_without_a_run_it_says_how_to_make_one(scripts, tmp_path):
     with pytest.raises(SystemExit, match=r"no complete run in .*: make some with run\.py --work"):
         scripts[0].pack(tmp_path, tmp_path / "pieces.npz")
+
+
+@pytest.fixture(scope="module")
+def packed(scripts, tmp_path_factory):
+    """Pieces of arms and seeds of P1, by name of the file."""
+    pieces, _ = scripts
+    folder = tmp_path_factory.mktemp("packed")
+
+    def pack(name, arms, seeds):
+        for arm in arms:
+            for seed in seeds:
+                fabricate(folder / name / f"P1-{arm}-seed{seed}", 100 + seed)
+        pieces.pack(folder / name, folder / f"{name}.npz")
+        return pieces.load(folder / f"{name}.npz")
+
+    return {
+        "cheap": pack("cheap", ["none", "weights", "simulator-need-based-0.1"], (0, 1)),
+        "neural": pack("neural", ["gan-need-based-0.1"], (0, 1)),
+        "fewer": pack("fewer", ["gan-need-based-0.1"], (0,)),
+    }
+
+
+def test_neural_arms_stand_beside_those_that_they_must_beat(scripts, packed):
+    found = scripts[0].joined(packed["neural"], packed["cheap"], ["none", "simulator-need-based-0.1"])
+    assert found.arms("P1") == ["none", "simulator-need-based-0.1", "gan-need-based-0.1"]
+    assert list(found.draws) == [("P1", arm) for arm in found.arms("P1")]
+    for source in (packed["cheap"], packed["neural"]):
+        for name in source.of.keys() & found.of.keys():
+            assert found.of[name] is source.of[name]
+        for name in source.draws.keys() & found.draws.keys():
+            assert found.draws[name] is source.draws[name]
+    assert len(found.of) == 6
+
+
+def test_arms_of_other_seeds_do_not_stand_beside_each_other(scripts, packed):
+    with pytest.raises(SystemExit, match=r"P1 has seeds \[0\], what stands beside it \[0, 1\]: make the same"):
+        scripts[0].joined(packed["fewer"], packed["cheap"], ["none"])

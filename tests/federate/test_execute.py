@@ -1,11 +1,12 @@
 """Executors: the same sums whoever runs the clients."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.federate.execute import Plan, add_up, resolve, run_clients
+from bofl_jax.federate.execute import Plan, add_up, resolve, run_clients, unless_idle
 from bofl_jax.federate.options import EngineOptions
 from tests.federate.methods import PLANS
 
@@ -31,6 +32,31 @@ def test_without_stacking_nothing_of_size_m_comes_out(name):
     outcome = run_clients(PLANS[name], task, jnp.float32(2), jnp.arange(5.0), stack=False)
     assert outcome.each == ()
     assert float(add_up(outcome)[0]["sum"]) == 20
+
+
+@pytest.mark.parametrize("clients", [1, 3, 11])
+def test_padding_does_not_work(clients):
+    worked = []
+
+    def work(value):
+        jax.debug.callback(lambda: worked.append(value.shape))
+        return value + 1
+
+    def client(_, one, live):
+        return (), jnp.float32(0), unless_idle(live, work, one)
+
+    each = jax.jit(lambda each: run_clients(Plan("shard", 1, 1, 8), client, (), each).each)(jnp.arange(float(clients)))
+    jax.effects_barrier()
+    np.testing.assert_array_equal(each, np.arange(clients) + 1)
+    assert len(worked) == clients
+
+
+def test_a_row_of_padding_gives_zeros_of_the_same_kind():
+    found = jax.vmap(lambda live: unless_idle(live, lambda a: (a, a.astype(int)), jnp.full(3, 2.0)))(
+        jnp.array([True, False])
+    )
+    np.testing.assert_array_equal(found[0], [[2, 2, 2], [0, 0, 0]])
+    assert found[1].dtype == jnp.int32
 
 
 def test_loop_names_the_client_that_fails():
