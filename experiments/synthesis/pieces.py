@@ -1,8 +1,9 @@
 """What is kept of every run, small enough to be committed: pieces.npz."""
 
 import csv
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,8 +71,8 @@ def common_seeds(names: Iterable[Name], protocol: str) -> list[int]:
     return sorted(set.intersection(*of_arm.values())) if of_arm else []
 
 
-def pack(work: Path, path: Path, protocols: Iterable[str] = tuple(PROTOCOLS)) -> None:
-    """Read all complete runs of some protocols in a folder and write them, in the order of the plan.
+def collect(work: Path, protocols: Iterable[str] = tuple(PROTOCOLS)) -> Pieces:
+    """Read all complete runs of some protocols in a folder, in the order of the plan.
 
     Raises:
         SystemExit: if there is none.
@@ -94,19 +95,30 @@ def pack(work: Path, path: Path, protocols: Iterable[str] = tuple(PROTOCOLS)) ->
         if seed in seeds[protocol]:
             runs[protocol, arm, seed], drawn = read(folder, people, weight)
             draws[protocol, arm] = draws.get((protocol, arm), 0) + drawn / len(seeds[protocol])
-    columns = {field: np.stack([getattr(one, field) for one in runs.values()]) for field in Piece._fields}
+    return Pieces(people, tuple(classes), runs, {name: one.astype(np.float32) for name, one in draws.items()})
+
+
+def save(given: Pieces, path: Path) -> None:
+    """Write a file that `load` reads."""
+    columns = {field: np.stack([getattr(one, field) for one in given.of.values()]) for field in Piece._fields}
     head = {
-        "people": people,
-        "classes": np.array(classes),
-        "names": np.array(["/".join(map(str, name)) for name in runs]),
-        "arms": np.array(["/".join(name) for name in draws]),
-        "draws": np.stack(list(draws.values())).astype(np.float32),
+        "people": given.people,
+        "classes": np.array(given.classes),
+        "names": np.array(["/".join(map(str, name)) for name in given.of]),
+        "arms": np.array(["/".join(name) for name in given.draws]),
+        "draws": np.stack(list(given.draws.values())),
     }
     np.savez_compressed(path, allow_pickle=False, **head, **columns)
 
 
 def load(path: Path) -> Pieces:
-    """Read what `pack` wrote."""
+    """Read what `save` wrote.
+
+    Raises:
+        SystemExit: if there is no such file.
+    """
+    if not path.exists():
+        raise SystemExit(f"{path} is not there: name the folder of the run directories with --work")
     with np.load(path) as arrays:
         columns = {name: arrays[name] for name in arrays.files}
     runs = {}
@@ -120,21 +132,33 @@ def load(path: Path) -> Pieces:
     return Pieces(columns["people"], tuple(map(str, columns["classes"])), runs, draws)
 
 
-def joined(given: Pieces, other: Pieces, arms: Sequence[str]) -> Pieces:
-    """``given``, and arms of ``other`` under the same protocols, in the order of the plan.
+def part(given: Pieces, protocols: Iterable[str], arms: Iterable[str]) -> Pieces:
+    """What it has of some arms under some protocols."""
+    taken = set(itertools.product(protocols, arms))
+    runs = {name: piece for name, piece in given.of.items() if name[:2] in taken}
+    return given._replace(of=runs, draws={name: draws for name, draws in given.draws.items() if name in taken})
+
+
+def joined(given: Pieces, other: Pieces) -> Pieces:
+    """Both, in the order of the plan; an arm that both have is that of ``given``.
 
     Raises:
-        SystemExit: if a protocol has other seeds there: means would be over different ones.
+        SystemExit: if a protocol of both has other seeds in one: means would be over different ones.
     """
-    protocols = [protocol for protocol in PROTOCOLS if any(protocol == p for p, _, _ in given.of)]
-    for protocol in protocols:
+    old = [name for name in other.draws if name not in given.draws]
+    for protocol in {protocol for protocol, _ in given.draws} & {protocol for protocol, _ in old}:
         mine, theirs = (common_seeds(one.of, protocol) for one in (given, other))
         if mine != theirs:
             raise SystemExit(f"{protocol} has seeds {mine}, what stands beside it {theirs}: make the same with run.py")
-    taken = {name: piece for name, piece in other.of.items() if name[0] in protocols and name[1] in arms}
-    runs, draws = given.of | taken, given.draws | {name: other.draws[name] for name in other.draws if name[1] in arms}
-    order = [(protocol, arm) for protocol in protocols for arm in ARMS if (protocol, arm) in draws]
-    return given._replace(of=runs, draws={name: draws[name] for name in order})
+    runs = {name: piece for name, piece in other.of.items() if name[:2] in old} | given.of
+    draws = {name: (other if name in old else given).draws[name] for name in _planned({*old, *given.draws})}
+    return given._replace(of={name: runs[name] for name in _planned(runs)}, draws=draws)
+
+
+def _planned(names: Iterable[tuple]) -> list[tuple]:
+    """Names that begin with a protocol and an arm, in the order of the plan."""
+    protocols, arms = list(PROTOCOLS), list(ARMS)
+    return sorted(names, key=lambda name: (protocols.index(name[0]), arms.index(name[1]), *name[2:]))
 
 
 def read(folder: Path, people: np.ndarray, weight: np.ndarray) -> tuple[Piece, np.ndarray]:

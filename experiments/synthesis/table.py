@@ -1,6 +1,7 @@
 """Turn the complete runs of run.py into pieces.npz, and that into results.json and three tables.
 
     python experiments/synthesis/table.py --work runs/synthesis           # after run.py
+    python experiments/synthesis/table.py --work runs/synthesis --add     # some arms or protocols anew, the others kept
     python experiments/synthesis/table.py                                 # from the committed pieces.npz
     python experiments/synthesis/table.py --neural [--work runs/neural]   # in the folder neural; after run.py --neural
 
@@ -43,16 +44,18 @@ def main() -> None:
     """Read, measure, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", type=Path, help="folder of the run directories, to make pieces.npz anew")
+    parser.add_argument("--add", action="store_true", help="keep the arms of pieces.npz that the folder has no runs of")
     parser.add_argument("--neural", action="store_true", help="of run.py --neural, beside what they must beat")
     parser.add_argument("--out", type=Path, help="where pieces.npz is and the tables go [default: here]")
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     arguments = parser.parse_args()
     out = arguments.out or (HERE / "neural" if arguments.neural else HERE)
     if arguments.work:
-        pieces.pack(arguments.work, out / "pieces.npz", arguments.protocols)
+        keep(arguments.work, out / "pieces.npz", arguments.protocols, arguments.add)
     given = pieces.load(out / "pieces.npz")
     if arguments.neural:
-        given = pieces.joined(given, pieces.load(HERE / "pieces.npz"), BESIDE)
+        shared = {protocol for protocol, _ in given.draws}
+        given = pieces.joined(given, pieces.part(pieces.load(HERE / "pieces.npz"), shared, BESIDE))
     protocols = list(dict.fromkeys(protocol for protocol, _, _ in given.of))
     rows = [row for protocol in protocols for row in measure(given, protocol)]
     study = {"drawn": "people"} | (NEURAL if arguments.neural else CHEAP)
@@ -62,6 +65,12 @@ def main() -> None:
     (out / "table.md").write_text("\n\n".join(tables) + "\n")
     (out / "privacy.md").write_text(privacy(given) + "\n")
     (out / "contrasts.md").write_text(contrasts(given) + "\n")
+
+
+def keep(work: Path, path: Path, protocols: list[str], add: bool) -> None:
+    """Write the pieces of complete runs, with ``add`` beside those of other arms that are there."""
+    found = pieces.collect(work, protocols)
+    pieces.save(pieces.joined(found, pieces.load(path)) if add and path.exists() else found, path)
 
 
 def measure(given: Pieces, protocol: str) -> list[dict[str, Any]]:

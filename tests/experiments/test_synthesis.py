@@ -183,7 +183,7 @@ def test_requests_and_scores_are_counted(rows):
 
 def test_without_a_run_it_says_how_to_make_one(scripts, tmp_path):
     with pytest.raises(SystemExit, match=r"no complete run in .*: make some with run\.py --work"):
-        scripts[0].pack(tmp_path, tmp_path / "pieces.npz")
+        scripts[0].collect(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -196,28 +196,49 @@ def packed(scripts, tmp_path_factory):
         for arm in arms:
             for seed in seeds:
                 fabricate(folder / name / f"P1-{arm}-seed{seed}", 100 + seed)
-        pieces.pack(folder / name, folder / f"{name}.npz")
-        return pieces.load(folder / f"{name}.npz")
+        return pieces.collect(folder / name)
 
     return {
         "cheap": pack("cheap", ["none", "weights", "simulator-need-based-0.1"], (0, 1)),
-        "neural": pack("neural", ["gan-need-based-0.1"], (0, 1)),
+        "neural": pack("neural", ["gan-need-based-0.1", "simulator-need-based-0.1"], (0, 1)),
         "fewer": pack("fewer", ["gan-need-based-0.1"], (0,)),
     }
 
 
-def test_neural_arms_stand_beside_those_that_they_must_beat(scripts, packed):
-    found = scripts[0].joined(packed["neural"], packed["cheap"], ["none", "simulator-need-based-0.1"])
-    assert found.arms("P1") == ["none", "simulator-need-based-0.1", "gan-need-based-0.1"]
+def test_joined_arms_are_those_of_both_in_the_order_of_the_plan(scripts, packed):
+    neural, cheap = packed["neural"], packed["cheap"]
+    found = scripts[0].joined(neural, cheap)
+    assert found.arms("P1") == ["none", "weights", "simulator-need-based-0.1", "gan-need-based-0.1"]
     assert list(found.draws) == [("P1", arm) for arm in found.arms("P1")]
-    for source in (packed["cheap"], packed["neural"]):
-        for name in source.of.keys() & found.of.keys():
-            assert found.of[name] is source.of[name]
-        for name in source.draws.keys() & found.draws.keys():
-            assert found.draws[name] is source.draws[name]
-    assert len(found.of) == 6
+    assert [name for name in found.of if name[1] == "none"] == [("P1", "none", 0), ("P1", "none", 1)]
+    for arm, source in {"none": cheap, "simulator-need-based-0.1": neural, "gan-need-based-0.1": neural}.items():
+        assert found.draws["P1", arm] is source.draws["P1", arm]
+        assert all(found.of["P1", arm, seed] is source.of["P1", arm, seed] for seed in (0, 1))
+
+
+def test_a_part_has_only_what_was_asked_for(scripts, packed):
+    found = scripts[0].part(packed["cheap"], ["P1", "P5"], ["none", "gan-need-based-0.1"])
+    assert (list(found.of), list(found.draws)) == ([("P1", "none", 0), ("P1", "none", 1)], [("P1", "none")])
+
+
+def test_saved_pieces_are_read_as_they_were(scripts, packed, tmp_path):
+    scripts[0].save(packed["cheap"], tmp_path / "pieces.npz")
+    found = scripts[0].load(tmp_path / "pieces.npz")
+    assert found.classes == packed["cheap"].classes
+    for name, piece in packed["cheap"].of.items():
+        for mine, other in zip(found.of[name], piece, strict=True):
+            np.testing.assert_array_equal(mine, other)
+    for name, draws in packed["cheap"].draws.items():
+        np.testing.assert_array_equal(found.draws[name], draws)
+
+
+def test_pieces_that_are_not_there_are_asked_for(scripts, tmp_path):
+    with pytest.raises(
+        SystemExit, match=r"pieces\.npz is not there: name the folder of the run directories with --work"
+    ):
+        scripts[0].load(tmp_path / "pieces.npz")
 
 
 def test_arms_of_other_seeds_do_not_stand_beside_each_other(scripts, packed):
     with pytest.raises(SystemExit, match=r"P1 has seeds \[0\], what stands beside it \[0, 1\]: make the same"):
-        scripts[0].joined(packed["fewer"], packed["cheap"], ["none"])
+        scripts[0].joined(packed["fewer"], packed["cheap"])
