@@ -1,4 +1,4 @@
-"""How often clients must average a generator: the plan's steps in rounds of 1, 5 or 50, and on pooled data.
+"""How often clients must average a GAN: the plan's steps in rounds of 1, 5 or 50, and on pooled data.
 
     BOFL_DATA=../shared/data python experiments/synthesis/averaging.py --work runs/averaging
 
@@ -19,7 +19,6 @@ from plan import DOSE, HERE, PROTOCOLS, QUOTA, arms
 import bofl_jax as bofl
 from bofl_jax.federate import runtime
 
-GENERATORS = ("gan", "diffusion")
 IN_A_ROUND = (1, 5, 50)
 RARE = "SVF"
 
@@ -32,21 +31,16 @@ def main() -> None:
     arguments = parser.parse_args()
     runtime.keep_programs()
     ways = [*(("federated", steps) for steps in IN_A_ROUND), ("pooled", max(IN_A_ROUND))]
-    rows = [
-        measure(arguments.work, generator, *way, seed)
-        for seed in arguments.seeds
-        for generator in GENERATORS
-        for way in ways
-    ]
+    rows = [measure(arguments.work, *way, seed) for seed in arguments.seeds for way in ways]
     (HERE / "averaging.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def measure(work: Path, generator: str, training: str, steps: int, seed: int) -> dict[str, Any]:
+def measure(work: Path, training: str, steps: int, seed: int) -> dict[str, Any]:
     """Scores of every rare class, by name."""
-    synthesis = dict(arms()[f"{generator}-{QUOTA}-{DOSE:g}"].overrides["synthesis"])
+    synthesis = dict(arms()[f"gan-{QUOTA}-{DOSE:g}"].overrides["synthesis"])
     total = synthesis["rounds"] * synthesis["steps"]
     synthesis |= {"training": training, "rounds": total // steps, "steps": steps}
-    directory = work / f"{generator}-{training}-{steps}-seed{seed}"
+    directory = work / f"gan-{training}-{steps}-seed{seed}"
     if not (directory / "summary.json").exists():
         shutil.rmtree(directory, ignore_errors=True)
         overrides: dict[str, Any] = {"seed": seed, **PROTOCOLS["P1"], "synthesis": synthesis, "federation.rounds": 1}
@@ -55,7 +49,7 @@ def measure(work: Path, generator: str, training: str, steps: int, seed: int) ->
     lines = requests(directory)
     scores = {name: mean_scores([line for line in lines if line["class"] == name]) for name in RARE}
     known = {name: dict(zip(SCORES, map(number, found), strict=True)) for name, found in scores.items()}
-    head = {"generator": generator, "training": training, "steps": total, "steps_in_a_round": steps, "seed": seed}
+    head = {"generator": "gan", "training": training, "steps": total, "steps_in_a_round": steps, "seed": seed}
     return head | {"scores": known}
 
 
