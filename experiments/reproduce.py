@@ -191,6 +191,8 @@ def whole(work: Path) -> Iterator[Step]:
         yield Step(name, commands, name, made, recordings=True)
     where = ["--neural", "--work", str(work / "neural")]
     neural = [["run.py", *where, "--protocols", "P1"], ["table.py", *where]]
+    averaging = [["averaging.py", "--work", str(work / "averaging")]]
+    yield Step("synthesis, averaging", averaging, "synthesis", ["averaging.json"], recordings=True)
     yield Step("synthesis --neural", neural, "synthesis", ["neural/results.json"], recordings=True)
     for name in STUDIES:
         commands = [[script, "--study", name, "--work", str(work / "main")] for script in ("run.py", "table.py")]

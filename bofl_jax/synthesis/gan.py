@@ -13,8 +13,7 @@ Clients whose samples differ pull the generator apart between two averages, and 
 So clients average after every step by default: `experiments/synthesis/averaging.json` has what other rounds do to the
 diversity of heartbeats of 44 patients.
 
-Windows are seen as
-vectors, without a notion of time: this is for tables, such as vital signs, and for short windows.
+Windows are seen as vectors, without a notion of time: this is for tables, such as vital signs, and for short windows.
 
 References:
     Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville: Improved training of Wasserstein GANs. NeurIPS, 2017.
