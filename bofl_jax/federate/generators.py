@@ -176,8 +176,14 @@ def _examples(pool: local.Batch, sample: jax.Array, size: jax.Array) -> Examples
     return Examples(*local.take(pool, sample), size)
 
 
+@jax.jit
+def _finite(tree: Tree) -> jax.Array:
+    """bool[]: all that the host has to wait for after a round."""
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
 def _refuse_nan(generator: Generator, stage: Stage, number: int, loss: Tree, after: Tree, before: Tree) -> None:
-    if all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get((loss, after)))):
+    if _finite((loss, after)):
         return
     raise DivergedError(
         f"generator {generator.name}, phase {stage.name}, round {number + 1} of {stage.rounds}: training came to NaN "
