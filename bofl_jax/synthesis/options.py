@@ -149,10 +149,13 @@ class TimeganOptions(NeuralOptions):
     rounds: int = Field(50, ge=1, description="how often clients train and average, in each of the three phases")
     batch: int = Field(128, ge=1, description="B")
     lr: float = Field(2e-3, gt=0, description="Adam's rate at first")
+    balance: float = Field(1.0, ge=0, le=1, description="how much more often rare classes are shown; 1: all alike")
     decay: bool = Field(True, description="whether the rates fall to zero along half a cosine in each phase")
     gamma: float = Field(1.0, ge=0, description="weight of latent sequences that the supervisor has not passed")
     gate: float = Field(0.15, ge=0, description="the discriminator rests at this loss and below")
-    moments: float = Field(100.0, ge=0, description="weight of the distance between the batches' means and deviations")
+    moments: float = Field(
+        100.0, ge=0, description="weight of the distance between the batches' means and deviations, by class"
+    )
 
 
 GenerationOptions = Annotated[

@@ -13,7 +13,8 @@ Three phases, each of ``rounds`` times ``steps`` minibatches::
                once:   BCE(H, real) + BCE(H^, drawn) + gamma BCE(E^, drawn)         discriminator
 
 with ``U`` the cross-entropy to being taken for real, and V the mean absolute difference, over time and channels, of the
-means and of the standard deviations of a batch of X and one of ``X^ = recovery(H^)``. The discriminator rests while its
+means and of the standard deviations of a batch of X and one of ``X^ = recovery(H^)``, within each class: over all
+classes at once what lies between them passes for spread, and rare classes collapse. The discriminator rests while its
 loss is at most ``gate``. The losses and their weights are those of the authors' code, which differ from the paper's.
 
 Networks see values in [0, 1]: either the samples are (scaling ``none``), or they lie within four standard deviations of
@@ -188,6 +189,7 @@ class Networks(NamedTuple):
 
     modules: dict[str, Recurrent]
     settings: TimeganSettings
+    classes: int
 
     def apply(self, name: str, params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
         """A network's output."""
@@ -221,7 +223,7 @@ class Networks(NamedTuple):
         h, made = self.apply("embedder", params, x, y), self.apply("generator", params, z, y)
         passed, ahead = self.side_by_side("supervisor", params, y, made, h)
         taken = self.side_by_side("discriminator", params, y, passed, made)
-        likeness = moment_gap(x, self.apply("recovery", params, passed, y))
+        likeness = moment_gap(x, self.apply("recovery", params, passed, y), y, self.classes)
         adversarial = nn.softplus(-taken[0]).mean() + self.settings.gamma * nn.softplus(-taken[1]).mean()
         return adversarial + 100 * root(foretold(h, ahead)) + self.settings.moments * likeness
 
@@ -254,7 +256,7 @@ def networks(channels: int, classes: int, settings: TimeganSettings) -> Networks
         "supervisor": Recurrent(hidden, max(layers - 1, 1), hidden, classes),
         "discriminator": Recurrent(hidden, layers, 1, classes, squashed=False),
     }
-    return Networks(modules, settings)
+    return Networks(modules, settings, classes)
 
 
 def foretold(h: jax.Array, ahead: jax.Array) -> jax.Array:
@@ -262,10 +264,18 @@ def foretold(h: jax.Array, ahead: jax.Array) -> jax.Array:
     return jnp.mean((h[1:] - ahead[:-1]) ** 2)
 
 
-def moment_gap(x: jax.Array, made: jax.Array) -> jax.Array:
-    """V, of two batches ``[T, D, B]``."""
-    spread = jnp.abs(jnp.sqrt(x.var(axis=2) + 1e-6) - jnp.sqrt(made.var(axis=2) + 1e-6))
-    return spread.mean() + jnp.abs(x.mean(axis=2) - made.mean(axis=2)).mean()
+def moment_gap(x: jax.Array, made: jax.Array, y: jax.Array, classes: int) -> jax.Array:
+    """V, of two batches ``[T, D, B]`` of the same classes: within every class, weighted by its share of the batch."""
+    member = jax.nn.one_hot(y, classes)
+    count = member.sum(axis=0)
+    averaging = member / jnp.maximum(count, 1)
+
+    def moments(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+        mean = values @ averaging  # [T, D, K]
+        return mean, jnp.sqrt((values - mean @ member.T) ** 2 @ averaging + 1e-6)
+
+    gaps = jax.tree.map(lambda real, drawn: jnp.abs(real - drawn), moments(x), moments(made))
+    return sum(gap.mean(axis=(0, 1)) for gap in gaps) @ count / len(y)
 
 
 def root(square: jax.Array) -> jax.Array:

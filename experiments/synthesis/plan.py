@@ -66,7 +66,7 @@ SHORT: dict[str, Mapping[str, Any]] = {
         "steps": 2,
         "average": 0.995,
     },
-    "timegan-pooled": {"batch": 32, "lr": 0.003, "rounds": 20, "steps": 200, "average": 0.99},
+    "timegan-pooled": {"batch": 32, "lr": 0.003, "balance": 1.0, "rounds": 20, "steps": 200, "average": 0.99},
 }
 """Neural generators, trained for as long as 2 cores allow; ``--full`` trains them as long as the package does."""
 ORACLE = {

@@ -72,7 +72,9 @@ def test_the_last_phase_brings_draws_to_the_datas_moments(generator, learnt):
     """At least four times as close as before it."""
     before = generator.start(KEY)
     before = before._replace(scale=learnt[0].scale)
-    gaps = [moment_gap(real_frames(), drawn_frames(generator, state)) for state in (before, learnt[0])]
+    real = real_frames()[..., :80]
+    one = jnp.zeros(80, jnp.int32)
+    gaps = [moment_gap(real, drawn_frames(generator, state, 80), one, 1) for state in (before, learnt[0])]
     assert gaps[1] < gaps[0] / 4
 
 
@@ -83,9 +85,9 @@ def real_frames():
     return jnp.moveaxis(given.x[rows], 0, -1)
 
 
-def drawn_frames(generator, state):
+def drawn_frames(generator, state, n=100):
     """Class 1 as drawn."""
-    return jnp.moveaxis(draw(generator, state, label=1).x, 0, -1)
+    return jnp.moveaxis(draw(generator, state, label=1, n=n).x, 0, -1)
 
 
 def draw(generator, state, label, n=100):
@@ -214,7 +216,17 @@ def test_losses_by_hand():
     ahead = jnp.array([1.0, 1.0, 9.0]).reshape(3, 1, 1)
     assert foretold(h, ahead) == pytest.approx((0 + 4) / 2)
     x, made = jnp.array([0.0, 2.0]).reshape(1, 1, 2), jnp.array([3.0, 9.0]).reshape(1, 1, 2)
-    assert moment_gap(x, made) == pytest.approx(abs(1 - 6) + abs(1 - 3), rel=1e-5)
+    assert moment_gap(x, made, jnp.zeros(2, jnp.int32), 1) == pytest.approx(abs(1 - 6) + abs(1 - 3), rel=1e-5)
+
+
+def test_what_lies_between_classes_is_no_spread():
+    """Every class drawn at its mean: the batch's moments are near, those within the classes are not."""
+    y = jnp.array([0, 0, 1, 1, 1, 1])
+    x = jnp.array([-2.0, 2.0, 99.0, 101.0, 99.0, 101.0]).reshape(1, 1, 6)
+    collapsed = jnp.array([0.0, 0.0, 100.0, 100.0, 100.0, 100.0]).reshape(1, 1, 6)
+    assert moment_gap(x, collapsed, jnp.zeros(6, jnp.int32), 1) < 0.1
+    assert moment_gap(x, collapsed, y, 3) == pytest.approx(2 / 6 * 2 + 4 / 6 * 1, rel=1e-2)  # class 2 is not there
+    assert moment_gap(x, x, y, 3) == 0
 
 
 def test_the_unit_interval_is_four_deviations_wide_on_each_side():
