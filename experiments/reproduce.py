@@ -190,7 +190,7 @@ def whole(work: Path) -> Iterator[Step]:
         commands = [[script, "--work", str(work / name)] for script in ("run.py", "table.py")]
         yield Step(name, commands, name, made, recordings=True)
     where = ["--neural", "--work", str(work / "neural")]
-    neural = [["run.py", *where, "--protocols", "P1"], ["table.py", *where]]
+    neural = [[script, *where] for script in ("run.py", "table.py")]
     averaging = [["averaging.py", "--work", str(work / "averaging")]]
     yield Step("synthesis, averaging", averaging, "synthesis", ["averaging.json"], recordings=True)
     yield Step("synthesis --neural", neural, "synthesis", ["neural/results.json"], recordings=True)

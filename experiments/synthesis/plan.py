@@ -99,7 +99,7 @@ def arms(full: bool = False) -> dict[str, Arm]:
 ARMS = arms()
 CHOSEN = [name for name, arm in ARMS.items() if arm.generator not in SHORT]
 """What is run by default, in all ten seeds: every dose and quota of the cheap generators."""
-NEURAL = [name for name, arm in ARMS.items() if arm.generator in ("gan", "diffusion")]
-"""Every dose and quota of federated neural generators, which take minutes to fit: a table of their own."""
+NEURAL = [name for name, arm in ARMS.items() if arm.generator in SHORT]
+"""Every dose and quota of neural generators, which take minutes to fit: a table of their own."""
 BESIDE = [name for name in CHOSEN if ARMS[name].generator in ("", "pca-gaussian", "simulator", "oracle")]
 """What they must beat: in that table too."""
