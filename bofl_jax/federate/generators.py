@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from bofl_jax import local
 from bofl_jax.core.errors import BoflError
@@ -127,7 +128,7 @@ def _together(generator: Generator, plan: Plan, pool: local.Batch, rows: Rows, k
     """Rounds of work and weighted averaging, from one state."""
     keep = np.flatnonzero(rows.size)
     rows = Rows(rows.sample[keep], rows.size[keep])
-    state = generator.start(jax.random.fold_in(key, 0))
+    state, unravel = ravel_pytree(generator.start(jax.random.fold_in(key, 0)))  # hundreds of arrays cost more to pass
     for stage_number, stage in enumerate(generator.stages):
 
         def client(shared: Tree, each: Tree, live: jax.Array, stage: Stage = stage) -> tuple[Tree, jax.Array, Tree]:
@@ -135,18 +136,19 @@ def _together(generator: Generator, plan: Plan, pool: local.Batch, rows: Rows, k
             sample, size, index = each
             weight = jnp.where(live, size, 0).astype(jnp.float32)
             own = jax.random.fold_in(key, index)
-            after, loss = unless_idle(live, stage.work, state, _examples(pool, sample, size), own)
-            return jax.tree.map(lambda leaf: weight * leaf, after), weight, loss
+            after, loss = unless_idle(live, stage.work, unravel(state), _examples(pool, sample, size), own)
+            return weight * ravel_pytree(after)[0], weight, loss
 
         work = jax.jit(functools.partial(run_clients, plan, client))
         for number in range(stage.rounds):
             round_key = jax.random.fold_in(jax.random.fold_in(key, 1 + stage_number), number)
             outcome = work((pool, state, round_key), (*rows, jnp.asarray(keep)))
             total, weight = add_up(outcome)
-            after = jax.tree.map(lambda leaf, weight=weight: leaf / weight, total)
-            _refuse_nan(generator, stage, number, outcome.each, after, state)
+            after = total / weight
+            if not _finite((outcome.each, after)):
+                raise _diverged(generator, stage, number, unravel(state))
             state = after
-    return state
+    return unravel(state)
 
 
 def _apart(generator: Generator, plan: Plan, pool: local.Batch, rows: Rows, key: jax.Array) -> Tree:
@@ -167,7 +169,8 @@ def _apart(generator: Generator, plan: Plan, pool: local.Batch, rows: Rows, key:
             round_key = jax.random.fold_in(jax.random.fold_in(key, 1 + stage_number), number)
             after, loss = work((pool, round_key), (*rows, jnp.asarray(clients), state)).each
             losses, states = jax.tree.map(lambda leaf: leaf[rows.size > 0], (loss, after))
-            _refuse_nan(generator, stage, number, losses, states, state)
+            if not _finite((losses, states)):
+                raise _diverged(generator, stage, number, state)
             state = after
     return state
 
@@ -182,10 +185,8 @@ def _finite(tree: Tree) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
-def _refuse_nan(generator: Generator, stage: Stage, number: int, loss: Tree, after: Tree, before: Tree) -> None:
-    if _finite((loss, after)):
-        return
-    raise DivergedError(
+def _diverged(generator: Generator, stage: Stage, number: int, before: Tree) -> DivergedError:
+    return DivergedError(
         f"generator {generator.name}, phase {stage.name}, round {number + 1} of {stage.rounds}: training came to NaN "
         "or infinity: lower synthesis.lr, or choose another synthesis.generator",
         before,

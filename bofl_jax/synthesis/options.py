@@ -146,8 +146,9 @@ class TimeganOptions(NeuralOptions):
     hidden: int = Field(24, ge=1, description="units of a layer, and channels of latent sequences")
     layers: int = Field(3, ge=1, description="of GRU in a network; the supervisor has one less")
     frame: int = Field(8, ge=1, description="neighbouring time samples that are one step of a sequence")
-    rounds: int = Field(50, ge=1, description="how often clients train and average, in each of the three phases")
-    batch: int = Field(128, ge=1, description="B")
+    rounds: int = Field(5000, ge=1, description="how often clients train and average, in each of the three phases")
+    steps: int = Field(1, ge=1, description="minibatches of a round; with more, unlike clients pull it apart")
+    batch: int = Field(32, ge=1, description="B")
     lr: float = Field(2e-3, gt=0, description="Adam's rate at first")
     balance: float = Field(1.0, ge=0, le=1, description="how much more often rare classes are shown; 1: all alike")
     decay: bool = Field(True, description="whether the rates fall to zero along half a cosine in each phase")
@@ -156,6 +157,7 @@ class TimeganOptions(NeuralOptions):
     moments: float = Field(
         100.0, ge=0, description="weight of the distance between the batches' means and deviations, by class"
     )
+    shared: float = Field(1.0, ge=0, le=1, description="how much of those is all clients', of the step before")
 
 
 GenerationOptions = Annotated[

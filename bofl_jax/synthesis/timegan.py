@@ -14,8 +14,11 @@ Three phases, each of ``rounds`` times ``steps`` minibatches::
 
 with ``U`` the cross-entropy to being taken for real, and V the mean absolute difference, over time and channels, of the
 means and of the standard deviations of a batch of X and one of ``X^ = recovery(H^)``, within each class: over all
-classes at once what lies between them passes for spread, and rare classes collapse. The discriminator rests while its
-loss is at most ``gate``. The losses and their weights are those of the authors' code, which differ from the paper's.
+classes at once what lies between them passes for spread, and rare classes collapse. A client's few rows of a class do
+not show its spread: with ``shared`` the moments that are compared are those of the rows of all clients in the step
+before, whose sums are averaged with everything else, and each client's own rows tell how to change them. The
+discriminator rests while its loss is at most ``gate``. The losses and their weights are those of the authors' code,
+which differ from the paper's.
 
 Networks see values in [0, 1]: either the samples are (scaling ``none``), or they lie within four standard deviations of
 their channel's mean, which all clients measure together, and are clipped there. ``frame`` neighbouring time samples are
@@ -90,6 +93,7 @@ class TimeganSettings(NamedTuple):
         gamma: weight of latent sequences that the supervisor has not passed.
         gate: the discriminator rests at this loss and below.
         moments: weight of V.
+        shared: how much of the moments that V compares is that of the step before, which clients average.
         average: decay of the moving average of the parameters in the last phase, a step; 0: the last ones are kept.
         balance: how much more often samples of rare classes are shown; see `neural.ladder`.
     """
@@ -106,8 +110,30 @@ class TimeganSettings(NamedTuple):
     gamma: float = 1.0
     gate: float = 0.15
     moments: float = 100.0
+    shared: float = 0.0
     average: float = 0.0
     balance: float = 0.0
+
+
+class Tally(NamedTuple):
+    """Sums over the rows ``[T, D, B]`` of each class, over B."""
+
+    rows: jax.Array  # float32[K], how many
+    total: jax.Array  # float32[T, D, K]
+    square: jax.Array  # float32[T, D, K]
+
+    def moments(self) -> tuple[jax.Array, jax.Array]:
+        """Means and variances ``[T, D, K]``; 0 of a class without rows."""
+        rows = jnp.where(self.rows > 0, self.rows, 1)
+        mean = self.total / rows
+        return mean, self.square / rows - mean**2
+
+
+class Tallies(NamedTuple):
+    """Of as many real and drawn sequences."""
+
+    real: Tally
+    drawn: Tally
 
 
 class TimeganState(NamedTuple):
@@ -116,6 +142,7 @@ class TimeganState(NamedTuple):
     scale: Scale
     params: Params  # of the five networks
     memory: dict[str, Tree]  # of the five optimisers
+    tallies: Tallies  # of the last step, its two minibatches together
     average: Params  # of what drawing needs
     done: jax.Array  # float32[], steps of the last phase
 
@@ -218,14 +245,18 @@ class Networks(NamedTuple):
         loss, h = self.autoencoding(params, x, y)
         return loss + 0.1 * self.supervision(params, h, y)
 
-    def generation(self, params: Params, x: jax.Array, y: jax.Array, z: jax.Array) -> jax.Array:
-        """The generator's loss in the last phase."""
+    def generation(
+        self, params: Params, x: jax.Array, y: jax.Array, z: jax.Array, of_all: Tallies
+    ) -> tuple[jax.Array, Tallies]:
+        """The generator's loss in the last phase, and the tallies of its minibatch."""
         h, made = self.apply("embedder", params, x, y), self.apply("generator", params, z, y)
         passed, ahead = self.side_by_side("supervisor", params, y, made, h)
         taken = self.side_by_side("discriminator", params, y, passed, made)
-        likeness = moment_gap(x, self.apply("recovery", params, passed, y), y, self.classes)
+        tallies = Tallies(*(tally(rows, y, self.classes) for rows in (x, self.apply("recovery", params, passed, y))))
+        likeness = moment_gap(tallies, of_all, self.settings.shared)
         adversarial = nn.softplus(-taken[0]).mean() + self.settings.gamma * nn.softplus(-taken[1]).mean()
-        return adversarial + 100 * root(foretold(h, ahead)) + self.settings.moments * likeness
+        loss = adversarial + 100 * root(foretold(h, ahead)) + self.settings.moments * likeness
+        return loss, tallies
 
     def discrimination(self, params: Params, x: jax.Array, y: jax.Array, z: jax.Array) -> jax.Array:
         """The discriminator's loss."""
@@ -264,18 +295,28 @@ def foretold(h: jax.Array, ahead: jax.Array) -> jax.Array:
     return jnp.mean((h[1:] - ahead[:-1]) ** 2)
 
 
-def moment_gap(x: jax.Array, made: jax.Array, y: jax.Array, classes: int) -> jax.Array:
-    """V, of two batches ``[T, D, B]`` of the same classes: within every class, weighted by its share of the batch."""
-    member = jax.nn.one_hot(y, classes)
-    count = member.sum(axis=0)
-    averaging = member / jnp.maximum(count, 1)
+def tally(x: jax.Array, y: jax.Array, classes: int) -> Tally:
+    """Of a batch ``[T, D, B]``."""
+    member = jax.nn.one_hot(y, classes) / len(y)
+    return Tally(member.sum(axis=0), x @ member, x**2 @ member)
 
-    def moments(values: jax.Array) -> tuple[jax.Array, jax.Array]:
-        mean = values @ averaging  # [T, D, K]
-        return mean, jnp.sqrt((values - mean @ member.T) ** 2 @ averaging + 1e-6)
 
-    gaps = jax.tree.map(lambda real, drawn: jnp.abs(real - drawn), moments(x), moments(made))
-    return sum(gap.mean(axis=(0, 1)) for gap in gaps) @ count / len(y)
+def mixed(own: Tally, of_all: Tally, share: float) -> tuple[jax.Array, jax.Array]:
+    """Means and standard deviations: ``share`` of them those of all, the slopes those of a batch's own in full."""
+    known = share * (of_all.rows > 0)
+
+    def mix(own: jax.Array, of_all: jax.Array) -> jax.Array:
+        return own + lax.stop_gradient(known * (of_all - own))
+
+    mean, variance = map(mix, own.moments(), of_all.moments())
+    return mean, jnp.sqrt(jnp.maximum(variance, 0) + 1e-6)
+
+
+def moment_gap(own: Tallies, of_all: Tallies, share: float) -> jax.Array:
+    """V: within every class, weighted by its rows in the batch."""
+    real, drawn = (mixed(*pair, share) for pair in zip(own, of_all, strict=True))
+    gaps = jax.tree.map(lambda ours, theirs: jnp.abs(ours - theirs), real, drawn)
+    return sum(gap.mean(axis=(0, 1)) for gap in gaps) @ own.real.rows
 
 
 def root(square: jax.Array) -> jax.Array:
@@ -301,8 +342,10 @@ def timegan(shape: Shape, settings: TimeganSettings) -> Generator:
     def start(key: jax.Array) -> TimeganState:
         params = nets.start(key, sequences.steps, sequences.channels)
         memory = {name: rule.init(part(params, PLAYERS[name])) for name, rule in training.rules.items()}
+        sums = jnp.zeros((sequences.steps, sequences.channels, shape.classes))
+        empty = Tally(jnp.zeros(shape.classes), sums, sums)
         scale = start_scale(shape, settings.scaling)
-        return TimeganState(scale, params, memory, part(params, DRAWING), jnp.zeros(()))
+        return TimeganState(scale, params, memory, Tallies(empty, empty), part(params, DRAWING), jnp.zeros(()))
 
     def finish(state: TimeganState) -> Artist:
         return Artist(lens(state.scale, shape), state.average)
@@ -365,7 +408,8 @@ class Training(NamedTuple):
     def joint(self, state: TimeganState, fresh: Any, key: jax.Array) -> tuple[TimeganState, jax.Array]:
         """A step of the last phase; its loss is the generator's."""
         *both, third = jax.random.split(key, 3)
-        state, losses = lax.scan(lambda state, key: self.generate(state, fresh, key), state, jnp.stack(both))
+        state, (losses, tallies) = lax.scan(lambda state, key: self.generate(state, fresh, key), state, jnp.stack(both))
+        state = state._replace(tallies=jax.tree.map(lambda two: two.mean(axis=0), tallies))
         rows, noise = jax.random.split(third)
         x, y = fresh(rows)
         z = jax.random.uniform(noise, x.shape)
@@ -376,22 +420,31 @@ class Training(NamedTuple):
         average = moving_average(state.average, part(state.params, DRAWING), self.nets.settings.average, state.done)
         return state._replace(average=average, done=state.done + 1), losses.mean()
 
-    def generate(self, state: TimeganState, fresh: Any, key: jax.Array) -> tuple[TimeganState, jax.Array]:
-        """The generator's and the embedder's turn, on the same minibatch."""
+    def generate(self, state: TimeganState, fresh: Any, key: jax.Array) -> tuple[TimeganState, Tree]:
+        """The generator's and the embedder's turn, on the same minibatch: the generator's loss and its tallies."""
         rows, noise = jax.random.split(key)
         x, y = fresh(rows)
         z = jax.random.uniform(noise, x.shape)
-        state, loss = self.move(state, "generate", lambda params: self.nets.generation(params, x, y, z))
+
+        def loss(params: Params) -> tuple[jax.Array, Tallies]:
+            return self.nets.generation(params, x, y, z, state.tallies)
+
+        state, told = self.descend(state, "generate", loss)
         state, _ = self.move(state, "autoencode", lambda params: self.nets.autoencoding_jointly(params, x, y))
-        return state, loss
+        return state, told
 
     def move(self, state: TimeganState, name: str, loss: Any) -> tuple[TimeganState, jax.Array]:
         """One step of an optimiser on ``loss(params)``; it moves its own networks only."""
+        state, (value, _) = self.descend(state, name, lambda params: (loss(params), ()))
+        return state, value
+
+    def descend(self, state: TimeganState, name: str, loss: Any) -> tuple[TimeganState, tuple[jax.Array, Tree]]:
+        """The same for a ``loss(params)`` that tells more than its value."""
         own = part(state.params, PLAYERS[name])
-        value, gradient = jax.value_and_grad(lambda own: loss(state.params | own))(own)
+        told, gradient = jax.value_and_grad(lambda own: loss(state.params | own), has_aux=True)(own)
         change, memory = self.rules[name].update(gradient, state.memory[name], own)
         params = state.params | optax.apply_updates(own, change)
-        return state._replace(params=params, memory=state.memory | {name: memory}), value
+        return state._replace(params=params, memory=state.memory | {name: memory}), told
 
 
 def optimisers(settings: TimeganSettings) -> dict[str, optax.GradientTransformation]:

@@ -53,7 +53,8 @@ SOURCES: dict[str, Mapping[str, Any]] = {
     "simulator": {"generator": "simulator"},
     "gan": {"generator": "gan"},
     "diffusion": {"generator": "diffusion"},
-    "timegan-pooled": {"generator": "timegan", "training": "pooled", "frame": 16},
+    "timegan": {"generator": "timegan", "frame": 16},
+    "timegan-pooled": {"generator": "timegan", "training": "pooled", "frame": 16, "shared": 0.0},
 }
 SHORT: dict[str, Mapping[str, Any]] = {
     "gan": {"batch": 16, "lr": 0.001, "balance": 1.0, "rounds": 2000, "steps": 1, "average": 0.998},
@@ -66,6 +67,7 @@ SHORT: dict[str, Mapping[str, Any]] = {
         "steps": 2,
         "average": 0.995,
     },
+    "timegan": {"batch": 8, "lr": 0.006, "balance": 1.0, "rounds": 1000, "steps": 1, "average": 0.99},
     "timegan-pooled": {"batch": 32, "lr": 0.003, "balance": 1.0, "rounds": 20, "steps": 200, "average": 0.99},
 }
 """Neural generators, trained for as long as 2 cores allow; ``--full`` trains them as long as the package does."""

@@ -10,10 +10,13 @@ from bofl_jax.synthesis.base import Examples, Shape
 from bofl_jax.synthesis.timegan import (
     PLAYERS,
     Sequences,
+    Tallies,
     TimeganSettings,
     foretold,
+    mixed,
     moment_gap,
     narrow,
+    tally,
     timegan,
     wide,
 )
@@ -73,9 +76,15 @@ def test_the_last_phase_brings_draws_to_the_datas_moments(generator, learnt):
     before = generator.start(KEY)
     before = before._replace(scale=learnt[0].scale)
     real = real_frames()[..., :80]
-    one = jnp.zeros(80, jnp.int32)
-    gaps = [moment_gap(real, drawn_frames(generator, state, 80), one, 1) for state in (before, learnt[0])]
+    gaps = [gap(real, drawn_frames(generator, state, 80)) for state in (before, learnt[0])]
     assert gaps[1] < gaps[0] / 4
+
+
+def gap(x, made, y=None, classes=1):
+    """V of two batches of the same classes."""
+    y = jnp.zeros(x.shape[-1], jnp.int32) if y is None else y
+    own = Tallies(tally(x, y, classes), tally(made, y, classes))
+    return moment_gap(own, own, 0.0)
 
 
 def real_frames():
@@ -216,17 +225,65 @@ def test_losses_by_hand():
     ahead = jnp.array([1.0, 1.0, 9.0]).reshape(3, 1, 1)
     assert foretold(h, ahead) == pytest.approx((0 + 4) / 2)
     x, made = jnp.array([0.0, 2.0]).reshape(1, 1, 2), jnp.array([3.0, 9.0]).reshape(1, 1, 2)
-    assert moment_gap(x, made, jnp.zeros(2, jnp.int32), 1) == pytest.approx(abs(1 - 6) + abs(1 - 3), rel=1e-5)
+    assert gap(x, made) == pytest.approx(abs(1 - 6) + abs(1 - 3), rel=1e-5)
 
 
 def test_what_lies_between_classes_is_no_spread():
     """Every class drawn at its mean: the batch's moments are near, those within the classes are not."""
     y = jnp.array([0, 0, 1, 1, 1, 1])
-    x = jnp.array([-2.0, 2.0, 99.0, 101.0, 99.0, 101.0]).reshape(1, 1, 6)
-    collapsed = jnp.array([0.0, 0.0, 100.0, 100.0, 100.0, 100.0]).reshape(1, 1, 6)
-    assert moment_gap(x, collapsed, jnp.zeros(6, jnp.int32), 1) < 0.1
-    assert moment_gap(x, collapsed, y, 3) == pytest.approx(2 / 6 * 2 + 4 / 6 * 1, rel=1e-2)  # class 2 is not there
-    assert moment_gap(x, x, y, 3) == 0
+    x = jnp.array([0.0, 0.04, 0.99, 1.01, 0.99, 1.01]).reshape(1, 1, 6)
+    collapsed = jnp.array([0.02, 0.02, 1.0, 1.0, 1.0, 1.0]).reshape(1, 1, 6)
+    assert gap(x, collapsed) < 1e-3
+    expected = 2 / 6 * 0.02 + 4 / 6 * 0.01
+    assert gap(x, collapsed, y, 3) == pytest.approx(expected, rel=0.1)  # class 2 is not there
+    assert gap(x, x, y, 3) == 0
+
+
+def test_tallies_of_two_clients_average_to_that_of_all_their_rows():
+    x, y = jax.random.uniform(KEY, (3, 2, 12)), jnp.arange(12) % 3
+    halves = [tally(x[..., :4], y[:4], 3), tally(x[..., 4:], y[4:], 3)]
+    together = jax.tree.map(lambda a, b: (4 * a + 8 * b) / 12, *halves)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), together, tally(x, y, 3))
+    mean, variance = together.moments()
+    np.testing.assert_allclose(mean[..., 1], x[..., 1::3].mean(axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(variance[..., 1], x[..., 1::3].var(axis=-1), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("shared", "apart"), [(0.0, False), (1.0, True)])
+def test_rows_spread_if_what_all_have_drawn_lies_too_close_together(shared, apart):
+    """Real rows of all clients lie at .3 and .7, what they drew at .45 and .55; the client's own real ones are alike.
+
+    Were it not for the others, its two drawn rows should come together."""
+    y = jnp.zeros(2, jnp.int32)
+    of_all = Tallies(*(tally(jnp.array([[rows]]), y, 1) for rows in ([0.3, 0.7], [0.45, 0.55])))
+
+    def of(made):
+        own = Tallies(tally(jnp.full((1, 1, 2), 0.5), y, 1), tally(made.reshape(1, 1, 2), y, 1))
+        return moment_gap(own, of_all, shared)
+
+    left, right = jax.grad(of)(jnp.array([0.44, 0.56]))
+    assert (left > right) == apart
+    assert (left < right) != apart
+
+
+def test_moments_of_all_are_mixed_in_with_the_slope_of_the_own_alone():
+    """Of class 0; nobody else has class 1, of which the own stay."""
+    x, y = jnp.array([[[0.2, 0.6, 0.4]]]), jnp.array([0, 0, 1])
+    of_all = tally(jnp.array([[[0.5, 0.9]]]), jnp.zeros(2, jnp.int32), 2)
+
+    def means(x):
+        return mixed(tally(x, y, 2), of_all, 0.75)[0][0, 0]
+
+    np.testing.assert_allclose(means(x), [0.75 * 0.7 + 0.25 * 0.4, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(jax.jacobian(means)(x)[:, 0, 0], [[0.5, 0.5, 0], [0, 0, 1]], rtol=1e-6)
+
+
+def test_tallies_of_the_last_phase_are_those_of_its_minibatches(learnt):
+    """Class shares of the data, and means of channels in reach of 0 and 1."""
+    for side in learnt[0].tallies:
+        assert side.rows.sum() == pytest.approx(1)
+        assert np.all((side.moments()[0] > 0) & (side.moments()[0] < 1))
+    np.testing.assert_array_equal(learnt[0].tallies.real.rows, learnt[0].tallies.drawn.rows)
 
 
 def test_the_unit_interval_is_four_deviations_wide_on_each_side():
