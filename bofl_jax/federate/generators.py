@@ -168,8 +168,7 @@ def _apart(generator: Generator, plan: Plan, pool: local.Batch, rows: Rows, key:
         for number in range(stage.rounds):
             round_key = jax.random.fold_in(jax.random.fold_in(key, 1 + stage_number), number)
             after, loss = work((pool, round_key), (*rows, jnp.asarray(clients), state)).each
-            losses, states = jax.tree.map(lambda leaf: leaf[rows.size > 0], (loss, after))
-            if not _finite((losses, states)):
+            if not _finite((loss, after), rows.size > 0):
                 raise _diverged(generator, stage, number, state)
             state = after
     return state
@@ -180,9 +179,13 @@ def _examples(pool: local.Batch, sample: jax.Array, size: jax.Array) -> Examples
 
 
 @jax.jit
-def _finite(tree: Tree) -> jax.Array:
-    """bool[]: all that the host has to wait for after a round."""
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+def _finite(tree: Tree, clients: jax.Array | bool = True) -> jax.Array:
+    """bool[]: all that the host has to wait for after a round. ``clients`` bool[C]: of which rows of the arrays."""
+
+    def finite(leaf: jax.Array) -> jax.Array:
+        return (jnp.isfinite(leaf).all(axis=range(1, leaf.ndim)) | ~jnp.asarray(clients)).all()
+
+    return jnp.stack([finite(leaf) for leaf in jax.tree.leaves(tree)]).all()
 
 
 def _diverged(generator: Generator, stage: Stage, number: int, before: Tree) -> DivergedError:
