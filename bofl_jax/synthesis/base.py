@@ -76,7 +76,8 @@ class Generator(NamedTuple):
         trainings: the ways of training that make sense for it.
         least: samples of a class that it must have seen to draw from it (of class 0, where ``from_normal``).
         from_normal: whether it makes every class from a client's samples of class 0.
-        start: key -> the state before the first stage. Every leaf is a float32 array, so that states can be averaged.
+        start: key -> the state before the first stage. Every leaf is a float32 array, so that states can be
+            averaged; if they are, its shape stays.
         stages: in order.
         finish: the state after the last stage -> what drawing needs. Its digest names the generator on the ledger.
         sample: fitted, key, label int32[], n (static) -> n samples.

@@ -7,16 +7,13 @@ import pytest
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.synthesis.base import Examples, Shape
+from bofl_jax.synthesis.moments import Tallies, mixed, moment_gap, tally
 from bofl_jax.synthesis.timegan import (
     PLAYERS,
     Sequences,
-    Tallies,
     TimeganSettings,
     foretold,
-    mixed,
-    moment_gap,
     narrow,
-    tally,
     timegan,
     wide,
 )
@@ -284,6 +281,16 @@ def test_tallies_of_the_last_phase_are_those_of_its_minibatches(learnt):
         assert side.rows.sum() == pytest.approx(1)
         assert np.all((side.moments()[0] > 0) & (side.moments()[0] < 1))
     np.testing.assert_array_equal(learnt[0].tallies.real.rows, learnt[0].tallies.drawn.rows)
+
+
+def test_shared_moments_change_how_the_generator_moves(learnt):
+    """From the second step on: before the first nobody has drawn anything."""
+    state = learnt[0]
+    first = state._replace(tallies=jax.tree.map(jnp.zeros_like, state.tallies))
+    works = [jax.jit(timegan(SHAPE, SETTINGS._replace(steps=1, shared=share)).stages[-1].work) for share in (0.0, 1.0)]
+    for given, moved in ((first, False), (state, True)):
+        own, shared = (jax.tree.leaves(work(given, sines(), KEY)[0].params["generator"]) for work in works)
+        assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(own, shared, strict=True)) == moved
 
 
 def test_the_unit_interval_is_four_deviations_wide_on_each_side():
