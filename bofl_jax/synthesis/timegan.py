@@ -1,9 +1,9 @@
 """``timegan``: a class-conditional TimeGAN of windows and features.
 
-Five recurrent networks (see `recurrent`): an embedder takes windows X to a latent sequence H and a recovery back, a
-generator makes latent sequences E^ of noise Z ~ U(0, 1), a supervisor foretells the next step of latent sequences, and
-a discriminator tells H from E^ and from ``H^ = supervisor(E^)``. All are told the class; with one class they are the
-paper's.
+Five recurrent networks (see `timegan_networks`): an embedder takes windows X to a latent sequence H and a recovery
+back, a generator makes latent sequences E^ of noise Z ~ U(0, 1), a supervisor foretells the next step of latent
+sequences, and a discriminator tells H from E^ and from ``H^ = supervisor(E^)``. All are told the class; with one class
+they are the paper's.
 Three phases, each of ``rounds`` times ``steps`` minibatches::
 
     embed      10 sqrt(MSE(X, X~)),  X~ = recovery(H)                               embedder, recovery
@@ -29,17 +29,16 @@ References:
     Yazici et al.: The unusual effectiveness of averaging in GAN training. ICLR, 2019 (the averaged generator).
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from jax import lax
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.synthesis.base import Drawn, Examples, Generator, Shape, Stage
-from bofl_jax.synthesis.moments import Tallies, Tally, moment_gap, tally
+from bofl_jax.synthesis.moments import Tallies, Tally
 from bofl_jax.synthesis.neural import (
     Lens,
     Minibatch,
@@ -55,15 +54,10 @@ from bofl_jax.synthesis.neural import (
     scale_stages,
     start_scale,
 )
-from bofl_jax.synthesis.recurrent import GruStack, at_every_step
-
-Tree = Any
-Params = dict[str, Tree]  # by network
+from bofl_jax.synthesis.timegan_networks import Networks, Params, Sequences, Tree, Weights, networks
 
 REACH = 4.0
 """Standard deviations from the mean that are 0 and 1."""
-TINY = 1e-12
-"""Within roots, whose slope at 0 is not finite."""
 
 AUTOENCODER = ("embedder", "recovery")
 GENERATION = ("generator", "supervisor")
@@ -134,152 +128,6 @@ class Artist(NamedTuple):
     params: Params
 
 
-class Recurrent(nn.Module):
-    """GRUs and a linear output at every step: ``x[T, D, B], y int32[B] -> [T, outputs, B]``."""
-
-    units: int
-    layers: int
-    outputs: int
-    classes: int
-    squashed: bool = True  # to (0, 1)
-
-    @nn.compact
-    def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        h = GruStack(self.units, self.layers)(tell(x, y, self.classes))
-        kernel = self.param("kernel", nn.initializers.glorot_uniform(), (self.units, self.outputs))
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.outputs,))
-        out = at_every_step(kernel, h) + bias[:, None]
-        return nn.sigmoid(out) if self.squashed else out
-
-
-def tell(x: jax.Array, y: jax.Array, classes: int) -> jax.Array:
-    """``x[T, D, B]`` with the classes as K more channels, if there are several."""
-    if classes == 1:
-        return x
-    labels = jax.nn.one_hot(y, classes, axis=0)
-    return jnp.concatenate([x, jnp.broadcast_to(labels, (len(x), *labels.shape))], axis=1)
-
-
-class Sequences(NamedTuple):
-    """How samples are sequences of frames."""
-
-    shape: Shape
-    frame: int
-
-    @property
-    def steps(self) -> int:
-        """Frames of a sequence; the last one may be part empty."""
-        return -(-self.shape.window // self.frame)
-
-    @property
-    def channels(self) -> int:
-        """Of a frame."""
-        return self.frame * self.shape.leads + self.shape.features
-
-    def fold(self, z: jax.Array) -> jax.Array:
-        """Vectors ``[B, T*L + F]`` as sequences ``[steps, channels, B]``."""
-        cut = self.shape.window * self.shape.leads
-        frames = jnp.pad(z[:, :cut], ((0, 0), (0, self.steps * self.frame * self.shape.leads - cut)), mode="edge")
-        x = frames.reshape(len(z), self.steps, -1)
-        features = jnp.broadcast_to(z[:, None, cut:], (len(z), self.steps, self.shape.features))
-        return jnp.moveaxis(jnp.concatenate([x, features], axis=2), 0, -1)
-
-    def unfold(self, x: jax.Array) -> jax.Array:
-        """The vectors that sequences stand for."""
-        cut, leads = self.shape.window * self.shape.leads, self.frame * self.shape.leads
-        x = jnp.moveaxis(x, -1, 0)
-        return jnp.concatenate([x[:, :, :leads].reshape(len(x), -1)[:, :cut], x[:, :, leads:].mean(axis=1)], axis=1)
-
-
-class Networks(NamedTuple):
-    """The five, and the losses that they play for; ``x[T, D, B]`` in [0, 1], ``y int32[B]``, noise ``z[T, D, B]``."""
-
-    modules: dict[str, Recurrent]
-    settings: TimeganSettings
-    classes: int
-
-    def apply(self, name: str, params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
-        """A network's output."""
-        return cast(jax.Array, self.modules[name].apply(params[name], x, y))
-
-    def start(self, key: jax.Array, steps: int, channels: int) -> Params:
-        """Parameters."""
-        inputs = dict.fromkeys(self.modules, self.settings.hidden) | {"embedder": channels, "generator": channels}
-        keys = jax.random.split(key, len(self.modules))
-        return {
-            name: module.init(each, jnp.zeros((steps, inputs[name], 1)), jnp.zeros(1, jnp.int32))
-            for each, (name, module) in zip(keys, self.modules.items(), strict=True)
-        }
-
-    def autoencoding(self, params: Params, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """``10 sqrt(MSE(X, X~))`` and H."""
-        h = self.apply("embedder", params, x, y)
-        return 10 * root(jnp.mean((x - self.apply("recovery", params, h, y)) ** 2)), h
-
-    def supervision(self, params: Params, h: jax.Array, y: jax.Array) -> jax.Array:
-        """S."""
-        return foretold(h, self.apply("supervisor", params, h, y))
-
-    def autoencoding_jointly(self, params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
-        """The embedder's loss in the last phase."""
-        loss, h = self.autoencoding(params, x, y)
-        return loss + 0.1 * self.supervision(params, h, y)
-
-    def generation(
-        self, params: Params, x: jax.Array, y: jax.Array, z: jax.Array, of_all: Tallies
-    ) -> tuple[jax.Array, Tallies]:
-        """The generator's loss in the last phase, and the tallies of its minibatch."""
-        h, made = self.apply("embedder", params, x, y), self.apply("generator", params, z, y)
-        passed, ahead = self.side_by_side("supervisor", params, y, made, h)
-        taken = self.side_by_side("discriminator", params, y, passed, made)
-        tallies = Tallies(*(tally(rows, y, self.classes) for rows in (x, self.apply("recovery", params, passed, y))))
-        likeness = moment_gap(tallies, of_all, self.settings.shared)
-        adversarial = nn.softplus(-taken[0]).mean() + self.settings.gamma * nn.softplus(-taken[1]).mean()
-        loss = adversarial + 100 * root(foretold(h, ahead)) + self.settings.moments * likeness
-        return loss, tallies
-
-    def discrimination(self, params: Params, x: jax.Array, y: jax.Array, z: jax.Array) -> jax.Array:
-        """The discriminator's loss."""
-        h, made = self.apply("embedder", params, x, y), self.apply("generator", params, z, y)
-        passed = self.apply("supervisor", params, made, y)
-        real, *drawn = self.side_by_side("discriminator", params, y, h, passed, made)
-        fakes = nn.softplus(drawn[0]).mean() + self.settings.gamma * nn.softplus(drawn[1]).mean()
-        return nn.softplus(-real).mean() + fakes
-
-    def side_by_side(self, name: str, params: Params, y: jax.Array, *parts: jax.Array) -> list[jax.Array]:
-        """A network's outputs for several batches of the same classes, in one pass."""
-        out = self.apply(name, params, jnp.concatenate(parts, axis=2), jnp.tile(y, len(parts)))
-        return jnp.split(out, len(parts), axis=2)
-
-    def draw(self, params: Params, z: jax.Array, y: jax.Array) -> jax.Array:
-        """X^."""
-        made = self.apply("generator", params, z, y)
-        return self.apply("recovery", params, self.apply("supervisor", params, made, y), y)
-
-
-def networks(channels: int, classes: int, settings: TimeganSettings) -> Networks:
-    """The five networks for sequences of so many channels."""
-    hidden, layers = settings.hidden, settings.layers
-    modules = {
-        "embedder": Recurrent(hidden, layers, hidden, classes),
-        "recovery": Recurrent(hidden, layers, channels, classes),
-        "generator": Recurrent(hidden, layers, hidden, classes),
-        "supervisor": Recurrent(hidden, max(layers - 1, 1), hidden, classes),
-        "discriminator": Recurrent(hidden, layers, 1, classes, squashed=False),
-    }
-    return Networks(modules, settings, classes)
-
-
-def foretold(h: jax.Array, ahead: jax.Array) -> jax.Array:
-    """How far the next step of ``h[T, H, B]`` is from what was foretold: a mean square."""
-    return jnp.mean((h[1:] - ahead[:-1]) ** 2)
-
-
-def root(square: jax.Array) -> jax.Array:
-    """The square root."""
-    return jnp.sqrt(square + TINY)
-
-
 def timegan(shape: Shape, settings: TimeganSettings) -> Generator:
     """Build the generator.
 
@@ -292,8 +140,9 @@ def timegan(shape: Shape, settings: TimeganSettings) -> Generator:
     """
     _check(shape, settings)
     sequences = Sequences(shape, settings.frame)
-    nets = networks(sequences.channels, shape.classes, settings)
-    training = Training(nets, sequences, optimisers(settings))
+    weights = Weights(settings.gamma, settings.moments, settings.shared)
+    nets = networks(sequences.channels, shape.classes, settings.hidden, settings.layers, weights)
+    training = Training(settings, nets, sequences, optimisers(settings))
 
     def start(key: jax.Array) -> TimeganState:
         params = nets.start(key, sequences.steps, sequences.channels)
@@ -329,13 +178,14 @@ def timegan(shape: Shape, settings: TimeganSettings) -> Generator:
 class Training(NamedTuple):
     """The steps of the three phases: state, minibatch with ``z`` float32[B, D] scaled, key -> state, loss."""
 
+    settings: TimeganSettings
     nets: Networks
     sequences: Sequences
     rules: dict[str, optax.GradientTransformation]
 
     def work(self, step: Any) -> Any:
         """A stage's work."""
-        settings, sequences = self.nets.settings, self.sequences
+        settings, sequences = self.settings, self.sequences
 
         def work(state: TimeganState, examples: Examples, key: jax.Array) -> tuple[TimeganState, jax.Array]:
             draw = minibatches(state.scale, examples, sequences.shape, settings.balance, settings.batch)
@@ -371,9 +221,9 @@ class Training(NamedTuple):
         z = jax.random.uniform(noise, x.shape)
         rested = state
         state, own = self.move(state, "discriminate", lambda params: self.nets.discrimination(params, x, y, z))
-        awake = ~(own <= self.nets.settings.gate)  # NaN goes on, to be seen
+        awake = ~(own <= self.settings.gate)  # NaN goes on, to be seen
         state = jax.tree.map(lambda new, old: jnp.where(awake, new, old), state, rested)
-        average = moving_average(state.average, part(state.params, DRAWING), self.nets.settings.average, state.done)
+        average = moving_average(state.average, part(state.params, DRAWING), self.settings.average, state.done)
         return state._replace(average=average, done=state.done + 1), losses.mean()
 
     def generate(self, state: TimeganState, fresh: Any, key: jax.Array) -> tuple[TimeganState, Tree]:

@@ -10,13 +10,12 @@ from bofl_jax.synthesis.base import Examples, Shape
 from bofl_jax.synthesis.moments import Tallies, mixed, moment_gap, tally
 from bofl_jax.synthesis.timegan import (
     PLAYERS,
-    Sequences,
     TimeganSettings,
-    foretold,
     narrow,
     timegan,
     wide,
 )
+from bofl_jax.synthesis.timegan_networks import Sequences, foretold
 
 SHAPE = Shape(window=8, leads=2, features=1, classes=2, fs=10.0)
 SETTINGS = TimeganSettings(hidden=6, layers=1, frame=2, rounds=1, steps=40, batch=32, lr=5e-3)
