@@ -27,6 +27,15 @@ TABLES = (
 )
 DRAW = ["-m", "bofl_jax", "figures", "."]
 SCRIPTS = ("pfedme", "fedprox", "fedrep", "ditto", "fcube")
+GENERATORS = {
+    "real_windows": ["timegan.py", "--generator", "real"],
+    "timegan_stocks": ["timegan.py", "--data", "stocks"],
+    "timegan_sines": ["timegan.py", "--data", "sines"],
+    "diffusion_stocks": ["timegan.py", "--generator", "diffusion", "--data", "stocks"],
+    "simulator_tstr": ["simulator_tstr.py"],
+    "vitals_gan": ["vitals_gan.py"],
+}
+"""Result file of ``published/results`` -> what writes it."""
 NOT_FROM_FILES = {
     "mitbih, figures": "they are drawn from run directories, which are not committed",
     "benchmarks, README": "its tables are written by hand from benchmarks/results",
@@ -185,6 +194,9 @@ def whole(work: Path) -> Iterator[Step]:
     yield Step("new_method", [["new_method.py", "--out", str(work / "new_method")]], ".")
     for script in SCRIPTS:
         yield Step(f"published, {script}", [[f"{script}.py", "--json", f"results/{script}.json"]], "published")
+    for name, script in GENERATORS.items():
+        commands = [[*script, "--json", f"results/{name}.json"]]
+        yield Step(f"published, {name}", commands, "published", recordings=True)
     yield Step("mitbih", [["run.py", "--work", str(work / "mitbih")]], "mitbih", ["table.md"], recordings=True)
     for name, made in {"personalisation": ["results.json", "table.md"], "synthesis": ["results.json"]}.items():
         commands = [[script, "--work", str(work / name)] for script in ("run.py", "table.py")]

@@ -8,6 +8,7 @@ prices and volume, each column brought to [0, 1], the days in the code's order (
 began with the oldest day), a window at every day. Generators see each channel brought to [0, 1] once more, as in the
 code. As many windows are drawn as there are real ones; both scores (see `timegan_scores`) are means of ten repeats.
 Published figures are those of Yuan and Qiao, Diffusion-TS, ICLR 2024.
+`--generator real` scores the real windows themselves: nothing drawn can be expected to do better.
 
 Seeds train side by side, one on each of two cores.
 """
@@ -70,14 +71,15 @@ def paper(shape: Shape, iterations: int, **changes: Any) -> Generator:
     )
 
 
-GENERATORS: dict[str, Callable[[Shape, int, str], Generator]] = {
+GENERATORS: dict[str, Callable[[Shape, int, str], Generator | None]] = {
+    "real": lambda *_: None,
     "timegan": lambda shape, iterations, data: paper(shape, iterations, **TUNED[data]),
     "timegan-paper": lambda shape, iterations, _: paper(shape, iterations),
     "diffusion": lambda shape, iterations, _: diffusion(
         shape, DiffusionSettings(rounds=-(-iterations // ROUND), steps=ROUND)
     ),
 }
-"""Name -> what builds it for a shape, a number of iterations and a data set."""
+"""Name -> what builds it for a shape, a number of iterations and a data set; None stands for the real windows."""
 
 
 def sines(root: Path | None = None, count: int = 10_000, seed: int = 0) -> np.ndarray:
@@ -128,15 +130,21 @@ def train(generator: Generator, real: np.ndarray, key: jax.Array) -> tuple[Any, 
     return jax.jit(generator.finish)(state), losses
 
 
-def attempt(generator: Generator, real: np.ndarray, seed: int, repeats: int) -> dict[str, Any]:
+def drawn(generator: Generator, real: np.ndarray, key: jax.Array) -> tuple[np.ndarray, dict[str, float]]:
+    """As many windows as there are real ones, of a generator fitted to these; and its losses."""
+    least, most = limits(real)
+    fitted, losses = train(generator, stretched(real, least, most), key)
+    sample = jax.jit(generator.sample, static_argnums=3)
+    made = sample(fitted, jax.random.fold_in(key, 1000), jnp.int32(0), len(real))
+    return np.asarray(made.x) * (most - least) + least, losses
+
+
+def attempt(generator: Generator | None, real: np.ndarray, seed: int, repeats: int) -> dict[str, Any]:
     """Train, draw and score."""
     began = time.perf_counter()
     key = jax.random.key(seed)
-    least, most = limits(real)
-    fitted, losses = train(generator, stretched(real, least, most), key)
+    made, losses = (real, {}) if generator is None else drawn(generator, real, key)
     trained = time.perf_counter()
-    drawn = jax.jit(generator.sample, static_argnums=3)(fitted, jax.random.fold_in(key, 1000), jnp.int32(0), len(real))
-    made = np.asarray(drawn.x) * (most - least) + least
     scores = repeated(real, made, jax.random.fold_in(key, 2000), repeats)
     seconds = {"train_s": round(trained - began, 1), "score_s": round(time.perf_counter() - trained, 1)}
     return {"seed": seed, "losses": losses} | seconds | scores
