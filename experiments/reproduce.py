@@ -163,6 +163,10 @@ def small(work: Path) -> Iterator[Step]:
     yield Step("new_method, in small", [["new_method.py", "--out", str(work / "new_method"), "--rounds", "2"]], ".")
     for script in ("fedrep", "ditto"):
         yield Step(f"published, {script}", [[f"{script}.py", "--json", str(work / f"{script}.json")]], "published")
+    windows = ["timegan.py", "--data", "sines", "--iterations", "100", "--seeds", "1", "--repeats", "1"]
+    yield Step("published, timegan, in small", [[*windows, "--json", str(work / "timegan.json")]], "published")
+    vitals = ["vitals_gan.py", "--seeds", "1", "--splits", "1", "--json", str(work / "vitals_gan.json")]
+    yield Step("published, vitals_gan, in small", [vitals], "published", recordings=True)
     mitbih = ["run.py", "--work", str(work / "mitbih"), "--short", "--seeds", "0", "--json", str(work / "mitbih.json")]
     yield Step("mitbih, in small", [[*mitbih, "--only", "fedavg", "local"]], "mitbih", recordings=True)
     made = str(work / "personalisation")

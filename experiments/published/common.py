@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: two devices, packed clients, small networks, JSON."""
+"""What the scripts of this folder share: two devices, packed clients, small networks, data folders, JSON."""
 
 import argparse
 import json
@@ -34,6 +34,18 @@ def emit(result: dict[str, Any], path: Path | None, began: float) -> None:
     print(text)
     if path:
         path.write_text(text + "\n")
+
+
+def data_folder(name: str, holds: str) -> Path:
+    """A folder under BOFL_DATA.
+
+    Raises:
+        SystemExit: if it is not there; ``holds`` says what belongs into it.
+    """
+    folder = Path(os.environ.get("BOFL_DATA", ".")) / name
+    if not folder.is_dir():
+        raise SystemExit(f"no folder {folder}: set BOFL_DATA to the folder with {name}/, which holds {holds}")
+    return folder
 
 
 def pool_of(x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> tuple[local.Batch, Rows]:

@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import emit
+from common import data_folder, emit
+from pooled import fitted
 from timegan_scores import REPEATS, repeated
 
 from bofl_jax.synthesis.base import Examples, Generator, Shape
@@ -82,16 +83,16 @@ GENERATORS: dict[str, Callable[[Shape, int, str], Generator | None]] = {
 """Name -> what builds it for a shape, a number of iterations and a data set; None stands for the real windows."""
 
 
-def sines(root: Path | None = None, count: int = 10_000, seed: int = 0) -> np.ndarray:
+def sines(count: int = 10_000, seed: int = 0) -> np.ndarray:
     """float32[count, 24, 5]: ``(sin(f t + p) + 1) / 2``, f and p from U(0, .1) for every window and channel."""
-    del root
     f, p = np.random.RandomState(seed).uniform(0, 0.1, (2, count, 1, 5))
     return ((np.sin(f * np.arange(LENGTH)[:, None] + p) + 1) / 2).astype(np.float32)
 
 
-def stocks(root: Path) -> np.ndarray:
+def stocks() -> np.ndarray:
     """float32[3661, 24, 6]."""
-    days = np.loadtxt(root / "timegan" / "stock_data.csv", delimiter=",", skiprows=1)[::-1]
+    folder = data_folder("timegan", "stock_data.csv of the authors' code")
+    days = np.loadtxt(folder / "stock_data.csv", delimiter=",", skiprows=1)[::-1]
     starts = np.arange(len(days) - LENGTH)
     windows = days[starts[:, None] + np.arange(LENGTH)]
     return stretched(windows, *limits(windows)).astype(np.float32)
@@ -107,35 +108,18 @@ def stretched(windows: np.ndarray, least: np.ndarray, most: np.ndarray) -> np.nd
     return (windows - least) / (most - least + 1e-7)
 
 
-DATA: dict[str, Callable[[Path], np.ndarray]] = {"sines": sines, "stocks": stocks}
-
-
-def train(generator: Generator, real: np.ndarray, key: jax.Array) -> tuple[Any, dict[str, float]]:
-    """A generator fitted to windows, and the loss at the end of every phase.
-
-    Raises:
-        SystemExit: if a loss is no number.
-    """
-    count = len(real)
-    examples = Examples(jnp.asarray(real), jnp.zeros((count, 0)), jnp.zeros(count, jnp.int32), jnp.int32(count))
-    state, losses = jax.jit(generator.start)(key), {}
-    for number, stage in enumerate(generator.stages):
-        work = jax.jit(stage.work)
-        for turn in range(stage.rounds):
-            at = jax.random.fold_in(jax.random.fold_in(key, 1 + number), turn)
-            state, loss = work(state, examples, at)
-            if not np.isfinite(loss):
-                raise SystemExit(f"{generator.name}, phase {stage.name}, round {turn}: the loss is no number")
-        losses[stage.name] = float(loss)
-    return jax.jit(generator.finish)(state), losses
+DATA: dict[str, Callable[[], np.ndarray]] = {"sines": sines, "stocks": stocks}
 
 
 def drawn(generator: Generator, real: np.ndarray, key: jax.Array) -> tuple[np.ndarray, dict[str, float]]:
     """As many windows as there are real ones, of a generator fitted to these; and its losses."""
     least, most = limits(real)
-    fitted, losses = train(generator, stretched(real, least, most), key)
+    count = len(real)
+    windows = jnp.asarray(stretched(real, least, most))
+    examples = Examples(windows, jnp.zeros((count, 0)), jnp.zeros(count, jnp.int32), jnp.int32(count))
+    artist, losses = fitted(generator, examples, key)
     sample = jax.jit(generator.sample, static_argnums=3)
-    made = sample(fitted, jax.random.fold_in(key, 1000), jnp.int32(0), len(real))
+    made = sample(artist, jax.random.fold_in(key, 1000), jnp.int32(0), count)
     return np.asarray(made.x) * (most - least) + least, losses
 
 
@@ -152,7 +136,7 @@ def attempt(generator: Generator | None, real: np.ndarray, seed: int, repeats: i
 
 def compare(arguments: argparse.Namespace, data: str) -> dict[str, Any]:
     """All seeds on one data set, and whether each reaches the targets."""
-    real = DATA[data](Path(os.environ.get("BOFL_DATA", ".")))
+    real = DATA[data]()
     shape = Shape(LENGTH, real.shape[2], 0, 1, 1.0)
     generator = GENERATORS[arguments.generator](shape, arguments.iterations, data)
     began = time.perf_counter()

@@ -15,7 +15,6 @@ Challenge 2012. Computing in Cardiology, 2012.
 Esteban, Hyland, Raetsch: Real-valued (medical) time series generation with recurrent conditional GANs. 2017.
 """
 
-import os
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import emit, parse
+from common import data_folder, emit, parse
+from pooled import fitted
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
@@ -112,18 +112,10 @@ def synthetic(generator: Generator, train: Table, seed: int) -> Table:
         jnp.int32(len(train.y)),
     )
     key = jax.random.key(seed)
-    state = jax.jit(generator.start)(key)
-    for number, stage in enumerate(generator.stages):
-        work = jax.jit(stage.work)
-        for round_number in range(stage.rounds):
-            at = jax.random.fold_in(jax.random.fold_in(key, 1 + number), round_number)
-            state, loss = work(state, examples, at)
-        if not np.isfinite(loss):
-            raise SystemExit(f"{generator.name}, phase {stage.name}: training came to NaN")
-    fitted = jax.jit(generator.finish)(state)
+    artist, _ = fitted(generator, examples, key)
     counts = np.bincount(train.y, minlength=2)
     drawn = [
-        generator.sample(fitted, jax.random.fold_in(key, 100 + label), jnp.int32(label), int(count)).x[:, 0]
+        generator.sample(artist, jax.random.fold_in(key, 100 + label), jnp.int32(label), int(count)).x[:, 0]
         for label, count in enumerate(counts)
     ]
     limits = train.x.min(axis=0), train.x.max(axis=0)
@@ -166,7 +158,7 @@ def main() -> None:
     """Compare on several splits."""
     arguments = parse(__doc__, seeds=5, splits=3, tune=0)
     began = time.perf_counter()
-    table = read(Path(os.environ["BOFL_DATA"]) / "challenge2012")
+    table = read(data_folder("challenge2012", "Outcomes-a.txt and set-a of PhysioNet's Challenge 2012"))
     shape = Shape(window=1, leads=len(VARIABLES), features=0, classes=2, fs=1.0)
     settings = GanSettings(rounds=25, steps=200)  # of pooled data: nothing is averaged between rounds
     generators = {"gan": gan(shape, settings), "pca-gaussian": pca_gaussian(shape, len(VARIABLES))}
