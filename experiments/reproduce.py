@@ -30,7 +30,8 @@ SCRIPTS = ("pfedme", "fedprox", "fedrep", "ditto", "fcube")
 GENERATORS = {
     "real_windows": ["timegan.py", "--generator", "real"],
     "timegan_stocks": ["timegan.py", "--data", "stocks"],
-    "timegan_sines": ["timegan.py", "--data", "sines"],
+    "timegan_sines_10000": ["timegan.py", "--data", "sines"],
+    "timegan_sines_20000": ["timegan.py", "--data", "sines", "--iterations", "20000"],
     "diffusion_stocks": ["timegan.py", "--generator", "diffusion", "--data", "stocks"],
     "simulator_tstr": ["simulator_tstr.py"],
     "vitals_gan": ["vitals_gan.py"],
