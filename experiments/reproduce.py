@@ -30,8 +30,7 @@ SCRIPTS = ("pfedme", "fedprox", "fedrep", "ditto", "fcube")
 GENERATORS = {
     "real_windows": ["timegan.py", "--generator", "real"],
     "timegan_stocks": ["timegan.py", "--data", "stocks"],
-    "timegan_sines_10000": ["timegan.py", "--data", "sines"],
-    "timegan_sines_20000": ["timegan.py", "--data", "sines", "--iterations", "20000"],
+    **{f"timegan_sines_{n}": ["timegan.py", "--data", "sines", "--iterations", str(n)] for n in (10000, 20000, 30000)},
     "diffusion_stocks": ["timegan.py", "--generator", "diffusion", "--data", "stocks"],
     "simulator_tstr": ["simulator_tstr.py"],
     "vitals_gan": ["vitals_gan.py"],
