@@ -82,4 +82,7 @@ def machine() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bofl.BoflError as error:
+        raise SystemExit(str(error)) from None

@@ -190,4 +190,7 @@ def _gap(ours: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bofl.BoflError as error:
+        raise SystemExit(str(error)) from None

@@ -175,4 +175,7 @@ def confusion(setting: Setting, probability: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bofl.BoflError as error:
+        raise SystemExit(str(error)) from None

@@ -69,4 +69,7 @@ def number(score: float) -> float | None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bofl.BoflError as error:
+        raise SystemExit(str(error)) from None

@@ -51,4 +51,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bofl.BoflError as error:
+        raise SystemExit(str(error)) from None
