@@ -1,5 +1,9 @@
 """The two ways in which a request ends badly, and the exit code each one stands for."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class BoflError(Exception):
     """The request cannot be carried out (exit code 2).
@@ -17,3 +21,13 @@ class VerificationError(BoflError):
     """
 
     exit_code = 1
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """For scripts: a BoflError ends the process with its message and exit code, without a traceback."""
+    try:
+        yield
+    except BoflError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None

@@ -1,6 +1,6 @@
 """Means and standard deviations within classes, of a client's own rows or of all clients', for losses to compare.
 
-Sums over rows are averaged by the clients with everything else of a state; the moments of all rows follow from them.
+Tallies are averaged by the clients with everything else of a state; the moments of all rows follow from them.
 """
 
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from jax import lax
 
 
 class Tally(NamedTuple):
-    """Sums over the rows ``[T, D, B]`` of each class, over B."""
+    """Sums over the rows ``[T, D, B]`` of each class, divided by B."""
 
-    rows: jax.Array  # float32[K], how many
+    rows: jax.Array  # float32[K], their share of the batch
     total: jax.Array  # float32[T, D, K]
     square: jax.Array  # float32[T, D, K]
 

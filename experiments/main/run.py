@@ -21,6 +21,7 @@ from training import Tested, configure, governed, set_up, ungoverned
 
 import bofl_jax as bofl
 from bofl_jax import data
+from bofl_jax.core.errors import in_one_line
 from bofl_jax.core.types import Samples
 from bofl_jax.federate import runtime
 from bofl_jax.federate.execute import Plan, resolve
@@ -82,7 +83,5 @@ def machine() -> str:
 
 
 if __name__ == "__main__":
-    try:
+    with in_one_line():
         main()
-    except bofl.BoflError as error:
-        raise SystemExit(str(error)) from None

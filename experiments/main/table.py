@@ -22,8 +22,8 @@ from pieces import Folder, write
 from plan import COMPARED, STUDIES, STUDIES_FOLDER, Row, Study
 from scores import Evidence, difference, measured
 
-import bofl_jax as bofl
 from bofl_jax import evaluate
+from bofl_jax.core.errors import in_one_line
 from bofl_jax.data import person_of
 from bofl_jax.figures.intervals import over_seeds
 
@@ -177,7 +177,5 @@ def rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    try:
+    with in_one_line():
         main()
-    except bofl.BoflError as error:
-        raise SystemExit(str(error)) from None

@@ -19,6 +19,7 @@ from plan import HERE, ROWS, TRAININGS, UNLEDGERED_TWIN, config_hashes
 from table import render
 
 import bofl_jax as bofl
+from bofl_jax.core.errors import in_one_line
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -190,7 +191,5 @@ def _gap(ours: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
+    with in_one_line():
         main()
-    except bofl.BoflError as error:
-        raise SystemExit(str(error)) from None

@@ -20,6 +20,7 @@ from plan import FOLDS, HERE, METHODS, OFF, PROTOCOLS, STEPS, TRAININGS, Method,
 
 import bofl_jax as bofl
 from bofl_jax import data
+from bofl_jax.core.errors import in_one_line
 from bofl_jax.core.types import Samples
 from bofl_jax.data import person_of
 from bofl_jax.evaluate import confusions
@@ -175,7 +176,5 @@ def confusion(setting: Setting, probability: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    try:
+    with in_one_line():
         main()
-    except bofl.BoflError as error:
-        raise SystemExit(str(error)) from None

@@ -23,6 +23,7 @@ import optax
 from common import emit, parse
 
 import bofl_jax as bofl
+from bofl_jax.core.errors import in_one_line
 from bofl_jax.core.types import Samples
 from bofl_jax.data import DS1, DS2, load
 from bofl_jax.models import Cnn1dOptions, Model, build
@@ -224,7 +225,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with in_one_line():
         main()
-    except bofl.BoflError as error:
-        raise SystemExit(str(error)) from None

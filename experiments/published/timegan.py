@@ -34,6 +34,8 @@ from bofl_jax.synthesis.diffusion import DiffusionSettings, diffusion
 from bofl_jax.synthesis.timegan import TimeganSettings, timegan
 
 LENGTH = 24
+ITERATIONS = 10_000
+"""Minibatches in each phase of a generator, unless told otherwise."""
 ROUND = 100
 """Minibatches in one call of the compiled program."""
 
@@ -174,9 +176,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the result here; it is printed too")
     parser.add_argument("--generator", choices=GENERATORS, default="timegan")
     parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA))
-    for name, default in {"iterations": 10_000, "seeds": 2, "first-seed": 0, "repeats": REPEATS}.items():
+    parser.add_argument("--iterations", type=int, help=f"minibatches a phase [default: {ITERATIONS}]")
+    for name, default in {"seeds": 2, "first-seed": 0, "repeats": REPEATS}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.generator == "real" and arguments.iterations is not None:
+        parser.error("--generator real trains nothing: leave --iterations out")
+    if arguments.generator != "real" and arguments.iterations is None:
+        arguments.iterations = ITERATIONS
+    return arguments
 
 
 def main() -> None:
@@ -184,6 +192,8 @@ def main() -> None:
     arguments = parse()
     began = time.perf_counter()
     asked = {name: getattr(arguments, name) for name in ("generator", "iterations", "seeds", "first_seed", "repeats")}
+    if arguments.generator == "real":
+        del asked["iterations"]
     found = {data: compare(arguments, data) for data in arguments.data}
     settings = {"settings": {data: TUNED[data] for data in arguments.data}} if arguments.generator == "timegan" else {}
     emit(asked | settings | {"machine": machine(), "scores": found}, arguments.json, began)

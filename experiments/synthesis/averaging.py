@@ -19,6 +19,7 @@ from pieces import SCORES, mean_scores, requests
 from plan import DOSE, HERE, PROTOCOLS, QUOTA, arms
 
 import bofl_jax as bofl
+from bofl_jax.core.errors import in_one_line
 from bofl_jax.federate import runtime
 
 FEDERATED = [{"training": "federated", "steps": steps} for steps in (1, 5, 50)]
@@ -69,7 +70,5 @@ def number(score: float) -> float | None:
 
 
 if __name__ == "__main__":
-    try:
+    with in_one_line():
         main()
-    except bofl.BoflError as error:
-        raise SystemExit(str(error)) from None

@@ -13,6 +13,7 @@ import numpy as np
 from plan import DOSES, HERE, PROTOCOLS, QUOTA, SOURCES
 
 import bofl_jax as bofl
+from bofl_jax.core.errors import in_one_line
 from bofl_jax.federate.batches import path_of, read_lines
 from bofl_jax.federate.execute import resolve
 from bofl_jax.federate.setting import settle
@@ -62,7 +63,5 @@ def thinned(x: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 if __name__ == "__main__":
-    try:
+    with in_one_line():
         main()
-    except bofl.BoflError as error:
-        raise SystemExit(str(error)) from None

@@ -14,6 +14,7 @@ from pathlib import Path
 from plan import ARMS, CHOSEN, HERE, NEURAL, PROTOCOLS, arms
 
 import bofl_jax as bofl
+from bofl_jax.core.errors import in_one_line
 from bofl_jax.federate import runtime
 from bofl_jax.sweep.run import GENERATORS
 
@@ -51,7 +52,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with in_one_line():
         main()
-    except bofl.BoflError as error:
-        raise SystemExit(str(error)) from None

@@ -1,4 +1,4 @@
-"""Samples, keys and canonical bytes."""
+"""Samples, keys, canonical bytes and how scripts end."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from bofl_jax.core.errors import BoflError
+from bofl_jax.core.errors import BoflError, VerificationError, in_one_line
 from bofl_jax.core.keys import Purpose, derive, root_key
 from bofl_jax.core.layout import canonical_bytes, stacked_canonical_bytes
 
@@ -69,3 +69,15 @@ def test_stacked_rows_are_the_bytes_of_each_client():
     for client in range(4):
         one_text, one = canonical_bytes(jax.tree.map(lambda a, c=client: a[c], tree))
         assert (text, b"".join(part[client].tobytes() for part in parts)) == (one_text, one)
+
+
+@pytest.mark.parametrize(("error", "code"), [(BoflError, 2), (VerificationError, 1)])
+def test_a_script_ends_with_the_message_and_the_exit_code(error, code, capsys):
+    with pytest.raises(SystemExit) as end, in_one_line():
+        raise error("no folder x: set BOFL_DATA")
+    assert (end.value.code, capsys.readouterr().err) == (code, "no folder x: set BOFL_DATA\n")
+
+
+def test_other_errors_of_a_script_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError), in_one_line():
+        1 / 0  # noqa: B018
