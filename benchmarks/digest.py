@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from output import emit, machine
 
+from bofl_jax.core.digest import digest_rows
+from bofl_jax.core.digest_jax import digest_words, words_to_bytes
 from bofl_jax.core.layout import stacked_canonical_bytes
-from bofl_jax.ledger.device import digest_words, words_to_bytes
-from bofl_jax.ledger.digest import digest_rows
 
 
 def main() -> None:

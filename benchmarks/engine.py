@@ -66,10 +66,10 @@ def reference_config(arguments: argparse.Namespace) -> dict:
 def main() -> None:
     """Measure and print."""
     arguments = parse()
-    from bofl_jax.federate import runtime
+    from bofl_jax.parallel import devices
 
     config = load_config(reference_config(arguments))
-    runtime.prepare(config.engine)
+    devices.prepare(config.engine)
     result = measure(config, arguments)
     emit(result, arguments.json)
 
@@ -78,11 +78,11 @@ def measure(config, arguments: argparse.Namespace) -> dict:
     """Interleave rounds and matrix products, so that both see the same load of the machine."""
     import jax
 
-    from bofl_jax.federate.cohort import draw
-    from bofl_jax.federate.execute import resolve
-    from bofl_jax.federate.round import compile_round, start
-    from bofl_jax.federate.setting import settle
+    from bofl_jax.engine.cohort import draw
+    from bofl_jax.engine.problem import settle
+    from bofl_jax.engine.round import compile_round, start
     from bofl_jax.models import parameters
+    from bofl_jax.parallel.clients import resolve
 
     plan = resolve(config.engine)
     setting = settle(config, plan, reference_samples(arguments.clients))
@@ -143,13 +143,13 @@ def step_flop(setting, params) -> float:
     import jax
     import jax.numpy as jnp
 
-    from bofl_jax import local
+    from bofl_jax import algorithms
 
     def step(params, batch):
         _, slope = jax.value_and_grad(setting.loss)(params, batch)
         return jax.tree.map(lambda w, g: w - 0.1 * g, params, slope)
 
-    batch = local.take(setting.pool, jnp.arange(setting.sampler.batch_size))
+    batch = algorithms.take(setting.pool, jnp.arange(setting.sampler.batch_size))
     return jax.jit(step).lower(params, batch).compile().cost_analysis()["flops"]
 
 

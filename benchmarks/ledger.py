@@ -27,9 +27,9 @@ import rlp
 from output import emit, machine
 
 from bofl_jax.ledger import LedgerOptions, RoundCost, Submissions, create_ledger
-from bofl_jax.ledger.authority import genesis_header
-from bofl_jax.ledger.folder import files_of
-from bofl_jax.ledger.genesis import read_genesis
+from bofl_jax.ledger.chain.genesis import read_genesis
+from bofl_jax.ledger.chain.proof_of_authority import genesis_header
+from bofl_jax.ledger.storage.layout import files_of
 
 MODES = ("merkle", "calldata", "signed", "per-client")
 UPDATES = ("submitUpdate", "submitSignedUpdates", "publishDigests")

@@ -21,7 +21,7 @@ from eth.db.atomic import AtomicDB
 from eth.vm.forks import PragueVM
 from eth.vm.forks.prague.blocks import PragueBlockHeader
 
-from bofl_jax.ledger.blocklog import read_blocks
+from bofl_jax.ledger.storage.block_log import read_blocks
 
 CHAIN_ID = 1337
 

@@ -3,7 +3,7 @@
     python benchmarks/tampering.py --trials 1000 --json benchmarks/results/tampering.json
 
 Four tiny runs are made; then, kind after kind, a copy of one is tampered with and audited. The kinds are those of
-``tests/federate/tampering/``. Everything is drawn from the seed, so that a trial can be repeated. Prints JSON.
+``tests/runs/tampering/``. Everything is drawn from the seed, so that a trial can be repeated. Prints JSON.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from output import emit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.federate.tampering.kinds import KINDS
-from tests.federate.tampering.runs import conduct_all
-from tests.federate.tampering.trials import conduct_trials
+from tests.runs.tampering.kinds import KINDS
+from tests.runs.tampering.runs import conduct_all
+from tests.runs.tampering.trials import conduct_trials
 
 
 def measure(trials: int, seed: int) -> dict:

@@ -4,15 +4,15 @@ The main job in three lines::
 
     import bofl_jax as bofl
     config = bofl.load_config("quickstart", {"federation.rounds": 10})
-    run = bofl.run(config, out="runs/mine")     # run.summary, run.params, run.personal_params
+    run = bofl.run(config, out="runs/mine")     # api.summary, api.params, api.personal_params
 """
 
+from bofl_jax.algorithms.options import SharedOptions
+from bofl_jax.algorithms.registry import Method
 from bofl_jax.config import Config, load_config, presets, register
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.core.types import Samples
-from bofl_jax.federate import Run, audit, run
-from bofl_jax.federate.methods import Method
-from bofl_jax.federate.options import SharedOptions
+from bofl_jax.runs import Run, audit, run
 
 __all__ = [
     "BoflError",

@@ -1,6 +1,6 @@
 """``python -m bofl_jax`` does what ``bofl`` does."""
 
-from bofl_jax.cli import main
+from bofl_jax.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ from typing import Literal
 import jax
 
 import bofl_jax as bofl
-from bofl_jax import local
+from bofl_jax import algorithms
 
 
 class HalfAndHalf(bofl.SharedOptions):
@@ -21,16 +21,16 @@ class HalfAndHalf(bofl.SharedOptions):
     share: float = 0.5
 
 
-def half_and_half(options: HalfAndHalf, given) -> local.LocalAlgorithm:
+def half_and_half(options: HalfAndHalf, given) -> algorithms.LocalAlgorithm:
     """What ONE client does: the engine runs all of them at once."""
-    descend, gradient = local.Descent(given.optimizer), jax.value_and_grad(given.loss)
+    descend, gradient = algorithms.Descent(given.optimizer), jax.value_and_grad(given.loss)
 
     def train(shared, own, data):
         start = jax.tree.map(lambda s, o: s + options.share * (o - s), shared, own)
         after, info = descend(gradient, start, data)
-        return local.difference(after, shared), after, info
+        return algorithms.difference(after, shared), after, info
 
-    return local.LocalAlgorithm(init=lambda _, shared: shared, train=train, own=lambda _, own: own)
+    return algorithms.LocalAlgorithm(init=lambda _, shared: shared, train=train, own=lambda _, own: own)
 
 
 bofl.register(bofl.Method(HalfAndHalf, half_and_half))

@@ -27,7 +27,7 @@ from bofl_jax.core.types import Samples
 def pytest_configure(config: pytest.Config) -> None:
     """Without the second EVM, which needs Python 3.12 or older, its module cannot be searched for doctests."""
     if importlib.util.find_spec("ethereum") is None:
-        ignored = Path(__file__).parents[1] / "bofl_jax" / "ledger" / "eels.py"
+        ignored = Path(__file__).parents[1] / "bofl_jax" / "ledger" / "chain" / "eels.py"
         config.option.ignore = [*(config.option.ignore or ()), str(ignored)]
 
 

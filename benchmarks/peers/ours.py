@@ -16,17 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 from work import Data, Outcome, Protocol, Setting, load, main, parser
 
-from bofl_jax import local, models
+from bofl_jax import algorithms, models
 from bofl_jax.config import load_config
 from bofl_jax.core.types import Samples
-from bofl_jax.federate import runtime
-from bofl_jax.federate.cohort import draw
-from bofl_jax.federate.execute import resolve
-from bofl_jax.federate.options import EngineOptions
-from bofl_jax.federate.round import compile_round, start
-from bofl_jax.federate.setting import Numbers, Parts, settle
-from bofl_jax.federate.setting import Setting as Held
+from bofl_jax.engine.cohort import draw
+from bofl_jax.engine.problem import Numbers, Parts, settle
+from bofl_jax.engine.problem import Setting as Held
+from bofl_jax.engine.round import compile_round, start
 from bofl_jax.models.layers import relu_max_pool
+from bofl_jax.parallel import devices
+from bofl_jax.parallel.clients import resolve
+from bofl_jax.parallel.options import EngineOptions
 
 KEEP_OF_256 = (192, 128)  # what the two dropouts keep: rates 0.25 and 0.5
 
@@ -138,14 +138,14 @@ def image_model(protocol: Protocol, how: str) -> models.Model:
     return models.Model(init, apply, apply, protocol.classes, frozenset({"dense_1"}), frozenset())
 
 
-def with_dropout(protocol: Protocol, how: str, root: jax.Array) -> local.LocalAlgorithm:
+def with_dropout(protocol: Protocol, how: str, root: jax.Array) -> algorithms.LocalAlgorithm:
     """FedAvg whose clients drop activations out: each keeps count of its rounds, which numbers its random keys."""
 
-    def loss(params: models.Params, batch: local.Batch, key: jax.Array) -> jax.Array:
+    def loss(params: models.Params, batch: algorithms.Batch, key: jax.Array) -> jax.Array:
         def logits(params: models.Params, x: jax.Array, _: jax.Array) -> jax.Array:
             return image_logits(protocol, how, params, x, key)
 
-        return local.cross_entropy(logits, np.ones(protocol.classes, np.float32))(params, batch)
+        return algorithms.cross_entropy(logits, np.ones(protocol.classes, np.float32))(params, batch)
 
     def train(sent, rounds, data):
         shared, client = sent
@@ -157,9 +157,11 @@ def with_dropout(protocol: Protocol, how: str, root: jax.Array) -> local.LocalAl
             return (jax.tree.map(lambda p, g: p - data.lr * g, params, slope), number + 1), error
 
         (params, _), info = data.run(step, (shared, jnp.int32(0)))
-        return local.difference(params, shared), rounds + 1, info
+        return algorithms.difference(params, shared), rounds + 1, info
 
-    return local.LocalAlgorithm(init=lambda *_: jnp.int32(0), train=train, view=lambda shared, client: (shared, client))
+    return algorithms.LocalAlgorithm(
+        init=lambda *_: jnp.int32(0), train=train, view=lambda shared, client: (shared, client)
+    )
 
 
 def hold(protocol: Protocol, setting: Setting, data: Data) -> Held:
@@ -173,7 +175,7 @@ def hold(protocol: Protocol, setting: Setting, data: Data) -> Held:
     model, form = image_model(protocol, how), held.form
 
     def with_image_model(numbers: Numbers) -> Parts:
-        loss = local.cross_entropy(model.apply, numbers.class_weights)
+        loss = algorithms.cross_entropy(model.apply, numbers.class_weights)
         return form(numbers)._replace(algorithm=with_dropout(protocol, how, numbers.root), loss=loss)
 
     return dataclasses.replace(held, model=model, form=with_image_model)
@@ -199,7 +201,7 @@ def prepare(device: str) -> str:
     """
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    runtime.prepare(EngineOptions())
+    devices.prepare(EngineOptions())
     found = "cuda" if jax.default_backend() == "gpu" else "cpu"
     if device == "cuda" != found:
         raise RuntimeError("--device cuda: JAX sees no GPU")
@@ -225,7 +227,7 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
 def probe_loss(held: Held, data: Data, params: models.Params) -> float:
     """The loss of ``params`` on samples that nobody trains on."""
     x = jnp.asarray(data.probe_x.reshape(len(data.probe_y), -1, data.probe_x.shape[-1]))
-    batch = local.Batch(x, jnp.zeros((len(x), 0)), jnp.asarray(data.probe_y, jnp.int32))
+    batch = algorithms.Batch(x, jnp.zeros((len(x), 0)), jnp.asarray(data.probe_y, jnp.int32))
     return float(jax.jit(held.loss)(params, batch))
 
 

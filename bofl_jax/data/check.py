@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bofl_jax.core.errors import BoflError, VerificationError
+from bofl_jax.data.ecg.mitbih import class_counts
+from bofl_jax.data.ecg.records import ALL, CLASSES, PUBLISHED_COUNTS, RECORD_SETS
+from bofl_jax.data.ecg.wfdb_records import EXTENSIONS
 from bofl_jax.data.location import existing_root
-from bofl_jax.data.mitbih import class_counts
-from bofl_jax.data.records import ALL, CLASSES, PUBLISHED_COUNTS, RECORD_SETS
-from bofl_jax.data.wfdb_records import EXTENSIONS
 
 SUMS_FILE = "SHA256SUMS.txt"
 

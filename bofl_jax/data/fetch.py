@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.data.check import SUMS_FILE, has_sum, mitbih_files, read_sums
+from bofl_jax.data.ecg.wfdb_records import load_wfdb
 from bofl_jax.data.location import data_root
-from bofl_jax.data.wfdb_records import load_wfdb
 
 REMOTE = {"mitbih": "mitdb/1.0.0"}
 """Folder and version of each data set at PhysioNet."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bofl_jax.core.options import Options
-from bofl_jax.data.records import AAMI, ALL, BEAT_SYMBOLS, CLASSES, RECORD_SETS
+from bofl_jax.data.ecg.records import AAMI, ALL, BEAT_SYMBOLS, CLASSES, RECORD_SETS
 
 RecordSet = Literal["ds1", "ds2", "nonpaced", "all"]
 

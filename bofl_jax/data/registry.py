@@ -19,19 +19,19 @@ class Source(NamedTuple):
 
 
 def _simulator(options: SimulatorOptions, seed: int) -> Samples:
-    from bofl_jax.data.simulator import simulate
+    from bofl_jax.data.ecg.simulator import simulate
 
     return simulate(options, seed)
 
 
 def _mitbih(options: MitbihOptions, _seed: int) -> Samples:
-    from bofl_jax.data.mitbih import load_mitbih
+    from bofl_jax.data.ecg.mitbih import load_mitbih
 
     return load_mitbih(options)
 
 
 def _mitbih_people(options: MitbihOptions, subjects: Sequence[str]) -> list[Person]:
-    from bofl_jax.data.mitbih import read_people
+    from bofl_jax.data.ecg.mitbih import read_people
 
     return read_people(options, subjects)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bofl_jax.figures.reading import Predictions
+from bofl_jax.results import Predictions
 
 RESAMPLES = 2000
 Ends = tuple[np.ndarray, np.ndarray]

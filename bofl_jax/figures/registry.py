@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from bofl_jax.figures.benchmarks.ledger import ledger_cost
 from bofl_jax.figures.benchmarks.throughput import throughput
 from bofl_jax.figures.products import Made
-from bofl_jax.figures.reading import read_benchmarks, read_run, read_study, read_sweep
 from bofl_jax.figures.runs.calibration import calibration
 from bofl_jax.figures.runs.clients import clients
 from bofl_jax.figures.runs.conformal import conformal
@@ -27,6 +26,7 @@ from bofl_jax.figures.studies import rounds as study_rounds
 from bofl_jax.figures.sweeps.against_key import against, others
 from bofl_jax.figures.sweeps.points import points
 from bofl_jax.figures.sweeps.rounds import rounds as sweep_rounds
+from bofl_jax.results import read_benchmarks, read_run, read_study, read_sweep
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "run": read_run,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bofl_jax.figures.reading import Run
+from bofl_jax.results import Run
 
 BY_SUBJECT = (
     "95 % percentile intervals of the bootstrap over people (2,000 draws of whole people, never of single samples)"

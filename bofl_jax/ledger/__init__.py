@@ -3,9 +3,10 @@
 Importing this does not import py-evm; creating, resuming or auditing a ledger does.
 """
 
-from bofl_jax.ledger.audit import AuditedRound, ChainAudit, SecondEngine, audit_chain
-from bofl_jax.ledger.base import Ledger, Refusal, RoundCost, Submissions, VerdictDiffersError
-from bofl_jax.ledger.digest import digest, digest_rows
+from bofl_jax.core.digest import digest, digest_rows
+from bofl_jax.core.verdicts import Refusal
+from bofl_jax.ledger.audit.chain_audit import AuditedRound, ChainAudit, SecondEngine, audit_chain
+from bofl_jax.ledger.base import Ledger, RoundCost, Submissions, VerdictDiffersError
 from bofl_jax.ledger.factory import create_ledger, resume_ledger
 from bofl_jax.ledger.merkle import Leaf
 from bofl_jax.ledger.options import LedgerOptions, RegistryChange

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.ledger.base import Call, Engine, Ledger
+from bofl_jax.ledger.base import Ledger
+from bofl_jax.ledger.chain.base import Call, Engine
 from bofl_jax.ledger.clock import Clock
-from bofl_jax.ledger.off import OffLedger
+from bofl_jax.ledger.contract.registry import at_start
+from bofl_jax.ledger.null import OffLedger
 from bofl_jax.ledger.options import LedgerOptions
-from bofl_jax.ledger.registry import at_start
 
 if TYPE_CHECKING:
-    from bofl_jax.ledger.folder import Files, Network
-    from bofl_jax.ledger.node import NodeEngine
+    from bofl_jax.ledger.chain.accounts import Network
+    from bofl_jax.ledger.chain.node import NodeEngine
+    from bofl_jax.ledger.storage.layout import Files
 
 SETUP_BLOCKS = 2
 BATCH = 200
@@ -35,18 +37,20 @@ def create_ledger(options: LedgerOptions, directory: Path, clients: int, seed: i
     """
     if options.mode == "off":
         return OffLedger(options, clients)
-    from bofl_jax.ledger import folder
-    from bofl_jax.ledger.governed import GovernedLedger
+    from bofl_jax.ledger.chain import accounts
+    from bofl_jax.ledger.contract import artefact
+    from bofl_jax.ledger.contract_ledger import GovernedLedger
+    from bofl_jax.ledger.storage import layout
 
     _check_config_hash(config_hash)
     if clients < 1:
         raise BoflError("a ledger needs at least one client to register")
     registered = at_start(options, clients)
-    files, clock = folder.files_of(directory), Clock()
-    network = folder.network(seed, options.authorities, clients, _secret(options))
+    files, clock = layout.files_of(directory), Clock()
+    network = accounts.network(seed, options.authorities, clients, _secret(options))
     engine = _begin(options, network, config_hash, files, clock)
     address = _set_up(engine, network, files, registered)
-    folder.write_contract(files.contract, address)
+    artefact.write_contract(files.contract, address)
     clock.reset()
     return GovernedLedger(options, engine, network, address, config_hash, directory, clock)
 
@@ -64,15 +68,17 @@ def resume_ledger(
     """
     if options.mode == "off":
         return OffLedger(options, clients)
-    from bofl_jax.ledger import folder
-    from bofl_jax.ledger.governed import GovernedLedger
+    from bofl_jax.ledger.chain import accounts
+    from bofl_jax.ledger.contract import artefact
+    from bofl_jax.ledger.contract_ledger import GovernedLedger
+    from bofl_jax.ledger.storage import layout
 
     _check_config_hash(config_hash)
-    files, clock = folder.files_of(directory), Clock()
-    network = folder.network(seed, options.authorities, clients, _secret(options))
+    files, clock = layout.files_of(directory), Clock()
+    network = accounts.network(seed, options.authorities, clients, _secret(options))
     replay = _refetch if options.node else _replay
     try:
-        address = folder.read_contract(files.contract)
+        address = artefact.read_contract(files.contract)
         engine = replay(options, files, network, config_hash, rounds, clock)
         _check_progress(engine, address, options, clients, rounds)
     except VerificationError as error:
@@ -90,7 +96,7 @@ def node_engine(url: str) -> "NodeEngine":
         BoflError: if web3 is not installed, the key is none, or no node answers.
     """
     try:
-        from bofl_jax.ledger.node import NodeEngine
+        from bofl_jax.ledger.chain.node import NodeEngine
     except ImportError as error:
         raise BoflError(f"ledger.node needs web3 ({error.name} is missing): pip install 'bofl_jax[node]'") from None
     funder = os.environ.get("BOFL_LEDGER_FUNDER", "").removeprefix("0x")
@@ -110,14 +116,14 @@ def _secret(options: LedgerOptions) -> str:
 
 def _begin(options: LedgerOptions, network: "Network", config_hash: bytes, files: "Files", clock: Clock) -> Engine:
     """An empty chain, and ``genesis.json`` about it."""
-    from bofl_jax.ledger.genesis import Anchor, write_anchor, write_genesis
+    from bofl_jax.ledger.chain.genesis import Anchor, write_anchor, write_genesis
 
     if options.node:
         node = node_engine(options.node)
         _make_room(files)
         write_anchor(files.genesis, Anchor(config_hash, node.chain_id, node.head_hash))
         return node
-    from bofl_jax.ledger.chain import PyEvmEngine
+    from bofl_jax.ledger.chain.py_evm import PyEvmEngine
 
     _make_room(files)
     genesis = network.genesis(config_hash)
@@ -141,9 +147,9 @@ def _make_room(files: "Files") -> None:
 
 def _set_up(engine: Engine, network: "Network", files: "Files", registered: int) -> bytes:
     """Deploy, hand out the roles and register the first clients; returns the contract's address."""
-    from bofl_jax.ledger.blocklog import append_record
-    from bofl_jax.ledger.calls import BATCH_GAS, Step, seal_steps
-    from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, load_contract
+    from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, load_contract
+    from bofl_jax.ledger.contract.calls import BATCH_GAS, Step, seal_steps
+    from bofl_jax.ledger.storage.block_log import append_record
 
     admin = network.admin
     deployment = engine.seal_block([Call(admin.key, b"", load_contract().bytecode, DEPLOY_GAS)])
@@ -161,10 +167,10 @@ def _replay(
     options: LedgerOptions, files: "Files", network: "Network", config_hash: bytes, rounds: int, clock: Clock
 ) -> Engine:
     """A chain with the log up to the end of round ``rounds``, and the files cut down to that."""
-    from bofl_jax.ledger.blocklog import cut_file
-    from bofl_jax.ledger.chain import PyEvmEngine
-    from bofl_jax.ledger.genesis import read_genesis
-    from bofl_jax.ledger.leaves import keep_leaves
+    from bofl_jax.ledger.chain.genesis import read_genesis
+    from bofl_jax.ledger.chain.py_evm import PyEvmEngine
+    from bofl_jax.ledger.storage.block_log import cut_file
+    from bofl_jax.ledger.storage.leaves import keep_leaves
 
     del options
     expected = network.genesis(config_hash)
@@ -184,9 +190,9 @@ def _refetch(
     options: LedgerOptions, files: "Files", network: "Network", config_hash: bytes, rounds: int, clock: Clock
 ) -> Engine:
     """The network's chain, with the run's transactions checked. What is on it cannot be cut off."""
-    from bofl_jax.ledger.blocklog import read_blocks
-    from bofl_jax.ledger.genesis import read_anchor
-    from bofl_jax.ledger.leaves import keep_leaves
+    from bofl_jax.ledger.chain.genesis import read_anchor
+    from bofl_jax.ledger.storage.block_log import read_blocks
+    from bofl_jax.ledger.storage.leaves import keep_leaves
 
     del network, clock
     engine = node_engine(options.node or "")
@@ -203,7 +209,7 @@ def _blocks_to_keep(path: Path, rounds: int) -> list[bytes]:
 
     What a crash left behind them need not be whole.
     """
-    from bofl_jax.ledger.blocklog import read_blocks
+    from bofl_jax.ledger.storage.block_log import read_blocks
 
     blocks: list[bytes] = []
     kept = finalised = 0
@@ -231,7 +237,7 @@ def _functions_called(raw: bytes) -> set[str]:
     """The contract's functions that a block calls."""
     import rlp
 
-    from bofl_jax.ledger.contract import load_contract
+    from bofl_jax.ledger.contract.artefact import load_contract
 
     try:
         names = {load_contract().function_of(transaction[5]) for transaction in rlp.decode(raw)[1]}
@@ -241,7 +247,7 @@ def _functions_called(raw: bytes) -> set[str]:
 
 
 def _check_progress(engine: Engine, address: bytes, options: LedgerOptions, clients: int, rounds: int) -> None:
-    from bofl_jax.ledger.calls import read_view
+    from bofl_jax.ledger.contract.calls import read_view
 
     version, registered = (read_view(engine, address, name) for name in ("latestVersion", "registeredClients"))
     if version != rounds:

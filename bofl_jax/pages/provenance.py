@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from bofl_jax.federate.provenance import Report
 from bofl_jax.ledger import ChainAudit
-from bofl_jax.ledger.audit import AuditedRound
-from bofl_jax.ledger.provenance import deeds, rounds_table
-from bofl_jax.ledger.story import Told
+from bofl_jax.ledger.audit.chain_audit import AuditedRound
+from bofl_jax.ledger.audit.provenance import deeds, rounds_table
+from bofl_jax.ledger.audit.replay import Told
 from bofl_jax.pages.fill import packed
+from bofl_jax.runs.audit_report import Report
 
 CONTRIBUTIONS = 500_000
 """Contributions at most, of the last rounds: some 20 MB of page."""

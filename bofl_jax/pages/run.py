@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bofl_jax.federate.batches import LINES, read_lines
-from bofl_jax.federate.results import flat, read_json, read_toml
-from bofl_jax.figures.reading import Explanations, Run, read_run
-from bofl_jax.figures.reading.files import RUN_MEND, csv_rows, read
 from bofl_jax.figures.style import MODELS
 from bofl_jax.pages.fields import number
 from bofl_jax.pages.provenance import ledger_of
 from bofl_jax.pages.reliability import reliability
+from bofl_jax.results import Explanations, Run, read_run
+from bofl_jax.results.files import RUN_MEND, csv_rows, read
+from bofl_jax.results.requests import LINES, read_lines
+from bofl_jax.results.writing import flat, read_json, read_toml
 
 T = TypeVar("T")
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from bofl_jax.figures.reading.files import csv_rows, read
 from bofl_jax.pages.fields import number
+from bofl_jax.results.files import csv_rows, read
 
 _MEND = "run the sweep again with --resume"
 

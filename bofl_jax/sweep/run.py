@@ -10,29 +10,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from bofl_jax import data
+from bofl_jax.config import Config
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.types import Samples
-from bofl_jax.federate import Interrupted, run
-from bofl_jax.federate.checkpoint import saved_round
-from bofl_jax.federate.group import Group, signature
-from bofl_jax.federate.memory import chunked
-from bofl_jax.federate.results import RunDirectory, refuse_if_used
-from bofl_jax.federate.run import carry_out, prepared, resolved
-from bofl_jax.federate.runner import Alone, Runner
-from bofl_jax.federate.runtime import keep_programs
-from bofl_jax.federate.setting import Setting
+from bofl_jax.engine.batched import Group, signature
+from bofl_jax.engine.memory import chunked
+from bofl_jax.engine.problem import Setting
+from bofl_jax.engine.programs import Alone, Runner
+from bofl_jax.parallel.devices import keep_programs
+from bofl_jax.results.writing import refuse_if_used
+from bofl_jax.runs import Interrupted, run
+from bofl_jax.runs.api import carry_out, prepared, resolved
+from bofl_jax.runs.checkpoint import saved_round
+from bofl_jax.runs.directory import RunDirectory
 from bofl_jax.sweep.grid import Axis, Member, members, share
 from bofl_jax.sweep.table import write_table
 from bofl_jax.synthesis import SynthesisOptions
-
-if TYPE_CHECKING:
-    from bofl_jax.config import Config
-
 
 GENERATORS = "generators"
 """Folder of a sweep for the neural generators that its members share."""
@@ -65,7 +63,7 @@ class Sweep:
         return [result for result in self.results if result.error]
 
 
-Load = Callable[[Mapping[str, Any]], "Config"]
+Load = Callable[[Mapping[str, Any]], Config]
 """a point of the grid -> its configuration."""
 
 
@@ -121,7 +119,7 @@ class _Sweep:
 
     def __init__(
         self,
-        members: Sequence[tuple[Member, "Config"]],
+        members: Sequence[tuple[Member, Config]],
         out: Path,
         resume: bool,
         on_member: Callable[[int, int, Result], None],

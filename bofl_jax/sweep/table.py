@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.federate.results import RunDirectory, flat, read_json, write_arrays, write_csv
+from bofl_jax.results.writing import flat, read_json, write_arrays, write_csv
+from bofl_jax.runs.directory import RunDirectory
 from bofl_jax.sweep.grid import Member
 
 DONE, FAILED, MISSING = "done", "failed", "missing"

@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from bofl_jax.core.digest import digest
 from bofl_jax.core.layout import canonical_bytes
-from bofl_jax.ledger.digest import digest
 
 State = Any
 Fitted = Any

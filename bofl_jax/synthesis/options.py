@@ -6,8 +6,8 @@ from pydantic import Field
 
 from bofl_jax.core.options import Options
 from bofl_jax.synthesis.base import Training
-from bofl_jax.synthesis.diffusion import Target
-from bofl_jax.synthesis.neural import Scaling
+from bofl_jax.synthesis.generators.diffusion import Target
+from bofl_jax.synthesis.generators.neural import Scaling
 
 Quota = Literal["uniform", "need-based", "validation-gated"]
 Share = Annotated[float, Field(ge=0, le=1)]

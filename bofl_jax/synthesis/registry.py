@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from bofl_jax.synthesis.base import Generator, Shape
-from bofl_jax.synthesis.diffusion import DiffusionSettings, diffusion
-from bofl_jax.synthesis.gan import GanSettings, gan
-from bofl_jax.synthesis.gaussian import pca_gaussian
-from bofl_jax.synthesis.mechanistic import MechanisticSettings, mechanistic
-from bofl_jax.synthesis.neighbours import oversample, smote
+from bofl_jax.synthesis.ecg.mechanistic import MechanisticSettings, mechanistic
+from bofl_jax.synthesis.generators.diffusion import DiffusionSettings, diffusion
+from bofl_jax.synthesis.generators.gan import GanSettings, gan
+from bofl_jax.synthesis.generators.gaussian import pca_gaussian
+from bofl_jax.synthesis.generators.neighbours import oversample, smote
+from bofl_jax.synthesis.generators.timegan import TimeganSettings, timegan
 from bofl_jax.synthesis.options import SynthesisOptions
-from bofl_jax.synthesis.timegan import TimeganSettings, timegan
 
 GENERATORS: dict[str, Callable[[Shape, Any, tuple[str, ...]], Generator]] = {
     "oversample": lambda shape, options, _: oversample(shape, options.jitter, options.warp),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from training import Tested
 
-from bofl_jax.evaluate import confusions
+from bofl_jax.metrics import confusions
 
 Arrays = dict[str, np.ndarray]
 RARE = ("S", "V")

@@ -23,8 +23,8 @@ import bofl_jax as bofl
 from bofl_jax import data
 from bofl_jax.core.errors import in_one_line
 from bofl_jax.core.types import Samples
-from bofl_jax.federate import runtime
-from bofl_jax.federate.execute import Plan, resolve
+from bofl_jax.parallel import devices
+from bofl_jax.parallel.clients import Plan, resolve
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder, study = Folder(options.work), STUDIES[options.study]
     options.work.mkdir(parents=True, exist_ok=True)
     base = bofl.load_config(HERE / "base.toml")
-    runtime.prepare(base.engine)
+    devices.prepare(base.engine)
     jax.config.update("jax_compilation_cache_dir", str(options.work.absolute() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     plan, samples = resolve(base.engine), data.load(base.data, 0)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from pieces import GAP_UNIT, RARE
 
-from bofl_jax import evaluate
-from bofl_jax.evaluate.report import NSV
-from bofl_jax.evaluate.statistics import Metric, Statistic
+from bofl_jax import metrics
+from bofl_jax.metrics.report import NSV
+from bofl_jax.metrics.statistics import Metric, Statistic
 
 CLASSES = ("N", "S", "V", "F")
 RESAMPLES, PERMUTATIONS = 2000, 4999
@@ -30,20 +30,20 @@ class Evidence(NamedTuple):
 
 def macro_f1_nsv(matrix: jax.Array) -> jax.Array:
     """Mean F1 of those of N, S and V that have samples."""
-    return jnp.nanmean(evaluate.f1(matrix)[: len(NSV)])
+    return jnp.nanmean(metrics.f1(matrix)[: len(NSV)])
 
 
 @functools.cache
 def matrix_metric(name: str) -> Metric | None:
     """The metric of one confusion matrix of that name; None where it needs more than the matrix."""
     known: dict[str, Metric] = {
-        "accuracy": evaluate.accuracy,
-        "macro_f1": evaluate.macro_f1,
+        "accuracy": metrics.accuracy,
+        "macro_f1": metrics.macro_f1,
         "macro_f1_nsv": macro_f1_nsv,
     }
     kind, _, label = name.partition("_")
     if kind in ("recall", "precision") and label in CLASSES:
-        of_all, index = getattr(evaluate, kind), CLASSES.index(label)
+        of_all, index = getattr(metrics, kind), CLASSES.index(label)
         return lambda matrix: of_all(matrix)[index]
     return known.get(name)
 
@@ -52,7 +52,7 @@ def by_seed(name: str, row: Evidence, people: np.ndarray) -> np.ndarray:
     """float64[B, S]: a metric of each seed, with person p counted ``people`` int[B, P] times."""
     metric = matrix_metric(name)
     if metric:
-        return evaluate.of_matrices(metric, np.einsum("bp,spij->bsij", people, row.confusion))
+        return metrics.of_matrices(metric, np.einsum("bp,spij->bsij", people, row.confusion))
     if name.startswith("recall_at_spec95_"):
         return recall_at_specificity(row.points[:, :, RARE.index(name[-1])], people)
     if name == "ece":
@@ -107,7 +107,7 @@ def _worst_tenth(accuracy: np.ndarray, often: np.ndarray) -> np.ndarray:
 def statistic(name: str, row: Evidence, other: Evidence | None = None) -> Statistic:
     """Mean over the seeds of a metric of all people, less another row's where it is given."""
     if matrix_metric(name):
-        return evaluate.over_people(matrix_metric(name), row.confusion, None if other is None else other.confusion)
+        return metrics.over_people(matrix_metric(name), row.confusion, None if other is None else other.confusion)
 
     def mean(people: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         found = by_seed(name, row, people) - (0.0 if other is None else by_seed(name, other, people))
@@ -123,7 +123,7 @@ def measured(name: str, row: Evidence) -> dict[str, Any]:
     found = {"mean": float(each.mean()), "sd": float(each.std(ddof=1)) if seeds > 1 else None}
     if name == "clients" or people < 2:
         return found | {"interval": None}
-    drawn = evaluate.clustered_bootstrap(statistic(name, row), people, seeds, resamples=RESAMPLES)
+    drawn = metrics.clustered_bootstrap(statistic(name, row), people, seeds, resamples=RESAMPLES)
     return found | {"interval": [drawn.low, drawn.high]}
 
 
@@ -132,10 +132,10 @@ def difference(name: str, row: Evidence, other: Evidence) -> dict[str, Any]:
     seeds, people = row.confusion.shape[:2]
     everyone = np.ones((1, people), int)
     each = [by_seed(name, one, everyone)[0] for one in (row, other)]
-    drawn = evaluate.clustered_bootstrap(statistic(name, row, other), people, seeds, resamples=RESAMPLES)
+    drawn = metrics.clustered_bootstrap(statistic(name, row, other), people, seeds, resamples=RESAMPLES)
     return {
         "mean": drawn.estimate,
         "interval": [drawn.low, drawn.high],
-        "p": evaluate.paired_permutation(matrix_metric(name), row.confusion, other.confusion, PERMUTATIONS),
-        "p_wilcoxon_over_seeds": evaluate.wilcoxon(*each),
+        "p": metrics.paired_permutation(matrix_metric(name), row.confusion, other.confusion, PERMUTATIONS),
+        "p_wilcoxon_over_seeds": metrics.wilcoxon(*each),
     }

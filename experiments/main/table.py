@@ -22,7 +22,7 @@ from pieces import Folder, write
 from plan import COMPARED, STUDIES, STUDIES_FOLDER, Row, Study
 from scores import Evidence, difference, measured
 
-from bofl_jax import evaluate
+from bofl_jax import metrics
 from bofl_jax.core.errors import in_one_line
 from bofl_jax.data import person_of
 from bofl_jax.figures.intervals import over_seeds
@@ -74,7 +74,7 @@ def results_of(name: str, rows: Sequence[Row], pieces: dict[tuple[str, str], Any
         compared = difference(COMPARED, evidence[index], evidence[reference])
         table[index]["difference"] = {"from": rows[reference].title, "metric": COMPARED, **compared}
     tested = [one["difference"] for one in table if "difference" in one]
-    for one, p in zip(tested, evaluate.holm([one["p"] for one in tested]), strict=True):
+    for one, p in zip(tested, metrics.holm([one["p"] for one in tested]), strict=True):
         one["p_holm"] = float(p)
     head = {
         "name": name,

@@ -12,16 +12,17 @@ from dealing import dealt
 from plan import HERE
 
 import bofl_jax as bofl
-from bofl_jax import evaluate
+from bofl_jax import metrics
+from bofl_jax.algorithms.personalisation import OwnOptions
+from bofl_jax.balancing.workflow import balanced
 from bofl_jax.core.types import Samples
-from bofl_jax.federate.balance import balanced
-from bofl_jax.federate.batches import read_lines
-from bofl_jax.federate.cohort import draw
-from bofl_jax.federate.execute import Plan
-from bofl_jax.federate.options import OwnOptions
-from bofl_jax.federate.round import TrainState, compile_round, start
-from bofl_jax.federate.setting import Setting, assemble, settle
-from bofl_jax.federate.testing import compile_personalise, compile_predict, personal_options, shared_model
+from bofl_jax.engine.cohort import draw
+from bofl_jax.engine.personalise import compile_personalise, personal_options
+from bofl_jax.engine.predict import compile_predict, shared_model
+from bofl_jax.engine.problem import Setting, assemble, settle
+from bofl_jax.engine.round import TrainState, compile_round, start
+from bofl_jax.parallel.clients import Plan
+from bofl_jax.results.requests import read_lines
 
 
 class Tested(NamedTuple):
@@ -113,8 +114,8 @@ class Models:
         """Of each model, over all test samples."""
         label = self.setting.samples.y[self.setting.population.test.flat()[0]]
         everything = np.ones(len(label), bool)
-        matrices = {name: evaluate.confusion(p, label, everything) for name, p in self(state).items()}
-        return {name: float(evaluate.macro_f1(matrix)) for name, matrix in matrices.items()}
+        matrices = {name: metrics.confusion(p, label, everything) for name, p in self(state).items()}
+        return {name: float(metrics.macro_f1(matrix)) for name, matrix in matrices.items()}
 
     def _once(self, name: str, build: Callable[[], Callable]) -> Callable:
         if name not in self._programs:

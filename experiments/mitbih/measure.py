@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from bofl_jax.data import person_of
-from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics
+from bofl_jax.metrics import as_dict, client_metrics, fairness, metrics
 
 RESAMPLES = 2000
 FEW_BEATS = 3

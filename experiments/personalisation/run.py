@@ -20,17 +20,18 @@ from plan import FOLDS, HERE, METHODS, OFF, PROTOCOLS, STEPS, TRAININGS, Method,
 
 import bofl_jax as bofl
 from bofl_jax import data
+from bofl_jax.algorithms.personalisation import FineTuneOptions, OwnOptions
 from bofl_jax.core.errors import in_one_line
 from bofl_jax.core.types import Samples
 from bofl_jax.data import person_of
-from bofl_jax.evaluate import confusions
-from bofl_jax.federate import runtime
-from bofl_jax.federate.cohort import draw
-from bofl_jax.federate.execute import resolve
-from bofl_jax.federate.options import FineTuneOptions, OwnOptions
-from bofl_jax.federate.round import compile_round, start
-from bofl_jax.federate.setting import Setting, settle
-from bofl_jax.federate.testing import compile_personalise, compile_predict
+from bofl_jax.engine.cohort import draw
+from bofl_jax.engine.personalise import compile_personalise
+from bofl_jax.engine.predict import compile_predict
+from bofl_jax.engine.problem import Setting, settle
+from bofl_jax.engine.round import compile_round, start
+from bofl_jax.metrics import confusions
+from bofl_jax.parallel import devices
+from bofl_jax.parallel.clients import resolve
 from bofl_jax.partition import class_counts
 
 ADAPT_LR = 0.03
@@ -47,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     config = bofl.load_config(HERE / "base.toml")
-    runtime.prepare(config.engine)
+    devices.prepare(config.engine)
     jax.config.update("jax_compilation_cache_dir", str(arguments.work.absolute() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     plan, samples = resolve(config.engine), data.load(config.data, 0)

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from plan import FOLDS, HERE, METHODS, PROTOCOLS
 
-from bofl_jax import evaluate
+from bofl_jax import metrics
 from bofl_jax.data import person_of
-from bofl_jax.evaluate.statistics import clustered_bootstrap, holm, of_matrices, over_people, paired_permutation
+from bofl_jax.metrics.statistics import clustered_bootstrap, holm, of_matrices, over_people, paired_permutation
 
 Row = tuple[str, str]
 """A method, and how far it was adapted (a key of a piece)."""
@@ -33,9 +33,9 @@ class Scores(NamedTuple):
 
 
 METRICS: dict[str, tuple[str, Callable]] = {
-    "accuracy": ("every", evaluate.accuracy),
-    "macro_f1": ("every", evaluate.macro_f1),
-    "unseen_class_recall": ("unseen", evaluate.accuracy),
+    "accuracy": ("every", metrics.accuracy),
+    "macro_f1": ("every", metrics.macro_f1),
+    "unseen_class_recall": ("unseen", metrics.accuracy),
 }
 """Which matrices of a row, and what is made of them once they are added up."""
 
@@ -146,7 +146,7 @@ def summary(row: Scores) -> dict[str, Any]:
         said[f"{name}_sd_over_seeds"] = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
     for name in ("accuracy", "macro_f1"):
         said[f"{name}_interval"] = interval(name, row)
-    said["recall"] = of_matrices(evaluate.recall, row.every.sum(axis=1)).mean(axis=0).tolist()
+    said["recall"] = of_matrices(metrics.recall, row.every.sum(axis=1)).mean(axis=0).tolist()
     return said
 
 
@@ -155,15 +155,15 @@ def difference(row: Scores, reference: Scores) -> dict[str, Any]:
     return {
         "difference": float((of_seeds("macro_f1", row) - of_seeds("macro_f1", reference)).mean()),
         "difference_interval": interval("macro_f1", row, reference),
-        "p": paired_permutation(evaluate.macro_f1, row.every, reference.every),
+        "p": paired_permutation(metrics.macro_f1, row.every, reference.every),
     }
 
 
 def worst_tenth(confusions: np.ndarray) -> float:
     """Mean accuracy of the lowest tenth of the tested clients, of int[S, C, K, K]."""
     tested = confusions[0].sum(axis=(-2, -1)) > 0
-    accuracy = of_matrices(evaluate.accuracy, confusions)
-    return float(np.mean([evaluate.fairness(of_seed, tested).worst_10_percent for of_seed in accuracy]))
+    accuracy = of_matrices(metrics.accuracy, confusions)
+    return float(np.mean([metrics.fairness(of_seed, tested).worst_10_percent for of_seed in accuracy]))
 
 
 def title(row: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bofl_jax import local
+from bofl_jax import algorithms
 from bofl_jax.models import LinearOptions, MlpOptions, Model, build
 from bofl_jax.partition import Rows, pack
 
@@ -48,13 +48,13 @@ def data_folder(name: str, holds: str) -> Path:
     return folder
 
 
-def pool_of(x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> tuple[local.Batch, Rows]:
+def pool_of(x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> tuple[algorithms.Batch, Rows]:
     """All clients' samples in one pool, and whose is whose."""
     ends = np.cumsum([len(part) for part in y])
     rows = pack([np.arange(end - len(part), end) for end, part in zip(ends, y, strict=True)])
     inputs = np.concatenate(x).astype(np.float32)
     labels = np.concatenate(y).astype(np.int32)
-    return local.Batch(jnp.asarray(inputs[..., None]), jnp.zeros((len(labels), 0)), jnp.asarray(labels)), rows
+    return algorithms.Batch(jnp.asarray(inputs[..., None]), jnp.zeros((len(labels), 0)), jnp.asarray(labels)), rows
 
 
 def split(rows: Rows, seed: int, train: float = 0.9) -> tuple[Rows, Rows]:
@@ -89,18 +89,18 @@ def uniform(model: Model, key: jax.Array, bound: Callable[[tuple[int, ...]], flo
 def accuracy(
     model: Model,
     params: Any,
-    pool: local.Batch,
+    pool: algorithms.Batch,
     rows: jax.Array,
     owner: jax.Array | None = None,
     weight: jax.Array | None = None,
 ) -> jax.Array:
     """Share of right answers among samples of the pool, by one model or, with ``owner`` int32[N], by each client's."""
-    batch = local.take(pool, rows)
+    batch = algorithms.take(pool, rows)
     if owner is None:
         right = jnp.argmax(model.apply(params, batch.x, batch.features), axis=1) == batch.y
         return jnp.average(right, weights=weight)
 
-    def is_right(one: tuple[local.Batch, jax.Array]) -> jax.Array:
+    def is_right(one: tuple[algorithms.Batch, jax.Array]) -> jax.Array:
         sample, client = one
         mine = jax.tree.map(lambda leaf: leaf[client], params)
         return jnp.argmax(model.apply(mine, sample.x[None], sample.features[None])[0]) == sample.y

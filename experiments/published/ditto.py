@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from common import emit, parse
 
-from bofl_jax import aggregate, local
+from bofl_jax import aggregate, algorithms
 
 SIGMA, SAMPLES, TAU = 0.8, 30, 0.1
 CASES = {
@@ -51,12 +51,12 @@ def error(strength: float, truth: np.ndarray, own: np.ndarray, benign: int) -> f
 @functools.partial(jax.jit, static_argnames="strength")
 def fixed_point(own: jax.Array, strength: float) -> jax.Array:
     """float32[K]: the clients' own models after enough rounds of the package's Ditto."""
-    algorithm = local.ditto(lambda w, batch: 0.5 * jnp.mean((w - batch.features) ** 2), optax.sgd(1.0), strength)
+    algorithm = algorithms.ditto(lambda w, batch: 0.5 * jnp.mean((w - batch.features) ** 2), optax.sgd(1.0), strength)
     server = aggregate.mean()
 
     def one(shared, kept, mean):
-        batch = local.Batch(jnp.zeros((1, 1, 1)), mean[None, None], jnp.zeros(1, jnp.int32))
-        data = local.LocalData(lambda *_: batch, 1, jnp.int32(STEPS), jnp.float32(0.1))
+        batch = algorithms.Batch(jnp.zeros((1, 1, 1)), mean[None, None], jnp.zeros(1, jnp.int32))
+        data = algorithms.LocalData(lambda *_: batch, 1, jnp.int32(STEPS), jnp.float32(0.1))
         return algorithm.train(shared, kept, data)[:2]
 
     def round_(carry, _):

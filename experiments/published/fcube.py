@@ -15,14 +15,14 @@ import numpy as np
 import optax
 from common import accuracy, emit, network, parse, pool_of
 
-from bofl_jax import aggregate, local
+from bofl_jax import aggregate, algorithms
 from bofl_jax.partition import Rows
 
 CLIENTS, TRAIN, TEST, BATCH, STEPS, LR, HIDDEN = 4, 4000, 1000, 64, 20, 0.1, (32, 16, 8)
 EXPECTED, PUBLISHED = 0.99, 0.998
 
 
-def cube(seed: int) -> tuple[local.Batch, Rows, np.ndarray]:
+def cube(seed: int) -> tuple[algorithms.Batch, Rows, np.ndarray]:
     """The pool, the clients' training rows and the test rows."""
     points = np.random.RandomState(seed).uniform(-1, 1, (TRAIN + TEST, 3))
     octant = (points > 0) @ [4, 2, 1]
@@ -36,27 +36,27 @@ def cube(seed: int) -> tuple[local.Batch, Rows, np.ndarray]:
     return pool, Rows(sample, np.array([len(own) for own in rows], np.int32)), np.arange(TRAIN, TRAIN + TEST)
 
 
-def methods(loss) -> dict[str, tuple[local.LocalAlgorithm, aggregate.Aggregator]]:
+def methods(loss) -> dict[str, tuple[algorithms.LocalAlgorithm, aggregate.Aggregator]]:
     """Those that NIID-Bench compares."""
     sgd = optax.sgd(1.0)
     return {
-        "fedavg": (local.sgd(loss, sgd), aggregate.mean()),
-        "fedprox": (local.prox(loss, sgd, 0.01), aggregate.mean()),
-        "fednova": (local.nova(loss, sgd), aggregate.nova()),
-        "scaffold": (local.scaffold(loss, sgd), aggregate.scaffold()),
+        "fedavg": (algorithms.sgd(loss, sgd), aggregate.mean()),
+        "fedprox": (algorithms.prox(loss, sgd, 0.01), aggregate.mean()),
+        "fednova": (algorithms.nova(loss, sgd), aggregate.nova()),
+        "scaffold": (algorithms.scaffold(loss, sgd), aggregate.scaffold()),
     }
 
 
 def play(algorithm, server, model, rounds: int, pool, rows: Rows, test, key) -> jax.Array:
     """Test accuracy after every round: ``[R]``."""
-    sampler = local.Sampler(BATCH, "replacement", 0.0, 0.0)
+    sampler = algorithms.Sampler(BATCH, "replacement", 0.0, 0.0)
     first = model.init(jax.random.fold_in(key, rounds))
     shared = algorithm.share(first)
     weight = rows.size / jnp.sum(rows.size)
 
     def one(shared, kept, sample, size, key):
-        work = local.Work(sample, size, jnp.int32(STEPS), key)
-        return algorithm.train(shared, kept, local.local_data(sampler, pool, work, jnp.float32(LR)))[:2]
+        work = algorithms.Work(sample, size, jnp.int32(STEPS), key)
+        return algorithm.train(shared, kept, algorithms.local_data(sampler, pool, work, jnp.float32(LR)))[:2]
 
     def round_(carry, number):
         shared, kept = carry
@@ -76,7 +76,7 @@ def main() -> None:
     arguments = parse(__doc__, rounds=100, seeds=5)
     began = time.perf_counter()
     model = network(3, 2, HIDDEN)
-    loss = local.cross_entropy(model.apply, np.ones(2, np.float32))
+    loss = algorithms.cross_entropy(model.apply, np.ones(2, np.float32))
     drawn = [(*cube(seed), jax.random.key(seed)) for seed in range(arguments.seeds)]
     pool, rows, test, key = jax.tree.map(lambda *parts: jnp.stack(parts), *drawn)
     table = {}

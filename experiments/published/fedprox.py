@@ -20,7 +20,7 @@ from common import accuracy, emit, network, parse, pool_of, split
 from jax.sharding import Mesh, PartitionSpec
 from synthetic import CLASSES, INPUTS, synthetic
 
-from bofl_jax import aggregate, local
+from bofl_jax import aggregate, algorithms
 from bofl_jax.partition import Rows
 
 CLIENTS, COHORT, BATCH, EPOCHS, LR, LAST = 30, 10, 10, 20, 0.01, 20
@@ -50,7 +50,7 @@ METHODS = {
 class Problem(NamedTuple):
     """One data set; all are padded to the same shapes."""
 
-    pool: local.Batch
+    pool: algorithms.Batch
     train: Rows
     test: jax.Array  # int32[Ntest]
     tests: jax.Array  # float32[Ntest], 1 where a row is real
@@ -100,7 +100,7 @@ def problems(seeds: int) -> Problem:
     def alike(one) -> Problem:
         pool, train, test, key = one
         return Problem(
-            local.Batch(*(fill(leaf, samples) for leaf in pool)),
+            algorithms.Batch(*(fill(leaf, samples) for leaf in pool)),
             Rows(fill(train.sample, longest, axis=1), train.size),
             fill(test, tests),
             (np.arange(tests) < len(test)).astype(np.float32),
@@ -123,12 +123,12 @@ def stop_after(steps: jax.Array) -> optax.GradientTransformation:
 def play(model, loss, first, plan: Schedule, problem: Problem) -> tuple[jax.Array, jax.Array]:
     """Test accuracy ``[R, methods]`` after every round, and the training loss ``[methods]`` at the end."""
     mu = jnp.asarray([entry.mu for entry in METHODS.values()])
-    sampler = local.Sampler(BATCH, "shuffle", 0.0, 0.0)
+    sampler = algorithms.Sampler(BATCH, "shuffle", 0.0, 0.0)
     server, size = aggregate.mean(), problem.train.size
 
     def one(params, mu, steps, data):
         """All methods walk through the same batches to the end; one that stops earlier stands still from there."""
-        algorithm = local.prox(loss, optax.chain(optax.sgd(1.0), stop_after(steps)), mu)
+        algorithm = algorithms.prox(loss, optax.chain(optax.sgd(1.0), stop_after(steps)), mu)
         return algorithm.train(params, (), data)[0]
 
     def along(values, leaf):
@@ -141,8 +141,8 @@ def play(model, loss, first, plan: Schedule, problem: Problem) -> tuple[jax.Arra
             client, done = member
             key = jax.random.fold_in(jax.random.fold_in(problem.key, number), client)
             of_epoch = -(-size[client] // BATCH)
-            work = local.Work(problem.train.sample[client], size[client], EPOCHS * of_epoch, key)
-            data = local.local_data(sampler, problem.pool, work, jnp.float32(LR))
+            work = algorithms.Work(problem.train.sample[client], size[client], EPOCHS * of_epoch, key)
+            data = algorithms.local_data(sampler, problem.pool, work, jnp.float32(LR))
             update = jax.vmap(lambda w, m, n: one(w, m, n, data))(params, mu, done * of_epoch)
             weight = jnp.where(done > 0, size[client], 0).astype(jnp.float32)
             return jax.tree.map(lambda s, u: s + along(weight, u) * u, sums, update), weight
@@ -163,7 +163,7 @@ def _training_loss(model, params, problem: Problem) -> jax.Array:
     """Mean cross-entropy over all training samples."""
 
     def of_client(rows, size):
-        batch = local.take(problem.pool, rows)
+        batch = algorithms.take(problem.pool, rows)
         logits = model.apply(params, batch.x, batch.features)
         each = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
         return jnp.sum(jnp.where(jnp.arange(len(rows)) < size, each, 0))
@@ -197,7 +197,7 @@ def main() -> None:
     arguments = parse(__doc__, rounds=200, seeds=5)
     began = time.perf_counter()
     model = network(INPUTS, CLASSES)
-    loss = local.cross_entropy(model.apply, np.ones(CLASSES, np.float32))
+    loss = algorithms.cross_entropy(model.apply, np.ones(CLASSES, np.float32))
     bound = np.sqrt(6 / (INPUTS + CLASSES))
     weight = np.random.RandomState(123).uniform(-bound, bound, (INPUTS, CLASSES)).astype(np.float32)
     first = {"Dense_0": {"kernel": jnp.asarray(weight), "bias": jnp.zeros(CLASSES)}}

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from common import emit, parse
 
-from bofl_jax import aggregate, local
+from bofl_jax import aggregate, algorithms
 
 DIM, RANK, CLIENTS, NOISE = 20, 2, 100, 1e-3
 LR, FEDSGD_LR = 0.1, 0.005
@@ -45,33 +45,33 @@ def draw(seed: int, samples: int) -> Problem:
     return Problem(*map(jnp.asarray, (x, y, subspace, first)))
 
 
-def half_squares(body: jax.Array, head: jax.Array, batch: local.Batch) -> jax.Array:
+def half_squares(body: jax.Array, head: jax.Array, batch: algorithms.Batch) -> jax.Array:
     """Half the summed squared error; inputs stand in ``batch.x``, targets in ``batch.features``."""
     return 0.5 * jnp.sum((batch.x @ body @ head - batch.features) ** 2)
 
 
-def exact_head() -> local.LocalAlgorithm:
+def exact_head() -> algorithms.LocalAlgorithm:
     """FedRep with the best head for the shared body, and one gradient step of the body."""
 
-    def train(shared: Any, kept: Any, data: local.LocalData) -> tuple[Any, Any, local.WorkInfo]:
+    def train(shared: Any, kept: Any, data: algorithms.LocalData) -> tuple[Any, Any, algorithms.WorkInfo]:
         del kept
         batch = data.batch(jnp.int32(0), 0)
         head = jnp.linalg.lstsq(batch.x @ shared, batch.features)[0]
         loss, slope = jax.value_and_grad(half_squares)(shared, head, batch)
-        return -data.lr * slope, head, local.WorkInfo(loss, jnp.int32(len(batch.y)))
+        return -data.lr * slope, head, algorithms.WorkInfo(loss, jnp.int32(len(batch.y)))
 
-    return local.LocalAlgorithm(lambda *_: jnp.zeros(RANK), train)
+    return algorithms.LocalAlgorithm(lambda *_: jnp.zeros(RANK), train)
 
 
-def fedsgd() -> local.LocalAlgorithm:
+def fedsgd() -> algorithms.LocalAlgorithm:
     """One gradient step of body and head, both shared."""
 
-    def train(shared: Any, kept: Any, data: local.LocalData) -> tuple[Any, Any, local.WorkInfo]:
+    def train(shared: Any, kept: Any, data: algorithms.LocalData) -> tuple[Any, Any, algorithms.WorkInfo]:
         batch = data.batch(jnp.int32(0), 0)
         loss, slope = jax.value_and_grad(lambda both: half_squares(*both, batch))(shared)
-        return jax.tree.map(lambda g: -data.lr * g, slope), kept, local.WorkInfo(loss, jnp.int32(len(batch.y)))
+        return jax.tree.map(lambda g: -data.lr * g, slope), kept, algorithms.WorkInfo(loss, jnp.int32(len(batch.y)))
 
-    return local.LocalAlgorithm(local.keep_nothing, train)
+    return algorithms.LocalAlgorithm(algorithms.keep_nothing, train)
 
 
 def distance(body: jax.Array, truth: jax.Array) -> jax.Array:
@@ -86,8 +86,8 @@ def play(problem: Problem, rounds: int) -> dict[str, jax.Array]:
 
     def follow(algorithm, lr, first, body_of):
         def one(shared, x, y):
-            batch = local.Batch(x, y, jnp.zeros(len(y), jnp.int32))
-            data = local.LocalData(lambda *_: batch, len(y), jnp.int32(1), lr)
+            batch = algorithms.Batch(x, y, jnp.zeros(len(y), jnp.int32))
+            data = algorithms.LocalData(lambda *_: batch, len(y), jnp.int32(1), lr)
             return algorithm.train(shared, (), data)[0]
 
         def round_(shared, _):

@@ -18,7 +18,7 @@ import optax
 from common import accuracy, emit, network, parse, pool_of, split, uniform
 from synthetic import CLASSES, INPUTS, synthetic
 
-from bofl_jax import aggregate, local
+from bofl_jax import aggregate, algorithms
 from bofl_jax.partition import Rows
 
 CLIENTS, COHORT, BATCHES, BATCH = 100, 10, 20, 20
@@ -65,20 +65,20 @@ def draw(rows, seed: int, rounds: int) -> Split:
     return Split(train, *test.flat(), cohort, jax.random.key(seed))
 
 
-def stream_of(pool, rows, size, offset, batch: int, lr: float) -> local.LocalData:
+def stream_of(pool, rows, size, offset, batch: int, lr: float) -> algorithms.LocalData:
     """A client's batches in order, from ``offset`` samples on, wrapping."""
 
     def take(step, part):
         del part
-        return local.take(pool, rows[(offset + step * batch + jnp.arange(batch)) % size])
+        return algorithms.take(pool, rows[(offset + step * batch + jnp.arange(batch)) % size])
 
-    return local.LocalData(take, batch, jnp.int32(BATCHES), jnp.float32(lr))
+    return algorithms.LocalData(take, batch, jnp.int32(BATCHES), jnp.float32(lr))
 
 
 class Recipe(NamedTuple):
     """How one method of the table trains and what of it is tested."""
 
-    algorithm: local.LocalAlgorithm
+    algorithm: algorithms.LocalAlgorithm
     batch: int  # samples that a step sees
     lr: float
     server_lr: float
@@ -88,16 +88,18 @@ class Recipe(NamedTuple):
 def recipes(loss, rates: Rates) -> dict[str, Recipe]:
     """The three methods at the given rates."""
     return {
-        "fedavg": Recipe(local.sgd(loss, SGD), BATCH, rates.fedavg, 1.0, False),
-        "perfedavg": Recipe(local.perfedavg(loss, SGD, rates.inner, "first_order"), 2 * BATCH, rates.outer, 1.0, False),
-        "pfedme": Recipe(local.pfedme(loss, rates.strength, 0.01, 5, 0.001), BATCH, 0.01, 2.0, True),
+        "fedavg": Recipe(algorithms.sgd(loss, SGD), BATCH, rates.fedavg, 1.0, False),
+        "perfedavg": Recipe(
+            algorithms.perfedavg(loss, SGD, rates.inner, "first_order"), 2 * BATCH, rates.outer, 1.0, False
+        ),
+        "pfedme": Recipe(algorithms.pfedme(loss, rates.strength, 0.01, 5, 0.001), BATCH, 0.01, 2.0, True),
     }
 
 
 def play(kind: str, name: str, tested: np.ndarray, rates: Rates, pool, drawn: Split) -> dict[str, jax.Array]:
     """All rounds of one method and one run seed; accuracies ``[R]``, NaN where nothing was tested."""
     model = network(INPUTS, CLASSES, HIDDEN[kind])
-    loss = local.cross_entropy(model.apply, np.ones(CLASSES, np.float32))
+    loss = algorithms.cross_entropy(model.apply, np.ones(CLASSES, np.float32))
     recipe = recipes(loss, rates)[name]
     server = aggregate.mean(recipe.server_lr)
     train = drawn.train

@@ -29,7 +29,7 @@ from bofl_jax.data import DS1, DS2, load
 from bofl_jax.models import Cnn1dOptions, Model, build
 from bofl_jax.partition import pack
 from bofl_jax.synthesis.base import Examples, Generator, Shape
-from bofl_jax.synthesis.mechanistic import Heart, MechanisticSettings, mechanistic
+from bofl_jax.synthesis.ecg.mechanistic import Heart, MechanisticSettings, mechanistic
 
 GUARD_S = 5.0
 BATCH, STEPS, LR, DECAY = 128, 2000, 2e-3, 1e-3

@@ -30,8 +30,8 @@ from pooled import fitted
 from timegan_scores import REPEATS, repeated
 
 from bofl_jax.synthesis.base import Examples, Generator, Shape
-from bofl_jax.synthesis.diffusion import DiffusionSettings, diffusion
-from bofl_jax.synthesis.timegan import TimeganSettings, timegan
+from bofl_jax.synthesis.generators.diffusion import DiffusionSettings, diffusion
+from bofl_jax.synthesis.generators.timegan import TimeganSettings, timegan
 
 LENGTH = 24
 ITERATIONS = 10_000

@@ -31,8 +31,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bofl_jax.synthesis.base import Examples, Generator, Shape
-from bofl_jax.synthesis.gan import GanSettings, gan
-from bofl_jax.synthesis.gaussian import pca_gaussian
+from bofl_jax.synthesis.generators.gan import GanSettings, gan
+from bofl_jax.synthesis.generators.gaussian import pca_gaussian
 
 
 class Variable(NamedTuple):

@@ -20,7 +20,7 @@ from plan import DOSE, HERE, PROTOCOLS, QUOTA, arms
 
 import bofl_jax as bofl
 from bofl_jax.core.errors import in_one_line
-from bofl_jax.federate import runtime
+from bofl_jax.parallel import devices
 
 FEDERATED = [{"training": "federated", "steps": steps} for steps in (1, 5, 50)]
 WAYS: dict[str, list[dict[str, Any]]] = {
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--generators", nargs="+", choices=WAYS, default=list(WAYS), help="the others' rows are kept")
     arguments = parser.parse_args()
-    runtime.keep_programs()
+    devices.keep_programs()
     path = HERE / "averaging.json"
     rows = [row for row in json.loads(path.read_text()) if row["generator"] not in arguments.generators]
     for generator in arguments.generators:

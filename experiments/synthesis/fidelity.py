@@ -14,9 +14,9 @@ from plan import DOSES, HERE, PROTOCOLS, QUOTA, SOURCES
 
 import bofl_jax as bofl
 from bofl_jax.core.errors import in_one_line
-from bofl_jax.federate.batches import path_of, read_lines
-from bofl_jax.federate.execute import resolve
-from bofl_jax.federate.setting import settle
+from bofl_jax.engine.problem import settle
+from bofl_jax.parallel.clients import resolve
+from bofl_jax.results.requests import path_of, read_lines
 
 MOST = 30
 

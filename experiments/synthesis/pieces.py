@@ -11,7 +11,7 @@ import numpy as np
 from plan import ARMS, PROTOCOLS
 
 from bofl_jax.data import person_of
-from bofl_jax.evaluate import confusions
+from bofl_jax.metrics import confusions
 from bofl_jax.synthesis.gates import Scores
 
 MODELS = ("global", "personalised")

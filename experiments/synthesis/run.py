@@ -15,7 +15,7 @@ from plan import ARMS, CHOSEN, HERE, NEURAL, PROTOCOLS, arms
 
 import bofl_jax as bofl
 from bofl_jax.core.errors import in_one_line
-from bofl_jax.federate import runtime
+from bofl_jax.parallel import devices
 from bofl_jax.sweep.run import GENERATORS
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     which.add_argument("--full", action="store_true", help="every arm, neural generators trained in full; for a GPU")
     parser.add_argument("--rounds", type=int, help="fewer rounds, to try it out")
     arguments = parser.parse_args()
-    runtime.keep_programs()
+    devices.keep_programs()
     known = arms(arguments.full)
     wanted = NEURAL if arguments.neural else list(known) if arguments.full else arguments.arms
     pairs = [(protocol, arm) for protocol in arguments.protocols for arm in wanted or CHOSEN]

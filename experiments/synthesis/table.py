@@ -23,8 +23,8 @@ import pieces
 from pieces import MODELS, OUTCOMES, SCORES, Pieces
 from plan import ARMS, BESIDE, DOSE, HERE, PROTOCOLS, QUOTA, SOURCES
 
-from bofl_jax.evaluate import macro_f1, precision, recall
-from bofl_jax.evaluate.statistics import clustered_bootstrap, holm, of_matrices, over_people, paired_permutation
+from bofl_jax.metrics import macro_f1, precision, recall
+from bofl_jax.metrics.statistics import clustered_bootstrap, holm, of_matrices, over_people, paired_permutation
 
 REFERENCE = "none"
 CURVES = ("auprc", "recall_at_spec95")

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from bofl_jax.ledger.accounts import Account, account
-from bofl_jax.ledger.base import Call, LogEvent, Outcome
-from bofl_jax.ledger.chain import PyEvmEngine
-from bofl_jax.ledger.contract import AGGREGATOR, AUDITOR, deployed_address, load_contract
-from bofl_jax.ledger.genesis import Genesis
+from bofl_jax.ledger.chain.accounts import Account, account
+from bofl_jax.ledger.chain.base import Call, Outcome
+from bofl_jax.ledger.chain.genesis import Genesis
+from bofl_jax.ledger.chain.py_evm import PyEvmEngine
+from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, LogEvent, deployed_address, load_contract
 
 GAS = 10_000_000
 CONFIG, COHORT, ROOT, MODEL = (bytes([value]) * 32 for value in (1, 2, 3, 4))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bofl_jax.ledger.contract import load_contract
+from bofl_jax.ledger.contract.artefact import load_contract
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 SOURCE = CONTRACTS / "src" / "FederationGovernance.sol"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bofl_jax.ledger import merkle
-from bofl_jax.ledger.accounts import account
-from bofl_jax.ledger.genesis import CHAIN_ID
+from bofl_jax.ledger.chain.accounts import account
+from bofl_jax.ledger.chain.genesis import CHAIN_ID
+from bofl_jax.ledger.contract.eip712 import domain_separator, sign_update
 from bofl_jax.ledger.merkle import Leaf
-from bofl_jax.ledger.typed import domain_separator, sign_update
 from tests.contract.conftest import everyone
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "gas.json"

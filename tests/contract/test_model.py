@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from bofl_jax.ledger.contract import ENUMS
-from bofl_jax.ledger.genesis import CHAIN_ID
+from bofl_jax.ledger.chain.genesis import CHAIN_ID
+from bofl_jax.ledger.contract.artefact import ENUMS
+from bofl_jax.ledger.contract.eip712 import domain_separator, sign_update
 from bofl_jax.ledger.merkle import Leaf
-from bofl_jax.ledger.typed import domain_separator, sign_update
 from tests.contract.conftest import COHORT, CONFIG, MODEL, ROOT, World
 from tests.contract.model import ADMIN, AGGREGATOR, AUDITOR, Governance, RefusedError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bofl_jax.ledger.accounts import account
+from bofl_jax.ledger.chain.accounts import account
 
 ADMIN, AGGREGATOR, AUDITOR = 1, 2, 4
 ZERO = bytes(20)

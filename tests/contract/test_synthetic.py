@@ -2,7 +2,7 @@
 
 import pytest
 
-from bofl_jax.ledger.contract import ENUMS
+from bofl_jax.ledger.contract.artefact import ENUMS
 
 RULES = {"rareThreshold": 500, "roundQuota": 100, "totalQuota": 250, "maxBatch": 80, "cooldown": 0, "manual": False}
 COUNTS = [960, 40, 0]  # class 1 has 4 %, class 2 nothing

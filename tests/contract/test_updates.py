@@ -4,11 +4,11 @@ from hashlib import sha256
 
 import pytest
 
-from bofl_jax.ledger.accounts import account
-from bofl_jax.ledger.contract import ENUMS
-from bofl_jax.ledger.genesis import CHAIN_ID
+from bofl_jax.ledger.chain.accounts import account
+from bofl_jax.ledger.chain.genesis import CHAIN_ID
+from bofl_jax.ledger.contract.artefact import ENUMS
+from bofl_jax.ledger.contract.eip712 import domain_separator, sign_update, update_hash
 from bofl_jax.ledger.merkle import Leaf
-from bofl_jax.ledger.typed import domain_separator, sign_update, update_hash
 from tests.contract.conftest import ROOT, everyone
 
 DIGEST = bytes([7]) * 32

@@ -6,7 +6,8 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from bofl_jax.data import MitbihOptions, load, mitbih
+from bofl_jax.data import MitbihOptions, load
+from bofl_jax.data.ecg import mitbih
 from bofl_jax.data.location import cache_home
 
 

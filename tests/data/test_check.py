@@ -7,7 +7,7 @@ import pytest
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.data import check
 from bofl_jax.data.check import SUMS_FILE
-from bofl_jax.data.records import PUBLISHED_COUNTS
+from bofl_jax.data.ecg.records import PUBLISHED_COUNTS
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from bofl_jax.core.errors import BoflError
 from bofl_jax.data import fetch
 from bofl_jax.data.check import SUMS_FILE
+from bofl_jax.data.ecg.wfdb_records import load_wfdb
 from bofl_jax.data.fetch import FILES, REMOTE
-from bofl_jax.data.wfdb_records import load_wfdb
 
 CONTENT = {"100.hea": b"header", "100.dat": bytes(range(256)) * 40, "100.atr": b"annotations"}
 

@@ -7,8 +7,8 @@ import pytest
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.data import DS1, DS2, SOURCES, MitbihOptions, NpzOptions, Person, describing, group_people, groups_of
+from bofl_jax.data.ecg.records import ALL
 from bofl_jax.data.people import parse_person
-from bofl_jax.data.records import ALL
 
 
 @pytest.mark.parametrize(

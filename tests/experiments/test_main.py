@@ -11,10 +11,10 @@ import pytest
 from sklearn.metrics import f1_score, recall_score
 
 import bofl_jax as bofl
-from bofl_jax import data, evaluate
-from bofl_jax.federate.execute import resolve
-from bofl_jax.figures.reading import read_study
+from bofl_jax import data, metrics
+from bofl_jax.parallel.clients import resolve
 from bofl_jax.partition import PatientOptions
+from bofl_jax.results import read_study
 from tests.conftest import make_samples
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "main"
@@ -106,12 +106,12 @@ def test_numbers_are_those_of_scikit_learn_and_of_the_package():
     nsv = f1_score(label, predicted, labels=[0, 1, 2], average="macro")
     assert found["macro_f1_nsv"] == pytest.approx(nsv, abs=1e-6)
     assert found["recall_S"] == pytest.approx(recall_score(label, predicted, labels=[1], average="macro"), abs=1e-6)
-    at_95 = evaluate.recall_at_specificity(probability, label, mask)
+    at_95 = metrics.recall_at_specificity(probability, label, mask)
     assert found["recall_at_spec95_S"] == pytest.approx(float(at_95[1]), abs=1e-6)
     assert found["recall_at_spec95_V"] == pytest.approx(float(at_95[2]), abs=1e-6)
-    assert found["ece"] == pytest.approx(float(evaluate.ece(probability, label, mask)), abs=1e-3)
+    assert found["ece"] == pytest.approx(float(metrics.ece(probability, label, mask)), abs=1e-3)
     accuracy = [np.mean((predicted == label)[tested.client == client]) for client in range(5)]
-    spread = evaluate.fairness(jnp.array(accuracy), jnp.ones(5, bool))
+    spread = metrics.fairness(jnp.array(accuracy), jnp.ones(5, bool))
     assert found["jain"] == pytest.approx(float(spread.jain), abs=1e-6)
     assert found["worst_10_percent"] == pytest.approx(min(accuracy), abs=1e-6)
 
@@ -149,7 +149,7 @@ def test_thresholds_are_those_of_the_package():
     probability, mask = tested.probability["global"], np.ones(len(tested.label), bool)
     mine = thresholds(probability[:, 2], tested.label != 2)
     for specificity, threshold in zip(SPECIFICITIES / 1000, mine, strict=True):
-        theirs = evaluate.threshold_at_specificity(probability, tested.label, mask, float(specificity))
+        theirs = metrics.threshold_at_specificity(probability, tested.label, mask, float(specificity))
         assert threshold == theirs[2]
 
 
@@ -220,7 +220,7 @@ def test_the_table_says_what_the_pieces_hold(fabricated, tmp_path, capsys):
     assert row["difference"]["mean"] == pytest.approx((mine - other).mean(), abs=2e-6)
     p = [row["difference"][kind] for row in results["rows"] if "difference" in row for kind in ("p", "p_holm")]
     assert len(p) == 2 * 6
-    np.testing.assert_allclose(p[1::2], evaluate.holm(p[::2]), atol=1e-5)
+    np.testing.assert_allclose(p[1::2], metrics.holm(p[::2]), atol=1e-5)
     assert results["study"]["without_ledger"] == {"tests_compared": 16, "equal_to_the_bit": 16}
     assert rows["P5", "ledger"]["metrics"] == rows["P5", "none"]["metrics"]
     study = read_study(tmp_path / "out")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bofl_jax import audit
-from bofl_jax.federate.results import read_json
+from bofl_jax.results.writing import read_json
 
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "new_method.py"
 

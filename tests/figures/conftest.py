@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bofl_jax.evaluate import as_dict, client_metrics, fairness, metrics
-from bofl_jax.figures.reading import read_run
+from bofl_jax.metrics import as_dict, client_metrics, fairness, metrics
+from bofl_jax.results import read_run
 
 CLASSES = ("N", "S", "V", "F")
 

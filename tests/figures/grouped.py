@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bofl_jax.federate.opportunity import groups_from
+from bofl_jax.evaluation.group_fairness import groups_from
 
 
 def add_groups(folder: Path) -> None:

@@ -10,10 +10,10 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.figures import FIGURES, Skip, draw
 from bofl_jax.figures.benchmarks.ledger import ledger_cost
 from bofl_jax.figures.benchmarks.throughput import COLUMNS, throughput
-from bofl_jax.figures.reading import read_benchmarks
 from bofl_jax.figures.registry import kind_of
 from bofl_jax.figures.style import RC
 from bofl_jax.pages import report
+from bofl_jax.results import read_benchmarks
 from tests.figures.builders import build_benchmarks, build_study
 from tests.figures.test_layout import check
 

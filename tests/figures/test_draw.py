@@ -14,8 +14,8 @@ import pytest
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.figures import FIGURES, Skip, draw
-from bofl_jax.figures.reading import read_run
 from bofl_jax.figures.registry import kind_of
+from bofl_jax.results import read_run
 from tests.figures.builders import (
     SYNTHESIS,
     build_benchmarks,

@@ -7,8 +7,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from bofl_jax.figures import FIGURES, Skip, intervals
 from bofl_jax.figures.intervals import interval_over_people
-from bofl_jax.figures.reading import Predictions, read_run
 from bofl_jax.figures.runs.drift import FEWEST, MOST, time_bins
+from bofl_jax.results import Predictions, read_run
 from tests.figures.test_layout import check, styled
 
 __all__ = ["styled"]  # the fixture: every figure has the style that it is written with

@@ -3,7 +3,7 @@
 import json
 
 from bofl_jax.figures import FIGURES, Skip
-from bofl_jax.figures.reading import read_run
+from bofl_jax.results import read_run
 from tests.figures.grouped import add_groups
 
 MODELS = ("global", "personalised")

@@ -8,9 +8,9 @@ import pytest
 from matplotlib.text import Text
 
 from bofl_jax.figures import FIGURES, Drawing, style
-from bofl_jax.figures.reading import read_run
 from bofl_jax.figures.registry import READERS, kind_of
 from bofl_jax.figures.style import RC
+from bofl_jax.results import read_run
 from tests.figures.builders import (
     SYNTHESIS,
     build_study,

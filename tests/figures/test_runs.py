@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from bofl_jax import evaluate
-from bofl_jax.evaluate import fairness
+from bofl_jax import metrics
 from bofl_jax.figures import FIGURES, Skip, intervals
 from bofl_jax.figures.intervals import interval_over_people
-from bofl_jax.figures.reading import Predictions, read_run
 from bofl_jax.figures.runs.calibration import reliability, risk_coverage
 from bofl_jax.figures.runs.clients import spread
 from bofl_jax.figures.runs.conformal import FOLDS, LEVEL, by_client
 from bofl_jax.figures.runs.precision_recall import curve, rare
+from bofl_jax.metrics import fairness
+from bofl_jax.results import Predictions, read_run
 from tests.figures.builders import write_explanations, write_requests
 
 MODELS = ("global", "personalised")
@@ -237,7 +237,7 @@ def test_points_from_confusions_are_those_of_the_summary(run, finished_run, mode
 def test_quantities_of_classes_that_are_missing_or_never_predicted_are_those_of_the_evaluation():
     matrix = np.array([[3, 1, 0, 0], [0, 0, 0, 0], [2, 0, 0, 1], [0, 1, 0, 0]])
     for name in ("recall", "precision", "f1", "macro_f1", "balanced_accuracy"):
-        expected = getattr(evaluate.discrimination, name)(jnp.asarray(matrix))
+        expected = getattr(metrics.discrimination, name)(jnp.asarray(matrix))
         np.testing.assert_allclose(getattr(intervals, name)(matrix), expected, rtol=1e-6, err_msg=name)
 
 

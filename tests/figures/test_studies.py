@@ -11,8 +11,8 @@ from sklearn.decomposition import PCA
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.figures import FIGURES, Skip, draw
-from bofl_jax.figures.reading import read_study
 from bofl_jax.figures.studies.lines import column_by_protocol, name_by_arm
+from bofl_jax.results import read_study
 from tests.figures.builders import ARMS, GENERATORS, build_study
 
 HEAD = b'{"study": {"name": "a", "title": "b", "made_by": "c", "drawn": "d"}'

@@ -8,8 +8,8 @@ import pytest
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.figures import FIGURES, Skip, draw
-from bofl_jax.figures.reading import read_study
 from bofl_jax.figures.style import RC
+from bofl_jax.results import read_study
 from tests.figures.builders import GENERATORS, build_study, write_gains
 from tests.figures.test_layout import check
 

@@ -10,7 +10,7 @@ from scipy import stats
 from bofl_jax.core.errors import BoflError
 from bofl_jax.figures import FIGURES, Skip, draw
 from bofl_jax.figures.intervals import over_seeds
-from bofl_jax.figures.reading import read_sweep
+from bofl_jax.results import read_sweep
 from tests.figures.builders import build_sweep
 
 SEEDS = {"seed": [0, 1, 2]}

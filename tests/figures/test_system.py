@@ -17,9 +17,9 @@ from matplotlib.transforms import Bbox
 from bofl_jax.core.errors import BoflError
 from bofl_jax.figures import Skip, draw
 from bofl_jax.figures.diagram import SMALL, wrapped
-from bofl_jax.figures.reading import read_run
 from bofl_jax.figures.runs.system import CHAIN, DECISION, EVALUATION, PERSONALISATION, POOL, system
 from bofl_jax.figures.style import PAGE, RC
+from bofl_jax.results import read_run
 from tests.figures.builders import CONFIG, SYNTHESIS, write_config, write_requests
 
 FEDERATION = CONFIG["federation"]

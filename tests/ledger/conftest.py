@@ -44,7 +44,7 @@ def opened(ledger: Ledger, number: int, cohort: Sequence[int]) -> Ledger:
 
 def change_registry(ledger: Ledger, function: str, client: int) -> None:
     """What an admin does to a client's entry behind the server's back."""
-    from bofl_jax.ledger.calls import Step
+    from bofl_jax.ledger.contract.calls import Step
 
     ledger.transact(function, [Step(ledger.network.admin, function, (ledger.network.addresses[client],))])
 

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from bofl_jax.core.errors import VerificationError
-from bofl_jax.federate import audit
 from bofl_jax.ledger import LedgerOptions, audit_chain, create_ledger, resume_ledger
-from tests.federate.tiny import conduct, exact, without_ledger, write_arrays
-from tests.ledger.conftest import CLIENTS, CONFIG, SEED, play
-from tests.ledger.test_node import (
+from bofl_jax.runs import audit
+from tests.ledger.chain.test_node import (
     anvil,  # noqa: F401 - a fixture
     free,  # noqa: F401 - a fixture
     running,
 )
+from tests.ledger.conftest import CLIENTS, CONFIG, SEED, play
+from tests.support.tiny import conduct, exact, without_ledger, write_arrays
 
 
 @pytest.mark.parametrize("mode", ["merkle", "calldata", "signed", "per-client"])

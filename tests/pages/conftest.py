@@ -7,8 +7,8 @@ import pytest
 
 import bofl_jax as bofl
 from tests.conftest import make_samples
-from tests.federate.tiny import table, write_arrays
 from tests.pages.files import CLASSES, GATES, SUBJECTS
+from tests.support.tiny import table, write_arrays
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from bofl_jax.federate.provenance import Report
-from bofl_jax.figures.reading import read_run
 from bofl_jax.pages import report
 from bofl_jax.pages.fill import page
 from bofl_jax.pages.provenance import shorten
 from bofl_jax.pages.run import _groups as groups_shown
+from bofl_jax.results import read_run
+from bofl_jax.runs.audit_report import Report
 from tests.figures.grouped import add_groups
 from tests.pages.files import SUBJECTS, data_of, write_explanations, write_sweep
 

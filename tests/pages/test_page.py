@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from bofl_jax.cli import app
+from bofl_jax.cli.app import app
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.evaluate.calibration import ece
-from bofl_jax.federate.provenance import Report
 from bofl_jax.figures import style
-from bofl_jax.figures.reading import read_run
+from bofl_jax.metrics.calibration import ece
 from bofl_jax.pages import provenance, report
 from bofl_jax.pages.fill import SCRIPTS, page
 from bofl_jax.pages.provenance import shorten
 from bofl_jax.pages.reliability import reliability
 from bofl_jax.pages.run import _groups as groups_shown
+from bofl_jax.results import read_run
+from bofl_jax.runs.audit_report import Report
 from tests.figures.grouped import add_groups
 from tests.pages.files import CLASSES, SUBJECTS, data_of, write_explanations, write_sweep
 

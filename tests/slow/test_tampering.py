@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.federate.tampering.kinds import KINDS
-from tests.federate.tampering.runs import conduct_all
-from tests.federate.tampering.trials import conduct_trials
+from tests.runs.tampering.kinds import KINDS
+from tests.runs.tampering.runs import conduct_all
+from tests.runs.tampering.trials import conduct_trials
 
 TRIALS, SEED = 1000, 0
 

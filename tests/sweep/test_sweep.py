@@ -11,10 +11,10 @@ import pytest
 
 import bofl_jax as bofl
 from bofl_jax.core.errors import BoflError
-from bofl_jax.federate import Interrupted
-from bofl_jax.federate.course import Course
+from bofl_jax.runs import Interrupted
+from bofl_jax.runs.session import Course
 from bofl_jax.sweep import Axis, sweep
-from tests.federate.tiny import conduct, exact, table, write_arrays
+from tests.support.tiny import conduct, exact, table, write_arrays
 
 AXES = [Axis("optimizer.lr", (0.1, 1e30)), Axis("seed", (0, 1))]
 

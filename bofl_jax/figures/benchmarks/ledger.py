@@ -15,8 +15,8 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading.benchmarks import Benchmarks, Cost, Costs, Network, Overlap
 from bofl_jax.figures.words import counted, spanned
+from bofl_jax.results.benchmarks import Benchmarks, Cost, Costs, Network, Overlap
 
 HASHING = "hashing"
 UPDATES = "updates"

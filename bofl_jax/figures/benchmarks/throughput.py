@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from bofl_jax.figures.products import Product, Skip, Table
-from bofl_jax.figures.reading.benchmarks import Benchmarks, Speed, Work
 from bofl_jax.figures.words import counted, spanned
+from bofl_jax.results.benchmarks import Benchmarks, Speed, Work
 
 OURS = "ours"
 COLUMNS = ("samples/s", "clients/s", "ours / system", "memory (MiB)", "start-up (s)")

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Run
 from bofl_jax.figures.words import sizes
+from bofl_jax.results import Run
 
 BINS = 15
 POINTS = 500

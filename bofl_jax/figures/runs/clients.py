@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Run
 from bofl_jax.figures.words import sizes
+from bofl_jax.results import Run
 
 CROWD = 100
 """More clients than this are drawn with smaller markers."""

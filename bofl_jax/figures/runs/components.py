@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.figures.diagram import Fact
-from bofl_jax.figures.reading import Run
 from bofl_jax.figures.words import counted, rounded
+from bofl_jax.results import Run
 
 Section = Mapping[str, Any]
 Facts = Iterator[Fact]

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Predictions, Run
 from bofl_jax.figures.words import sizes
+from bofl_jax.results import Predictions, Run
 
 LEVEL = 0.9
 FOLDS = 10

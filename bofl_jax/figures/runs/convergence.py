@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Rounds, Run
 from bofl_jax.figures.words import sizes
+from bofl_jax.results import Rounds, Run
 
 
 def convergence(run: Run) -> Drawing | Skip:

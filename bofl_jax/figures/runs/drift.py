@@ -12,8 +12,8 @@ from bofl_jax.figures import intervals, style
 from bofl_jax.figures.curves import score_axis
 from bofl_jax.figures.intervals import confusion, interval_over_people
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Predictions, Run
 from bofl_jax.figures.words import BY_SUBJECT, sizes, spanned
+from bofl_jax.results import Predictions, Run
 
 QUANTITIES = {"accuracy": intervals.accuracy, "macro-F1": intervals.macro_f1}
 MOST, FEWEST = 12, 3

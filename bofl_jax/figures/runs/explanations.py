@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Explanations, Run
+from bofl_jax.results import Explanations, Run
 
 MOST = 6
 """Beats in the figure; all stand in the CSV file."""

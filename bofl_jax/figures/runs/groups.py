@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.figures.products import Skip, Table
-from bofl_jax.figures.reading import Run
 from bofl_jax.figures.words import counted, rounded, sizes
+from bofl_jax.results import Run
 
 
 def groups(run: Run) -> Table | Skip:

@@ -8,7 +8,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Rounds, Run
+from bofl_jax.results import Rounds, Run
 
 
 def ledger(run: Run) -> Drawing | Skip:

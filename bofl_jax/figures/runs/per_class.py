@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from bofl_jax.figures import intervals, style
 from bofl_jax.figures.intervals import interval_over_people
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Run
 from bofl_jax.figures.words import BY_SUBJECT, sizes
+from bofl_jax.results import Run
 
 QUANTITIES = {"recall": intervals.recall, "precision": intervals.precision}
 _SPAN = 0.8  # of the distance between two classes, covered by bars

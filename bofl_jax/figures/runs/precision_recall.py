@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Predictions, Run
 from bofl_jax.figures.words import sizes
+from bofl_jax.results import Predictions, Run
 
 SPECIFICITY = 0.95
 POINTS = 500

@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Run
-from bofl_jax.figures.reading.run import Request
 from bofl_jax.figures.words import counted
+from bofl_jax.results import Run
+from bofl_jax.results.run import Request
 
 OUTCOMES = ("used", "refused by the contract", "failed a gate", "no gain on the client's folds", "not decided")
 

@@ -8,9 +8,9 @@ from matplotlib.transforms import Bbox
 from bofl_jax.figures import diagram
 from bofl_jax.figures.diagram import ROW_GAP, Arrow, Box, across, along, at
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Run
 from bofl_jax.figures.runs import components
 from bofl_jax.figures.words import counted, sizes
+from bofl_jax.results import Run
 
 CLIENTS, TRAINING, DIGESTS, CHAIN = "Clients", "Local training", "Update digests", "Chain"
 AGGREGATION, PERSONALISATION, EVALUATION = "Aggregation", "Personalisation", "Evaluation"

@@ -8,8 +8,8 @@ import numpy as np
 from bofl_jax.figures import intervals
 from bofl_jax.figures.intervals import interval_over_people
 from bofl_jax.figures.products import Skip, Table
-from bofl_jax.figures.reading import Run
 from bofl_jax.figures.words import BY_SUBJECT, rounded, sizes, with_range
+from bofl_jax.results import Run
 
 PER_CLASS = ("recall", "precision", "f1", "specificity")
 Quantity = Callable[[np.ndarray], np.ndarray]

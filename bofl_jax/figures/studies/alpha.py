@@ -4,7 +4,6 @@ from matplotlib.axes import Axes
 
 from bofl_jax.figures import curves
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Result, Study
 from bofl_jax.figures.studies.lines import (
     Panels,
     column_by_protocol,
@@ -17,6 +16,7 @@ from bofl_jax.figures.studies.lines import (
     with_differences,
     with_x,
 )
+from bofl_jax.results import Result, Study
 
 NATURAL = "natural"
 _APART = 10.0  # the natural split stands at this times the largest alpha

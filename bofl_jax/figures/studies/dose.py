@@ -6,7 +6,6 @@ from matplotlib.figure import Figure
 
 from bofl_jax.figures import curves, style
 from bofl_jax.figures.products import Drawing, Product, Skip
-from bofl_jax.figures.reading import Result, Study
 from bofl_jax.figures.studies.lines import (
     Name,
     csv_rows,
@@ -19,6 +18,7 @@ from bofl_jax.figures.studies.lines import (
     unused,
     with_x,
 )
+from bofl_jax.results import Result, Study
 
 _DASHES = (":", (0, (5, 3)), (0, (1, 3)))
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Product, Skip
-from bofl_jax.figures.reading import Fidelity, Study
 from bofl_jax.figures.words import counted
+from bofl_jax.results import Fidelity, Study
 
 BEATS = 20
 """Beats of a class that are overlaid."""

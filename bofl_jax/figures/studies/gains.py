@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Product, Skip
-from bofl_jax.figures.reading import Result, Study
 from bofl_jax.figures.studies.lines import interval, sample_sizes, title_of, unused
+from bofl_jax.results import Result, Study
 
 CURVE = "auprc_"
 _SPAN = 0.8  # of the distance between two arms, covered by bars

@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Product, Skip
-from bofl_jax.figures.reading import Study
-from bofl_jax.figures.reading.study import Judged
 from bofl_jax.figures.words import spanned
+from bofl_jax.results import Study
+from bofl_jax.results.study import Judged
 
 SCORES = {
     "discriminative": "discriminative score",

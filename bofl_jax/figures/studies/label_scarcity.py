@@ -2,7 +2,6 @@
 
 from bofl_jax.figures import curves
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Study
 from bofl_jax.figures.studies.lines import (
     column_by_protocol,
     csv_rows,
@@ -15,6 +14,7 @@ from bofl_jax.figures.studies.lines import (
     with_differences,
     with_x,
 )
+from bofl_jax.results import Study
 
 
 def label_scarcity(study: Study) -> Drawing | Skip:

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bofl_jax.figures.curves import Curve
-from bofl_jax.figures.reading import Result, Study
-from bofl_jax.figures.reading.study import Measured
 from bofl_jax.figures.words import counted, spanned
+from bofl_jax.results import Result, Study
+from bofl_jax.results.study import Measured
 
 TITLES = {
     "accuracy": "accuracy",

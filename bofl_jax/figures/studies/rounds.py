@@ -5,7 +5,7 @@ import numpy as np
 from bofl_jax.figures import curves
 from bofl_jax.figures.curves import Curve
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Study, StudyRound
+from bofl_jax.results import Study, StudyRound
 
 
 def rounds(study: Study) -> Drawing | Skip:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bofl_jax.figures.products import Product, Skip, Table
-from bofl_jax.figures.reading import Result, Study
-from bofl_jax.figures.reading.study import Difference, Measured
 from bofl_jax.figures.studies.lines import csv_rows, interval, known_metrics, sample_sizes, title_of
 from bofl_jax.figures.words import ranged, rounded
+from bofl_jax.results import Result, Study
+from bofl_jax.results.study import Difference, Measured
 
 METHODS = (
     "accuracy",

@@ -9,11 +9,11 @@ from bofl_jax.figures import curves
 from bofl_jax.figures.curves import Curve, Panels
 from bofl_jax.figures.intervals import over_seeds
 from bofl_jax.figures.products import Drawing, Made, Product, Skip
-from bofl_jax.figures.reading import Member, Sweep
-from bofl_jax.figures.reading.sweep import is_numeric
 from bofl_jax.figures.sweeps.axes import AXES, REFUSED, Against, is_other
 from bofl_jax.figures.sweeps.points import MODELS, grouped, label_of, sample_sizes
 from bofl_jax.figures.words import BY_SEED
+from bofl_jax.results import Member, Sweep
+from bofl_jax.results.sweep import is_numeric
 
 
 def against(name: str, sweep: Sweep) -> Made:

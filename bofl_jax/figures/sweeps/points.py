@@ -7,8 +7,8 @@ import numpy as np
 
 from bofl_jax.figures.intervals import Mean, over_seeds
 from bofl_jax.figures.products import Table
-from bofl_jax.figures.reading import Member, Sweep
 from bofl_jax.figures.words import BY_SEED, counted, ranged, rounded, spanned
+from bofl_jax.results import Member, Sweep
 
 MODELS = ("global", "personalised")
 METRICS = {

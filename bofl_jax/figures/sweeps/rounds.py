@@ -8,10 +8,10 @@ from bofl_jax.figures import curves
 from bofl_jax.figures.curves import Curve
 from bofl_jax.figures.intervals import over_seeds
 from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.figures.reading import Member, Sweep
 from bofl_jax.figures.sweeps.axes import ALPHA
 from bofl_jax.figures.sweeps.points import grouped, label_of, sample_sizes
 from bofl_jax.figures.words import BY_SEED
+from bofl_jax.results import Member, Sweep
 
 ROWS = {"macro_f1": "macro-F1, global", "loss": "training loss (nats)"}
 

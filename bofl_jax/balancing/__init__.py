@@ -1,0 +1,1 @@
+"""Governed balancing with synthetic samples."""

@@ -1,0 +1,1 @@
+"""Federated training: the problem, the rounds, personalisation and prediction."""

@@ -1,0 +1,1 @@
+"""Says what the predictions of a run show."""

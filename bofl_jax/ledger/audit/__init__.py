@@ -1,0 +1,1 @@
+"""Replays a chain, checks it, and proves contributions."""

@@ -1,0 +1,1 @@
+"""Chains that execute the contract: py-evm, ethereum-execution, a node over JSON-RPC."""

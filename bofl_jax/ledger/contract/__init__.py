@@ -1,0 +1,1 @@
+"""The governance contract: its artefact, calls, registry and modes of submission."""

@@ -1,0 +1,1 @@
+"""Files of a ledger: blocks, leaves and their layout."""

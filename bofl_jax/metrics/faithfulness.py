@@ -1,0 +1,244 @@
+"""Whether an attribution says what the network does: deletion, insertion, and random weights.
+
+Words as in ``attribution``: a network is ``predict(x[T, L], features[F]) -> logits[K]`` for one sample.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bofl_jax.core.errors import BoflError
+from bofl_jax.metrics.attribution import Attribution, Inputs, Predict, broadcast, check_samples, saliency, sample_keys
+
+POINTS = 32
+
+Params = Any
+Explain = Callable[[Predict, jax.Array, jax.Array, jax.Array], Any]
+"""predict, x[N, T, L], features[N, F], label[N] -> an attribution with a field x[N, T, L]."""
+
+
+class Faithfulness(NamedTuple):
+    """Areas under the curves of an order, and of O random orders of the same samples."""
+
+    deletion: jax.Array  # float32[N], low is good
+    insertion: jax.Array  # float32[N], high is good
+    random_deletion: jax.Array  # float32[O, N]
+    random_insertion: jax.Array  # float32[O, N]
+
+
+def ranking(attribution: jax.Array) -> jax.Array:
+    """Time samples from the largest attribution, added up over the leads, to the smallest; ties in order of time.
+
+    Args:
+        attribution: float32[N, T, L]. Take its absolute value first where the sign has no meaning.
+
+    Returns:
+        int32[N, T], a permutation of the time samples in every row.
+
+    >>> ranking(jnp.array([[[0.1], [0.7], [-2.0]]])).tolist()
+    [[1, 0, 2]]
+    """
+    return jnp.argsort(-attribution.sum(-1), axis=-1, stable=True)
+
+
+def random_ranking(key: jax.Array, samples: int, window: int) -> jax.Array:
+    """int32[N, T]: the time samples of every sample in an order of its own, drawn evenly."""
+    return jax.vmap(lambda one: jax.random.permutation(one, window))(sample_keys(key, samples))
+
+
+def deletion_curve(
+    predict: Predict,
+    x: jax.Array,
+    features: jax.Array,
+    label: jax.Array,
+    order: jax.Array,
+    baseline: jax.Array | None = None,
+    points: int = POINTS,
+) -> jax.Array:
+    """Probability of the class as time samples give way to a baseline, the first of an order first.
+
+    Args:
+        predict: the network, for one sample.
+        x: float32[N, T, L].
+        features: float32[N, F]; they stay as they are.
+        label: int32[N], the class to follow.
+        order: int32[N, T], as from ``ranking``.
+        baseline: float32[T, L] or what broadcasts to x; zero when left out.
+        points: M.
+
+    Returns:
+        float32[N, M + 1]: at point m, ``m T / M`` time samples (rounded) are replaced.
+
+    Raises:
+        BoflError: when the shapes do not belong together or M is not in 1 .. T.
+
+    Petsiuk, Das & Saenko, "RISE: randomized input sampling for explanation of black-box models", BMVC 2018.
+    """
+    return _curve(predict, Inputs(x, features), label, order, baseline, points, insert=False)
+
+
+def insertion_curve(
+    predict: Predict,
+    x: jax.Array,
+    features: jax.Array,
+    label: jax.Array,
+    order: jax.Array,
+    baseline: jax.Array | None = None,
+    points: int = POINTS,
+) -> jax.Array:
+    """Probability of the class as time samples appear on a baseline; everything else as for ``deletion_curve``."""
+    return _curve(predict, Inputs(x, features), label, order, baseline, points, insert=True)
+
+
+def curve_area(curve: jax.Array) -> jax.Array:
+    """Area under curves over the share of replaced time samples, by trapezia: float32[..., M + 1] -> float32[...].
+
+    >>> float(curve_area(jnp.array([1.0, 0.5, 0.0])))
+    0.5
+    """
+    return jnp.trapezoid(curve, dx=1 / (curve.shape[-1] - 1), axis=-1)
+
+
+def faithfulness(
+    predict: Predict,
+    x: jax.Array,
+    features: jax.Array,
+    label: jax.Array,
+    attribution: jax.Array,
+    keys: jax.Array,
+    baseline: jax.Array | None = None,
+    points: int = POINTS,
+) -> Faithfulness:
+    """Areas under the deletion and insertion curves of an attribution beside those of random orders.
+
+    Args:
+        predict: the network, for one sample.
+        x: float32[N, T, L].
+        features: float32[N, F].
+        label: int32[N], the class that was explained.
+        attribution: float32[N, T, L], its explanation.
+        keys: key[O], one for every random order.
+        baseline: as for ``deletion_curve``.
+        points: as for ``deletion_curve``.
+
+    Raises:
+        BoflError: as ``deletion_curve``.
+    """
+
+    @jax.jit
+    def areas(order: jax.Array) -> tuple[jax.Array, jax.Array]:
+        curves = (deletion_curve, insertion_curve)
+        deleted, inserted = (curve(predict, x, features, label, order, baseline, points) for curve in curves)
+        return curve_area(deleted), curve_area(inserted)
+
+    drawn = [areas(random_ranking(key, *x.shape[:2])) for key in keys]
+    deletion, insertion = (jnp.stack(column) for column in zip(*drawn, strict=True))
+    deleted, inserted = areas(ranking(attribution))
+    return Faithfulness(deleted, inserted, deletion, insertion)
+
+
+def randomisation_check(
+    predict: Callable[[Params, jax.Array, jax.Array], jax.Array],
+    params: Params,
+    fresh: Params,
+    x: jax.Array,
+    features: jax.Array,
+    label: jax.Array,
+    layers: Sequence[str] | None = None,
+    explain: Explain = saliency,
+) -> np.ndarray:
+    """Rank correlation of an explanation with itself once the network has forgotten what it learnt.
+
+    An explanation of what was learnt changes (below .3); one that stays the same shows the input, not the network.
+
+    Args:
+        predict: parameters, x[T, L], features[F] -> logits[K].
+        params: the trained network's parameters.
+        fresh: the same pytree drawn anew, as by the model's ``init`` with another key.
+        x: float32[N, T, L].
+        features: float32[N, F].
+        label: int32[N], the class to explain.
+        layers: keys of ``params`` from the last layer to the first, which are drawn anew one after the other, each with
+            all before it; left out, everything is drawn anew at once.
+        explain: which explanation; its field ``x`` is compared.
+
+    Returns:
+        float64[stages, N]: Spearman's correlation of the absolute attributions over time and leads, a row a stage (one
+        a layer, or a single one); NaN where an attribution is constant.
+
+    Raises:
+        BoflError: if the parameters have no such layer, or ``fresh`` is another pytree.
+
+    Adebayo, Gilmer, Muelly, Goodfellow, Hardt & Kim, "Sanity checks for saliency maps", NeurIPS 2018.
+    """
+    layouts = {str(jax.tree.structure(tree)) for tree in (params, fresh)}
+    if len(layouts) != 1:
+        raise BoflError("the fresh parameters are another pytree than the trained ones: draw them from the same model")
+
+    stages = [fresh] if layers is None else _cascade(params, fresh, layers)
+
+    @jax.jit
+    def size(params: Params) -> jax.Array:
+        found: Attribution = explain(partial(predict, params), x, features, label)
+        return jnp.abs(found.x).reshape(len(x), -1)
+
+    before = np.asarray(size(params))
+    return np.stack([_rank_correlation(before, np.asarray(size(stage))) for stage in stages])
+
+
+def _curve(
+    predict: Predict,
+    samples: Inputs,
+    label: jax.Array,
+    order: jax.Array,
+    baseline: jax.Array | None,
+    points: int,
+    insert: bool,
+) -> jax.Array:
+    check_samples(*samples, label)
+    _check_order(samples.x, order, points)
+    zero = jnp.zeros_like(samples.features)
+    ground = broadcast(None if baseline is None else Inputs(baseline, zero), samples).x
+    window = samples.x.shape[1]
+    counts = jnp.round(jnp.arange(points + 1) * window / points)
+    before, after = (ground, samples.x) if insert else (samples.x, ground)
+
+    def one(before: jax.Array, after: jax.Array, features: jax.Array, label: jax.Array, order: jax.Array) -> jax.Array:
+        place = jnp.argsort(order)[:, None]
+
+        def probability(count: jax.Array) -> jax.Array:
+            return jax.nn.softmax(predict(jnp.where(place < count, after, before), features))[label]
+
+        return jax.lax.map(probability, counts)
+
+    return jax.vmap(one)(before, after, samples.features, label, order)
+
+
+def _check_order(x: jax.Array, order: jax.Array, points: int) -> None:
+    if order.shape != x.shape[:2]:
+        raise BoflError(f"the order has shape {order.shape}: give {x.shape[:2]}, all time samples of every sample")
+    if not 1 <= points <= x.shape[1]:
+        raise BoflError(f"a curve of {points} points over {x.shape[1]} time samples: choose 1 to {x.shape[1]} points")
+
+
+def _cascade(params: Params, fresh: Params, layers: Sequence[str]) -> list[Params]:
+    known = list(params) if isinstance(params, Mapping) else []
+    unknown = [name for name in layers if name not in known]
+    if unknown or not layers:
+        wrong = f"no layer {unknown[0]!r}" if unknown else "to be drawn anew in no layer at all"
+        raise BoflError(f"the parameters have {wrong}: choose from {', '.join(known) or 'none'}, or leave layers out")
+    ends = range(1, len(layers) + 1)
+    return [{**params, **{name: fresh[name] for name in layers[:end]}} for end in ends]
+
+
+def _rank_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """float[N, D] twice -> float64[N], Spearman's correlation of the rows."""
+    from scipy.stats import spearmanr
+
+    varied = (np.ptp(one, axis=1) > 0) & (np.ptp(other, axis=1) > 0)
+    pairs = zip(one, other, varied, strict=True)
+    return np.array([spearmanr(a, b).statistic if vary else np.nan for a, b, vary in pairs])

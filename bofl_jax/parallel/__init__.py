@@ -1,0 +1,1 @@
+"""How clients run on devices and processes."""

@@ -1,0 +1,24 @@
+"""Options of the engine: how clients are executed."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from bofl_jax.core.options import Options
+
+Execution = Literal["auto", "vmap", "map", "shard", "loop"]
+
+
+class EngineOptions(Options):
+    """How clients run. The resolved values are written to the run: another width rounds differently."""
+
+    outside = ("checkpoint_every", "sweep")
+
+    execution: Execution = "auto"
+    width: int = Field(0, ge=0, description="clients vmapped at a time within map and shard; 0 picks")
+    devices: int = Field(0, ge=0, description="devices of execution = 'shard'; 0 takes all that fit")
+    blocks: int = Field(8, ge=1, le=1024, description="fixed blocks of clients whose sums are added in order")
+    checkpoint_every: int = Field(10, ge=1, description="rounds between checkpoints")
+    sweep: Literal["together", "sequential"] = Field(
+        "together", description="members of a sweep: all of one shape in one program, or one after another"
+    )

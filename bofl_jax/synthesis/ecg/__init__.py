@@ -1,0 +1,1 @@
+"""The mechanistic generator of ECG beats."""

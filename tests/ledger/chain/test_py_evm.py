@@ -1,0 +1,339 @@
+"""Blocks that a chain must refuse: forged by an outsider, or made by an authority that is not honest.
+
+A dishonest authority has its own key and may execute what it likes, so most blocks here are consistent in themselves
+and correctly signed. Each is offered to a chain that knows the blocks before it; the good block must still pass after.
+"""
+# ruff: noqa: ARG005
+
+import pytest
+import rlp
+from eth.constants import CREATE_CONTRACT_ADDRESS
+from eth.db.trie import make_trie_root_and_nodes
+from eth_keys import keys
+from eth_keys.constants import SECPK1_N
+
+from bofl_jax.core.errors import VerificationError
+from bofl_jax.ledger.chain.accounts import account, network
+from bofl_jax.ledger.chain.base import Call, TransactionRevertedError
+from bofl_jax.ledger.chain.genesis import CHAIN_ID, Genesis
+from bofl_jax.ledger.chain.proof_of_authority import in_turn, seal, seal_hash
+from bofl_jax.ledger.chain.py_evm import PyEvmEngine, _GovernedVM
+from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, deployed_address, load_contract
+
+NETWORK = network(0, 3, 4)
+GENESIS = NETWORK.genesis(bytes(range(32)))
+KEYS = {authority.address: authority for authority in NETWORK.authorities}
+ADMIN = NETWORK.admin
+CONTRACT = load_contract()
+ADDRESS = deployed_address(ADMIN.address, 0)
+OUTSIDER = account(99, "authority", 0)
+
+
+def call(function, *args, key=ADMIN.key):
+    return Call(key, ADDRESS, CONTRACT.encode(function, *args), 1_000_000)
+
+
+STAFF = [
+    call("grantRole", NETWORK.aggregator.address, AGGREGATOR),
+    call("grantRole", NETWORK.auditor.address, AUDITOR),
+    call("registerClients", NETWORK.addresses),
+]
+OPEN = call("openRound", 1, 1, b"\1" * 32, b"\2" * 32, 4, 0, [], key=NETWORK.aggregator.key)
+CLOSE = (
+    call("commitRound", 1, b"\3" * 32, 4, 400, 10**6, key=NETWORK.aggregator.key),
+    call("finaliseRound", 1, b"\4" * 32, key=NETWORK.auditor.key),
+)
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    """Four good blocks: deployment, registration, a round opened, a round closed."""
+    engine = PyEvmEngine(GENESIS, NETWORK.authorities)
+    calls = (
+        [Call(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)],
+        STAFF,
+        [OPEN],
+    )
+    return [engine.seal_block(group).raw for group in (*calls, CLOSE)]
+
+
+@pytest.fixture
+def engine(blocks):
+    """A chain without keys that has the first three blocks."""
+    engine = PyEvmEngine(GENESIS)
+    for raw in blocks[:3]:
+        engine.import_block(raw)
+    return engine
+
+
+def decode(raw):
+    return rlp.decode(raw, sedes=_GovernedVM.get_block_class())
+
+
+def authority_of(block):
+    return KEYS[in_turn(GENESIS, block.number)]
+
+
+def resealed(block, transactions=None, **fields):
+    """The block with other header fields (and transactions), signed anew by the authority in turn."""
+    block = decode(rlp.encode(block))
+    if transactions is not None:
+        fields.setdefault("transaction_root", make_trie_root_and_nodes(transactions)[0])
+        block = block.copy(transactions=transactions)
+    return rlp.encode(block.copy(header=seal(block.header.copy(**fields), authority_of(block))))
+
+
+def with_header(block, **fields):
+    return rlp.encode(block.copy(header=block.header.copy(**fields)))
+
+
+def with_seal(block, signature):
+    return with_header(block, extra_data=block.header.extra_data[:32] + signature)
+
+
+def sealed_by(block, authority):
+    return rlp.encode(block.copy(header=seal(block.header, authority)))
+
+
+def refuse(engine, raw, match):
+    before = engine.head_hash
+    with pytest.raises(VerificationError, match=f"^block {engine.height + 1} does not hold: .*{match}"):
+        engine.import_block(raw)
+    assert engine.head_hash == before
+
+
+def signature_of(block):
+    return keys.Signature(block.header.extra_data[-65:])
+
+
+def malleated(block):
+    signature = signature_of(block)
+    mirrored = keys.Signature(vrs=(1 - signature.v, signature.r, SECPK1_N - signature.s))
+    assert mirrored.recover_public_key_from_msg_hash(seal_hash(block.header)).to_canonical_address() in KEYS
+    return with_seal(block, mirrored.to_bytes())
+
+
+FORGED_SEALS = {
+    "outsider": (lambda b: sealed_by(b, OUTSIDER), "not sealed by the authority in turn"),
+    "outsider as coinbase": (
+        lambda b: sealed_by(b.copy(header=b.header.copy(coinbase=OUTSIDER.address)), OUTSIDER),
+        "not sealed by the authority in turn",
+    ),
+    "out of turn": (
+        lambda b: sealed_by(b, KEYS[in_turn(GENESIS, b.number + 1)]),
+        "not sealed by the authority in turn",
+    ),
+    "out of turn as coinbase": (
+        lambda b: sealed_by(
+            b.copy(header=b.header.copy(coinbase=in_turn(GENESIS, b.number + 1))), KEYS[in_turn(GENESIS, b.number + 1)]
+        ),
+        "not sealed by the authority in turn",
+    ),
+    "missing": (lambda b: with_seal(b, b""), "the extra data is not 32 bytes and a seal"),
+    "short": (lambda b: with_seal(b, signature_of(b).to_bytes()[:-1]), "the extra data is not 32 bytes and a seal"),
+    "long": (lambda b: with_seal(b, signature_of(b).to_bytes() + b"\0"), "extra data"),
+    "zero": (lambda b: with_seal(b, bytes(65)), "seal is not a signature"),
+    "impossible parity": (lambda b: with_seal(b, signature_of(b).to_bytes()[:-1] + b"\x05"), "seal is not a signature"),
+    "malleated": (malleated, "high s"),
+    "header changed without a new signature": (lambda b: with_header(b, gas_used=1), "not sealed by the authority"),
+    "wrong coinbase": (lambda b: resealed(b, coinbase=OUTSIDER.address), "coinbase is not the sealing authority"),
+}
+
+
+@pytest.mark.parametrize("case", FORGED_SEALS)
+def test_a_forged_seal_is_refused(engine, blocks, case):
+    forge, match = FORGED_SEALS[case]
+    refuse(engine, forge(decode(blocks[3])), match)
+    engine.import_block(blocks[3])
+
+
+DISHONEST_HEADERS = {
+    "state_root": lambda h: b"\1" * 32,
+    "receipt_root": lambda h: b"\1" * 32,
+    "transaction_root": lambda h: b"\1" * 32,
+    "withdrawals_root": lambda h: b"\1" * 32,
+    "uncles_hash": lambda h: b"\1" * 32,
+    "bloom": lambda h: h.bloom ^ 1,
+    "gas_used": lambda h: h.gas_used + 1,
+    "requests_hash": lambda h: b"\1" * 32,
+    "blob_gas_used": lambda h: 131_072,
+    "excess_blob_gas": lambda h: 131_072,
+    "base_fee_per_gas": lambda h: 1,
+    "nonce": lambda h: b"\1" * 8,
+    "difficulty": lambda h: 1,
+    "block_number": lambda h: h.block_number + 3,
+    "parent_hash": lambda h: b"\1" * 32,
+    "mix_hash": lambda h: b"\1" * 32,
+    "parent_beacon_block_root": lambda h: b"\1" * 32,
+    "extra_data": lambda h: b"\1" * 32 + h.extra_data[32:],
+}
+DISHONEST_CHOICES = [
+    ("timestamp", -12),
+    ("timestamp", -13),
+    ("timestamp", -1),
+    ("timestamp", 1),
+    ("timestamp", 10**9),
+    ("gas_limit", -1),
+    ("gas_limit", 1),
+    ("gas_limit", 10**8),
+]
+
+
+@pytest.mark.parametrize("field", DISHONEST_HEADERS)
+def test_a_changed_header_is_refused_though_signed_by_the_authority(engine, blocks, field):
+    block = decode(blocks[3])
+    refuse(engine, resealed(block, **{field: DISHONEST_HEADERS[field](block.header)}), "")
+    engine.import_block(blocks[3])
+
+
+@pytest.mark.parametrize(("field", "difference"), DISHONEST_CHOICES)
+def test_an_authority_has_no_choice_of_time_and_gas_limit(engine, blocks, field, difference):
+    block = decode(blocks[3])
+    refuse(
+        engine, resealed(block, **{field: getattr(block.header, field) + difference}), f"{field} is not what follows"
+    )
+    engine.import_block(blocks[3])
+
+
+BODIES = {
+    "dropped": lambda t: t[:1],
+    "all dropped": lambda t: (),
+    "reordered": lambda t: t[::-1],
+    "duplicated": lambda t: (*t, t[-1]),
+    "calldata edited": lambda t: (t[0].copy(data=t[0].data[:-1] + b"\5"), t[1]),
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+@pytest.mark.parametrize("corrected", [True, False], ids=["root corrected", "root kept"])
+def test_changed_transactions_are_refused(engine, blocks, case, corrected):
+    block = decode(blocks[3])
+    fields = {} if corrected else {"transaction_root": block.header.transaction_root}
+    refuse(engine, resealed(block, BODIES[case](block.transactions), **fields), "")
+    engine.import_block(blocks[3])
+
+
+class ForeignEngine(PyEvmEngine):
+    """An authority that seals whatever transactions it is given."""
+
+    transactions = ()
+
+    def _sign(self, calls, state):  # noqa: ARG002
+        return list(self.transactions)
+
+
+def foreign_block(blocks, chain_id):
+    engine = ForeignEngine(GENESIS, NETWORK.authorities)
+    for raw in blocks[:2]:
+        engine.import_block(raw)
+    unsigned = _GovernedVM.create_unsigned_transaction(
+        nonce=0, gas_price=0, gas=1_000_000, to=ADDRESS, value=0, data=OPEN.data
+    )
+    engine.transactions = [unsigned.as_signed_transaction(keys.PrivateKey(OPEN.key), chain_id=chain_id)]
+    return engine.seal_block([]).raw
+
+
+@pytest.mark.parametrize("chain_id", [1338, 1, None])
+def test_a_transaction_for_another_chain_is_refused(blocks, chain_id):
+    engine = PyEvmEngine(GENESIS)
+    for raw in blocks[:2]:
+        engine.import_block(raw)
+    refuse(engine, foreign_block(blocks, chain_id), f"not a plain one signed for chain {CHAIN_ID}")
+    assert engine.import_block(foreign_block(blocks, CHAIN_ID)).outcomes[0].success
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_an_old_block_is_refused(engine, blocks, number):
+    refuse(engine, blocks[number], "parent_hash is not what follows")
+
+
+def branch(blocks, length):
+    """Other blocks of the same authorities on top of the second one."""
+    engine = PyEvmEngine(GENESIS, NETWORK.authorities)
+    for raw in blocks[:2]:
+        engine.import_block(raw)
+    return [engine.seal_block([call("suspendClient", client)]).raw for client in NETWORK.addresses[:length]]
+
+
+def test_a_sibling_and_a_longer_branch_are_refused(engine, blocks):
+    for raw in branch(blocks, 3):
+        refuse(engine, raw, "parent_hash is not what follows")
+    engine.import_block(blocks[3])
+
+
+def test_a_skipped_block_is_refused(blocks):
+    engine = PyEvmEngine(GENESIS)
+    refuse(engine, blocks[1], "parent_hash is not what follows")
+
+
+@pytest.mark.parametrize("others", [network(1, 3, 0), network(0, 2, 0), network(0, 4, 0)])
+def test_another_set_of_authorities_is_another_chain(blocks, others):
+    engine = PyEvmEngine(others.genesis(GENESIS.config_hash))
+    refuse(engine, blocks[0], "parent_hash is not what follows")
+
+
+def test_another_configuration_is_another_chain(blocks):
+    refuse(PyEvmEngine(Genesis(bytes(32), GENESIS.authorities)), blocks[0], "parent_hash is not what follows")
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xc0", b"\xc1\xc0", b"\x80", b"\xff" * 40, b"\xc3\xc0\xc0\xc0"])
+def test_rubbish_is_refused(engine, raw):
+    refuse(engine, raw, "")
+
+
+def test_a_second_encoding_of_a_block_is_refused(engine, blocks):
+    refuse(engine, blocks[3] + b"\0", "")
+
+
+def test_a_refused_call_drops_the_block():
+    engine = PyEvmEngine(GENESIS, NETWORK.authorities)
+    engine.seal_block([Call(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
+    before = engine.head_hash
+    with pytest.raises(TransactionRevertedError) as caught:
+        engine.seal_block([*STAFF, OPEN, OPEN])
+    assert caught.value.index == 4
+    assert CONTRACT.describe_error(caught.value.output).startswith("NotNextRound")
+    assert (engine.head_hash, engine.height) == (before, 1)
+    assert engine.seal_block([*STAFF, OPEN]).number == 2
+
+
+def test_running_out_of_gas_is_a_refusal():
+    engine = PyEvmEngine(GENESIS, NETWORK.authorities)
+    with pytest.raises(TransactionRevertedError) as caught:
+        engine.seal_block([Call(ADMIN.key, b"", CONTRACT.bytecode, 1_000_000)])
+    assert "no reason given" in CONTRACT.describe_error(caught.value.output)
+
+
+def test_a_sealed_block_is_imported_with_the_same_outcomes(blocks):
+    maker, reader = PyEvmEngine(GENESIS, NETWORK.authorities), PyEvmEngine(GENESIS)
+    made = maker.seal_block([Call(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
+    read = reader.import_block(made.raw)
+    assert made.raw == blocks[0] == read.raw
+    assert [o._replace(output=b"") for o in made.outcomes] == list(read.outcomes)
+    assert made.outcomes[0].to == CREATE_CONTRACT_ADDRESS
+    assert maker.head_hash == reader.head_hash
+
+
+def with_long_prefix(payload):
+    """A list with one byte of length more than it needs."""
+    width = (len(payload).bit_length() + 7) // 8 + 1
+    return bytes([0xF7 + width]) + len(payload).to_bytes(width, "big") + payload
+
+
+def payload_of(raw):
+    width = raw[0] - 0xF7
+    return raw[1 + width :]
+
+
+@pytest.mark.parametrize("what", ["length of the block", "a number of a transaction"])
+def test_a_block_in_another_encoding_is_refused(engine, blocks, what):
+    """The decoder is strict: one block has one encoding, hence one place in the log."""
+    assert with_long_prefix(payload_of(blocks[3])) != blocks[3]
+    header, transactions, uncles, withdrawals = rlp.decode(blocks[3])
+    transactions[0][1] = b"\0"  # gas price: 0 has no bytes
+    forged = {
+        "length of the block": with_long_prefix(payload_of(blocks[3])),
+        "a number of a transaction": rlp.encode([header, transactions, uncles, withdrawals]),
+    }[what]
+    refuse(engine, forged, "[Ll]eading zero|[Pp]ayload|[Ll]ength|prefix|Too many bytes")
+    engine.import_block(blocks[3])

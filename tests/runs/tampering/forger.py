@@ -1,0 +1,180 @@
+"""What a forger has: the keys of everybody who is not honest, and all that a run is made of."""
+
+import functools
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rlp
+from eth.db.trie import make_trie_root_and_nodes
+
+from bofl_jax.ledger import merkle
+from bofl_jax.ledger.chain.accounts import Account, network
+from bofl_jax.ledger.chain.base import Call
+from bofl_jax.ledger.chain.genesis import BLOCK_SECONDS, TIMESTAMP, read_genesis
+from bofl_jax.ledger.chain.proof_of_authority import in_turn, seal
+from bofl_jax.ledger.chain.py_evm import PyEvmEngine, _GovernedVM
+from bofl_jax.ledger.contract.artefact import read_contract
+from bofl_jax.ledger.storage.block_log import read_blocks
+from bofl_jax.ledger.storage.layout import files_of
+from bofl_jax.ledger.storage.leaves import RoundLeaves, append_leaves, read_leaves
+from tests.runs.tampering.runs import CLIENTS, CONTRACT, configuration
+from tests.support.tiny import read_rounds
+
+
+class Forger:
+    """A run's chain in the hands of somebody who has whatever keys it takes."""
+
+    def __init__(self, run: Path) -> None:
+        config = configuration(run)
+        self.run, self.files = run, files_of(run)
+        self.network = network(config["seed"], config["ledger"]["authorities"], CLIENTS)
+        self.genesis, self.genesis_hash = read_genesis(self.files.genesis)
+        self.address = read_contract(self.files.contract)
+        self.blocks = [decoded(raw) for raw in read_blocks(self.files.blocks)]
+        self.authorities: Sequence[Account] = self.network.authorities
+
+    def write(self, tell_summary: bool = True) -> None:
+        """Put the blocks into the log, and their head hash into the summary."""
+        self.files.blocks.write_bytes(b"".join(map(rlp.encode, self.blocks)))
+        if tell_summary and self.blocks:
+            edit_summary(self.run, lambda s: s["ledger"].update(head_hash="0x" + self.blocks[-1].hash.hex()))
+
+    def reseal(self, index: int, **fields: Any) -> None:
+        """Change a header; the authority in turn seals it."""
+        block = self.blocks[index]
+        header = seal(block.header.copy(**fields), self.in_turn(block.number))
+        self.blocks[index] = block.copy(header=header)
+
+    def renew(self, start: int) -> None:
+        """Seal the blocks from one on once more, each as the child of the one before. Nothing is executed again."""
+        for index in range(start, len(self.blocks)):
+            number = index + 1
+            self.reseal(
+                index,
+                parent_hash=self.blocks[index - 1].hash if index else self.genesis_hash,
+                block_number=number,
+                timestamp=TIMESTAMP + BLOCK_SECONDS * number,
+                coinbase=in_turn(self.genesis, number),
+                extra_data=self.genesis.config_hash + bytes(65),
+            )
+
+    def put(self, index: int, transactions: Sequence[Any]) -> None:
+        """Exchange a block's transactions, and seal it and all that follow."""
+        root = make_trie_root_and_nodes(transactions)[0]
+        self.blocks[index] = self.blocks[index].copy(transactions=tuple(transactions))
+        self.reseal(index, transaction_root=root)
+        self.renew(index)
+
+    def in_turn(self, number: int) -> Account:
+        """Who seals a block."""
+        return {a.address: a for a in self.authorities}[in_turn(self.genesis, number)]
+
+    def calls(self) -> list[list[Call]]:
+        """What was called in every block, with the callers' keys."""
+        staff = (self.network.admin, self.network.aggregator, self.network.auditor)
+        keys_of = {a.address: a.key for a in (*staff, *self.network.clients)}
+        return [[Call(keys_of[t.sender], t.to, t.data, t.gas) for t in block.transactions] for block in self.blocks]
+
+    def execute(self, calls: Sequence[Sequence[Call]]) -> None:
+        """Another history: these calls, signed and executed from block 1 on, and correctly sealed."""
+        engine = PyEvmEngine(self.genesis, self.authorities)
+        self.blocks = [decoded(engine.seal_block(group, strict=False).raw) for group in calls]
+
+    def found(self, function: str) -> list[tuple[int, int]]:
+        """Where a function of the contract is called: block and transaction."""
+        return [
+            (i, j)
+            for i, block in enumerate(self.blocks)
+            for j, transaction in enumerate(block.transactions)
+            if CONTRACT.function_of(transaction.data) == function
+        ]
+
+    def any_block(self, rng: random.Random, transactions: int = 0) -> int:
+        """A block with at least so many transactions."""
+        return rng.choice([i for i, block in enumerate(self.blocks) if len(block.transactions) >= transactions])
+
+
+def decoded(raw: bytes) -> Any:
+    return rlp.decode(raw, sedes=_GovernedVM.get_block_class())
+
+
+def edit_summary(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    change(summary)
+    (run / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+
+
+def write_rounds(run: Path, records: list[dict[str, Any]]) -> None:
+    (run / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def add_up(run: Path) -> None:
+    """Make the summary say what follows from ``rounds.jsonl``, but for CPU times."""
+    records = read_rounds(run)
+    total = {name: sum(r["ledger"][name] for r in records) for name in ("gas", "bytes", "accepted", "rejected")}
+    per_round = {"gas_total": total.pop("gas"), "bytes_total": total.pop("bytes"), "rounds": len(records), **total}
+    per_round["gas_per_round"] = per_round["gas_total"] / len(records)
+    edit_summary(run, lambda summary: summary["ledger"].update(per_round))
+
+
+def add_up_times(run: Path) -> None:
+    records = read_rounds(run)
+    seconds = sum(record["seconds"] for record in records)
+    speed = sum(record["examples"] for record in records) / seconds
+    cpu = sum(record["ledger"]["cpu_ms"] for record in records) / len(records)
+    edit_summary(run, lambda s: s["timing"].update(rounds_s=seconds, samples_per_s=speed))
+    edit_summary(run, lambda s: s["ledger"].update(cpu_ms_per_round=cpu))
+
+
+def other_bytes(rng: random.Random, old: bytes) -> bytes:
+    """The same with one byte changed."""
+    data = bytearray(old)
+    data[rng.randrange(len(data))] ^= rng.randrange(1, 256)
+    return bytes(data)
+
+
+def numbers(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths to all numbers and hashes in a JSON value."""
+    if isinstance(content, dict):
+        for name, inner in content.items():
+            yield from numbers(inner, (*path, name))
+    elif isinstance(content, int | float) or (isinstance(content, str) and len(content) >= 64):
+        yield path
+
+
+def change_number(content: dict[str, Any], path: Sequence[Any], rng: random.Random) -> None:
+    inner = functools.reduce(lambda node, name: node[name], path[:-1], content)
+    value = inner[path[-1]]
+    if isinstance(value, str):
+        digit = rng.randrange(2, len(value))
+        inner[path[-1]] = value[:digit] + rng.choice("0123456789abcdef".replace(value[digit], "")) + value[digit + 1 :]
+    elif isinstance(value, int):
+        inner[path[-1]] = value + rng.choice((-1, 1)) * rng.randint(1, 9)
+    else:
+        inner[path[-1]] = value + rng.choice((-1, 1)) * 10.0 ** -rng.randint(1, 6)
+
+
+def rewrite_leaves(run: Path, change: Callable[[list[RoundLeaves]], list[RoundLeaves]]) -> None:
+    path = files_of(run).leaves
+    records = change(read_leaves(path))
+    path.write_bytes(b"")
+    for record in records:
+        append_leaves(path, record)
+
+
+def rooted(record: RoundLeaves, leaves: np.ndarray, clients: np.ndarray | None = None) -> RoundLeaves:
+    """A record of other leaves, under the root that they have."""
+    return record._replace(
+        leaves=leaves, root=merkle.root(leaves), clients=record.clients if clients is None else clients
+    )
+
+
+def changed_leaf(rng: random.Random, record: RoundLeaves) -> np.ndarray:
+    """The leaves with another number in one of them."""
+    leaves = record.leaves.copy()
+    leaves[rng.choice(("samples", "metric"))][rng.randrange(len(leaves))] += rng.randint(1, 1000)
+    return leaves

@@ -1,0 +1,82 @@
+"""The number of devices changes no bit of a run, and nothing but rounding of a sweep; eight of them, in processes."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+import tomli_w
+
+from tests.support.tiny import exact, table, write_arrays
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import jax
+import bofl_jax as bofl
+from bofl_jax.sweep import Axis, sweep
+given = json.loads(sys.argv[1])
+assert jax.device_count() == given["devices"]
+out = Path(given["out"])
+bofl.run(bofl.load_config(given["table"]), out=out / "run")
+swept = sweep(lambda point: bofl.load_config(given["table"], point), [Axis("seed", (0, 1, 2))], out / "sweep")
+assert not swept.failed, swept.failed
+"""
+
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run and a sweep of three on one device and on eight."""
+    folder = tmp_path_factory.mktemp("devices")
+    given = {"table": table(write_arrays(folder / "own.npz"))}
+    for devices in (1, 8):
+        out = folder / str(devices)
+        out.mkdir()
+        words = json.dumps(given | {"devices": devices, "out": str(out)})
+        flags = f"--xla_force_host_platform_device_count={devices} --xla_cpu_multi_thread_eigen=false"
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, words],
+            check=True,
+            env=os.environ | {"XLA_FLAGS": flags},
+        )
+    return folder
+
+
+def without_devices(results):
+    """The written configuration names the devices, and the chain names the configuration."""
+    return {name: results[name] for name in ("test", "fairness", "predictions", "clients")}
+
+
+def test_a_run_on_eight_devices_is_the_run_on_one(runs):
+    one, eight = (exact(runs / devices / "run") for devices in ("1", "8"))
+    assert without_devices(one) == without_devices(eight)
+    assert [r["loss"] for r in one["rounds"]] == [r["loss"] for r in eight["rounds"]]
+
+
+def test_a_sweep_on_eight_devices_is_the_sweep_on_one(runs):
+    """Three members and five rows that fill up."""
+    for seed in range(3):
+        one, eight = (exact(runs / devices / "sweep" / f"seed={seed}") for devices in ("1", "8"))
+        for name, (kind, content) in one["predictions"].items():
+            if name.endswith("probability"):
+                other = np.frombuffer(eight["predictions"][name][1], kind)
+                np.testing.assert_allclose(np.frombuffer(content, kind), other, atol=1e-6)
+
+
+@pytest.mark.skipif(CORES < 2, reason="one core, one device")
+def test_a_new_process_has_a_device_a_core(tmp_path):
+    """What JAX is given before it is first asked for anything."""
+    given = table(write_arrays(tmp_path / "own.npz"))
+    (tmp_path / "tiny.toml").write_text(tomli_w.dumps(given | {"federation": given["federation"] | {"rounds": 1}}))
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    command = [sys.executable, "-m", "bofl_jax", "run", tmp_path / "tiny.toml", "--out", tmp_path / "run"]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    engine = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["engine"]
+    assert engine["devices"] == max(n for n in range(1, CORES + 1) if engine["blocks"] % n == 0)
+    assert engine["devices"] > 1
