@@ -69,7 +69,7 @@ def main() -> None:
     from bofl_jax.parallel import devices
 
     config = load_config(reference_config(arguments))
-    devices.prepare(config.engine)
+    devices.configure_devices(config.engine)
     result = measure(config, arguments)
     emit(result, arguments.json)
 
@@ -78,17 +78,17 @@ def measure(config, arguments: argparse.Namespace) -> dict:
     """Interleave rounds and matrix products, so that both see the same load of the machine."""
     import jax
 
-    from bofl_jax.engine.cohort import draw
-    from bofl_jax.engine.problem import settle
-    from bofl_jax.engine.round import compile_round, start
+    from bofl_jax.engine.cohort import draw_cohort
+    from bofl_jax.engine.problem import build_problem
+    from bofl_jax.engine.round import compile_round, initial_state
     from bofl_jax.models import parameters
     from bofl_jax.parallel.clients import resolve
 
     plan = resolve(config.engine)
-    setting = settle(config, plan, reference_samples(arguments.clients))
-    params = setting.first
-    state = start(setting)
-    cohort = draw(config.federation, setting.training, setting.root, 1)
+    setting = build_problem(config, plan, reference_samples(arguments.clients))
+    params = setting.initial_params
+    state = initial_state(setting)
+    cohort = draw_cohort(config.federation, setting.training, setting.root, 1)
     began = time.perf_counter()
     one_round = compile_round(setting, state, cohort, digests="off")
     compile_s = time.perf_counter() - began

@@ -60,7 +60,7 @@ def play(directory: Path, mode: str, clients: int, rounds: int) -> Iterator[Roun
     for number in range(1, rounds + 1):
         digests = rng.integers(1, 256, (clients, 32), np.uint8)  # without zero bytes: every round the same gas
         samples, metric = np.full(clients, 300), np.full(clients, 0x1F1F1)
-        ledger.standing(number)
+        ledger.eligibility(number)
         ledger.open_round(number, everyone)
         sent = Submissions(everyone, digests, digests, samples, metric, np.zeros(clients, np.uint8))
         yield ledger.close_round(number, sent, b"\x07" * 32)

@@ -23,14 +23,14 @@ class HalfAndHalf(bofl.SharedOptions):
 
 def half_and_half(options: HalfAndHalf, given) -> algorithms.LocalAlgorithm:
     """What ONE client does: the engine runs all of them at once."""
-    descend, gradient = algorithms.Descent(given.optimizer), jax.value_and_grad(given.loss)
+    descend, gradient = algorithms.OptimizerLoop(given.optimizer), jax.value_and_grad(given.loss)
 
     def train(shared, own, data):
         start = jax.tree.map(lambda s, o: s + options.share * (o - s), shared, own)
         after, info = descend(gradient, start, data)
-        return algorithms.difference(after, shared), after, info
+        return algorithms.model_delta(after, shared), after, info
 
-    return algorithms.LocalAlgorithm(init=lambda _, shared: shared, train=train, own=lambda _, own: own)
+    return algorithms.LocalAlgorithm(init=lambda _, shared: shared, train=train, personal_model=lambda _, own: own)
 
 
 bofl.register(bofl.Method(HalfAndHalf, half_and_half))

@@ -19,10 +19,10 @@ from work import Data, Outcome, Protocol, Setting, load, main, parser
 from bofl_jax import algorithms, models
 from bofl_jax.config import load_config
 from bofl_jax.core.types import Samples
-from bofl_jax.engine.cohort import draw
-from bofl_jax.engine.problem import Numbers, Parts, settle
-from bofl_jax.engine.problem import Setting as Held
-from bofl_jax.engine.round import compile_round, start
+from bofl_jax.engine.cohort import draw_cohort
+from bofl_jax.engine.problem import FederatedProblem as Held
+from bofl_jax.engine.problem import MethodParts, TracedHyperparameters, build_problem
+from bofl_jax.engine.round import compile_round, initial_state
 from bofl_jax.models.layers import relu_max_pool
 from bofl_jax.parallel import devices
 from bofl_jax.parallel.clients import resolve
@@ -157,10 +157,10 @@ def with_dropout(protocol: Protocol, how: str, root: jax.Array) -> algorithms.Lo
             return (jax.tree.map(lambda p, g: p - data.lr * g, params, slope), number + 1), error
 
         (params, _), info = data.run(step, (shared, jnp.int32(0)))
-        return algorithms.difference(params, shared), rounds + 1, info
+        return algorithms.model_delta(params, shared), rounds + 1, info
 
     return algorithms.LocalAlgorithm(
-        init=lambda *_: jnp.int32(0), train=train, view=lambda shared, client: (shared, client)
+        init=lambda *_: jnp.int32(0), train=train, download=lambda shared, client: (shared, client)
     )
 
 
@@ -168,13 +168,13 @@ def hold(protocol: Protocol, setting: Setting, data: Data) -> Held:
     """All that a run holds still, the image network put in place of the one that the configuration names."""
     engine = {name: value for name, value in setting.items() if name != "convolution"}
     config = load_config(configuration(protocol, engine))
-    held = settle(config, resolve(config.engine), samples_of(protocol, data))
+    held = build_problem(config, resolve(config.engine), samples_of(protocol, data))
     if not protocol.images:
         return held
     how = setting.get("convolution", "patches")
-    model, form = image_model(protocol, how), held.form
+    model, form = image_model(protocol, how), held.build_method
 
-    def with_image_model(numbers: Numbers) -> Parts:
+    def with_image_model(numbers: TracedHyperparameters) -> MethodParts:
         loss = algorithms.cross_entropy(model.apply, numbers.class_weights)
         return form(numbers)._replace(algorithm=with_dropout(protocol, how, numbers.root), loss=loss)
 
@@ -183,11 +183,11 @@ def hold(protocol: Protocol, setting: Setting, data: Data) -> Held:
 
 def play(held: Held, lr: float, rounds: int) -> Iterator[models.Params]:
     """The shared parameters before the first round and after each, when they have been computed."""
-    state = start(held)
+    state = initial_state(held)
     yield state.params
     one_round = None
     for number in range(1, rounds + 1):
-        cohort = draw(held.config.federation, held.training, held.root, number)
+        cohort = draw_cohort(held.config.federation, held.training, held.root, number)
         one_round = one_round or compile_round(held, state, cohort, digests="off")
         state, _ = jax.block_until_ready(one_round(state, cohort, number, lr))
         yield state.params
@@ -201,7 +201,7 @@ def prepare(device: str) -> str:
     """
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    devices.prepare(EngineOptions())
+    devices.configure_devices(EngineOptions())
     found = "cuda" if jax.default_backend() == "gpu" else "cpu"
     if device == "cuda" != found:
         raise RuntimeError("--device cuda: JAX sees no GPU")

@@ -3,20 +3,20 @@
 from bofl_jax.algorithms.apfl import apfl
 from bofl_jax.algorithms.base import (
     Batch,
-    Descent,
     LocalAlgorithm,
     LocalData,
     Loss,
-    WorkInfo,
-    difference,
-    keep_nothing,
+    OptimizerLoop,
+    TrainInfo,
+    model_delta,
+    stateless,
 )
-from bofl_jax.algorithms.bfln import clustered
-from bofl_jax.algorithms.client_data import Work, local_data
+from bofl_jax.algorithms.bfln import bfln
+from bofl_jax.algorithms.client_data import ClientTask, local_data
 from bofl_jax.algorithms.ditto import ditto
-from bofl_jax.algorithms.fedavg import alone, sgd
-from bofl_jax.algorithms.fednova import nova
-from bofl_jax.algorithms.fedprox import prox
+from bofl_jax.algorithms.fedavg import fedavg, local_only
+from bofl_jax.algorithms.fednova import fednova
+from bofl_jax.algorithms.fedprox import fedprox
 from bofl_jax.algorithms.loss import class_weights, cross_entropy
 from bofl_jax.algorithms.partial import fedrep, own_layers
 from bofl_jax.algorithms.perfedavg import perfedavg
@@ -26,29 +26,29 @@ from bofl_jax.algorithms.scaffold import scaffold
 
 __all__ = [
     "Batch",
-    "Descent",
+    "ClientTask",
     "LocalAlgorithm",
     "LocalData",
     "Loss",
+    "OptimizerLoop",
     "Sampler",
-    "Work",
-    "WorkInfo",
-    "alone",
+    "TrainInfo",
     "apfl",
+    "bfln",
     "class_weights",
-    "clustered",
     "cross_entropy",
-    "difference",
     "ditto",
+    "fedavg",
+    "fednova",
+    "fedprox",
     "fedrep",
-    "keep_nothing",
     "local_data",
-    "nova",
+    "local_only",
+    "model_delta",
     "own_layers",
     "perfedavg",
     "pfedme",
-    "prox",
     "scaffold",
-    "sgd",
+    "stateless",
     "take",
 ]

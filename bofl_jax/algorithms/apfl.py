@@ -8,14 +8,14 @@ import optax
 
 from bofl_jax.algorithms.base import (
     Batch,
-    Descent,
     LocalAlgorithm,
     LocalData,
     Loss,
+    OptimizerLoop,
     Params,
     Shared,
     Trained,
-    difference,
+    model_delta,
 )
 
 
@@ -39,7 +39,7 @@ def apfl(loss: Loss, optimizer: optax.GradientTransformation, mixing: float, ada
 
     Deng, Kamani and Mahdavi, Adaptive personalized federated learning, arXiv 2003.13461, 2020.
     """
-    descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
+    descend, gradient = OptimizerLoop(optimizer), jax.value_and_grad(loss)
 
     def mixed(share: jax.Array, own: Params, shared: Params) -> Params:
         return jax.tree.map(lambda v, w: w + share * (v - w), own, shared)
@@ -52,16 +52,16 @@ def apfl(loss: Loss, optimizer: optax.GradientTransformation, mixing: float, ada
         def step(state: tuple, batch: Batch) -> tuple[tuple, jax.Array]:
             common, own, share = state
             value, slope = gradient(common.params, batch)
-            common = descend.move(common, slope, data.lr)
+            common = descend.step(common, slope, data.lr)
             _, slope = gradient(mixed(share, own.params, common.params), batch)
-            moved = descend.move(own, jax.tree.map(lambda g: share * g, slope), data.lr)
+            moved = descend.step(own, jax.tree.map(lambda g: share * g, slope), data.lr)
             if adaptive:
-                towards = optax.tree.vdot(difference(own.params, common.params), slope)
+                towards = optax.tree.vdot(model_delta(own.params, common.params), slope)
                 share = jnp.clip(share - data.lr * towards, 0, 1)
             return (common, moved, share), value
 
-        (common, own, share), info = data.run(step, (descend.begin(shared), descend.begin(kept.own), kept.mixing))
+        (common, own, share), info = data.run(step, (descend.init(shared), descend.init(kept.own), kept.mixing))
         doubled = info._replace(examples=2 * info.examples)
-        return difference(common.params, shared), Mixture(own.params, share), doubled
+        return model_delta(common.params, shared), Mixture(own.params, share), doubled
 
-    return LocalAlgorithm(init, train, own=lambda shared, kept: mixed(kept.mixing, kept.own, shared))
+    return LocalAlgorithm(init, train, personal_model=lambda shared, kept: mixed(kept.mixing, kept.own, shared))

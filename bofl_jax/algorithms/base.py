@@ -17,7 +17,7 @@ from bofl_jax.core.errors import BoflError
 Tree = Any
 Params = Any
 Shared = Any
-Kept = Any
+ClientState = Any
 Update = Any
 
 
@@ -30,18 +30,18 @@ class Batch(NamedTuple):
 
 
 Loss = Callable[[Params, Batch], jax.Array]
-Gradient = Callable[[Params, Batch], tuple[jax.Array, Params]]
+ValueAndGrad = Callable[[Params, Batch], tuple[jax.Array, Params]]
 """parameters, batch -> (loss, direction of ascent)."""
 
 
-class WorkInfo(NamedTuple):
+class TrainInfo(NamedTuple):
     """What explains a client's round."""
 
     loss: jax.Array  # float32, mean over its steps
     examples: jax.Array  # int32, samples seen
 
 
-Trained = tuple[Update, Kept, WorkInfo]
+Trained = tuple[Update, ClientState, TrainInfo]
 """What comes out of a client's round: what it sends, what it keeps, what explains it."""
 
 
@@ -66,7 +66,7 @@ class LocalData(NamedTuple):
         state: Tree,
         part: int = 0,
         steps: int | jax.Array | None = None,
-    ) -> tuple[Tree, WorkInfo]:
+    ) -> tuple[Tree, TrainInfo]:
         """Do ``step(state, batch) -> (state, loss)`` once for every batch.
 
         Args:
@@ -83,10 +83,10 @@ class LocalData(NamedTuple):
             return state, total + loss
 
         state, total = jax.lax.fori_loop(0, count, body, (state, jnp.float32(0)))
-        return state, WorkInfo(total / jnp.maximum(count, 1), count * self.batch_size)
+        return state, TrainInfo(total / jnp.maximum(count, 1), count * self.batch_size)
 
 
-def _whole(params: Params) -> Params:
+def _identity(params: Params) -> Params:
     return params
 
 
@@ -109,12 +109,12 @@ class LocalAlgorithm(NamedTuple):
         classifies: whether that network is a classifier as it is, without being adapted.
     """
 
-    init: Callable[[Params, Shared], Kept]
-    train: Callable[[Shared, Kept, LocalData], Trained]
-    own: Callable[[Shared, Kept], Params] | None = None
-    share: Callable[[Params], Shared] = _whole
-    view: Callable[[Shared, jax.Array], Shared] = _everything
-    model: Callable[[Shared], Params] | None = _whole
+    init: Callable[[Params, Shared], ClientState]
+    train: Callable[[Shared, ClientState, LocalData], Trained]
+    personal_model: Callable[[Shared, ClientState], Params] | None = None
+    initial_shared: Callable[[Params], Shared] = _identity
+    download: Callable[[Shared, jax.Array], Shared] = _everything
+    model: Callable[[Shared], Params] | None = _identity
     classifies: bool = True
 
     @property
@@ -122,87 +122,89 @@ class LocalAlgorithm(NamedTuple):
         """Whether what is shared can be tested as it is."""
         return self.model is not None and self.classifies
 
-    def start(self, shared: Shared, kept: Kept) -> Params:
+    def fine_tune_start(self, shared: Shared, kept: ClientState) -> Params:
         """The parameters that a client goes on from when it fine-tunes: its own, else the shared ones."""
-        if self.own is not None:
-            return self.own(shared, kept)
-        return (self.model or _whole)(shared)
+        if self.personal_model is not None:
+            return self.personal_model(shared, kept)
+        return (self.model or _identity)(shared)
 
 
-def keep_nothing(first: Params, shared: Shared) -> tuple[()]:
+def stateless(first: Params, shared: Shared) -> tuple[()]:
     """The ``init`` of a method whose clients remember nothing."""
     del first, shared
     return ()
 
 
-class SgdState(NamedTuple):
+class OptimizerState(NamedTuple):
     """Parameters and the optimiser's moments."""
 
     params: Params
-    moments: optax.OptState
+    opt_state: optax.OptState
 
 
-class Descent(NamedTuple):
+class OptimizerLoop(NamedTuple):
     """Following a gradient with an optimiser that was built for a learning rate of 1."""
 
     optimizer: optax.GradientTransformation
 
-    def begin(self, params: Params) -> SgdState:
+    def init(self, params: Params) -> OptimizerState:
         """No moments yet."""
-        return SgdState(params, self.optimizer.init(params))
+        return OptimizerState(params, self.optimizer.init(params))
 
-    def move(self, state: SgdState, direction: Params, rate: jax.Array) -> SgdState:
+    def step(self, state: OptimizerState, direction: Params, rate: jax.Array) -> OptimizerState:
         """One step of the optimiser, at ``rate``."""
-        updates, moments = self.optimizer.update(direction, state.moments, state.params)
-        return SgdState(jax.tree.map(lambda p, u: p + rate * u, state.params, updates), moments)
+        updates, moments = self.optimizer.update(direction, state.opt_state, state.params)
+        return OptimizerState(jax.tree.map(lambda p, u: p + rate * u, state.params, updates), moments)
 
     def run(
         self,
-        gradient: Gradient,
-        state: SgdState,
+        gradient: ValueAndGrad,
+        state: OptimizerState,
         data: LocalData,
         *,
         part: int = 0,
         steps: int | jax.Array | None = None,
         lr: float | None = None,
-    ) -> tuple[SgdState, WorkInfo]:
+    ) -> tuple[OptimizerState, TrainInfo]:
         """Descend for the round's steps, or for ``steps``, at the round's rate, or at ``lr``."""
         rate = data.lr if lr is None else jnp.float32(lr)
 
-        def step(state: SgdState, batch: Batch) -> tuple[SgdState, jax.Array]:
+        def step(state: OptimizerState, batch: Batch) -> tuple[OptimizerState, jax.Array]:
             loss, direction = gradient(state.params, batch)
-            return self.move(state, direction, rate), loss
+            return self.step(state, direction, rate), loss
 
         return data.run(step, state, part, steps)
 
-    def __call__(self, gradient: Gradient, params: Params, data: LocalData, **how: Any) -> tuple[Params, WorkInfo]:
+    def __call__(self, gradient: ValueAndGrad, params: Params, data: LocalData, **how: Any) -> tuple[Params, TrainInfo]:
         """The same from and to bare parameters: the moments begin at nothing and are forgotten."""
-        state, info = self.run(gradient, self.begin(params), data, **how)
+        state, info = self.run(gradient, self.init(params), data, **how)
         return state.params, info
 
 
-def follow(optimizer: optax.GradientTransformation, gradient: Callable[[Shared], Gradient]) -> LocalAlgorithm:
+def from_gradient(
+    optimizer: optax.GradientTransformation, gradient: Callable[[Shared], ValueAndGrad]
+) -> LocalAlgorithm:
     """The algorithm that follows a gradient from the shared parameters on, sends how far it came, and keeps nothing.
 
     Args:
         optimizer: for a learning rate of 1.
         gradient: the shared parameters -> what is followed.
     """
-    descend = Descent(optimizer)
+    descend = OptimizerLoop(optimizer)
 
-    def train(shared: Shared, kept: Kept, data: LocalData) -> Trained:
+    def train(shared: Shared, kept: ClientState, data: LocalData) -> Trained:
         params, info = descend(gradient(shared), shared, data)
-        return difference(params, shared), kept, info
+        return model_delta(params, shared), kept, info
 
-    return LocalAlgorithm(keep_nothing, train)
+    return LocalAlgorithm(stateless, train)
 
 
-def difference(after: Tree, before: Tree) -> Tree:
+def model_delta(after: Tree, before: Tree) -> Tree:
     """``after - before``, leaf by leaf: the update that a client sends."""
     return jax.tree.map(jnp.subtract, after, before)
 
 
-def halves(batch: Batch) -> tuple[Batch, Batch]:
+def split_support_query(batch: Batch) -> tuple[Batch, Batch]:
     """Split a batch in two of B // 2 (an odd last sample is left out).
 
     Raises:

@@ -9,21 +9,21 @@ import optax
 
 from bofl_jax.algorithms.base import (
     Batch,
-    Descent,
-    Kept,
+    ClientState,
     LocalAlgorithm,
     LocalData,
     Loss,
+    OptimizerLoop,
     Params,
     Trained,
-    difference,
-    keep_nothing,
+    model_delta,
+    stateless,
 )
 
 Tree = Any
 
 
-def clustered(
+def bfln(
     loss: Loss,
     optimizer: optax.GradientTransformation,
     embed: Callable[[Params, Batch], jax.Array],
@@ -48,12 +48,12 @@ def clustered(
 
     Li et al., BFLN: a blockchain-based federated learning model for non-IID data, arXiv 2407.05276, 2024.
     """
-    descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
+    descend, gradient = OptimizerLoop(optimizer), jax.value_and_grad(loss)
 
     def view(shared: Tree, client: jax.Array) -> Params:
         return jax.tree.map(lambda models: models[shared["cluster"][client]], shared["models"])
 
-    def train(before: Params, kept: Kept, data: LocalData) -> Trained:
+    def train(before: Params, kept: ClientState, data: LocalData) -> Trained:
         params, info = descend(gradient, before, data)
 
         def add(sums: tuple[jax.Array, jax.Array], batch: Batch) -> tuple[Any, jax.Array]:
@@ -64,11 +64,13 @@ def clustered(
         width = jax.eval_shape(lambda: embed(params, data.batch(jnp.int32(0), 1))).shape[1]
         nothing = (jnp.zeros((classes, width), jnp.float32), jnp.zeros(classes, jnp.float32))
         (total, count), more = data.run(add, nothing, part=1, steps=prototype_steps)
-        update = {"params": difference(params, before), "prototype": total, "count": count}
+        update = {"params": model_delta(params, before), "prototype": total, "count": count}
         return update, kept, info._replace(examples=info.examples + more.examples)
 
     def share(first: Params) -> Tree:
         models = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], clusters, axis=0), first)
         return {"models": models, "cluster": jnp.zeros(clients, jnp.int32)}
 
-    return LocalAlgorithm(keep_nothing, train, own=lambda model, _: model, share=share, view=view, model=None)
+    return LocalAlgorithm(
+        stateless, train, personal_model=lambda model, _: model, initial_shared=share, download=view, model=None
+    )

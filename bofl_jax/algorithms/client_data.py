@@ -10,7 +10,7 @@ from bofl_jax.algorithms.sampling import Sampler, take
 STREAM = 1 << 30  # further streams of batches: their keys are folded with numbers that no step has
 
 
-class Work(NamedTuple):
+class ClientTask(NamedTuple):
     """What one client has to do; every field gains a leading client axis only under ``vmap``."""
 
     rows: jax.Array  # int32[Nmax], its rows of the sample pool, padded
@@ -19,7 +19,7 @@ class Work(NamedTuple):
     key: jax.Array  # its key of this round
 
 
-def local_data(sampler: Sampler, pool: Batch, work: Work, lr: jax.Array) -> LocalData:
+def local_data(sampler: Sampler, pool: Batch, work: ClientTask, lr: jax.Array) -> LocalData:
     """One client's batches of a round.
 
     Args:

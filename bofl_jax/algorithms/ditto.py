@@ -3,8 +3,17 @@
 import jax
 import optax
 
-from bofl_jax.algorithms.base import Descent, LocalAlgorithm, LocalData, Loss, Params, Shared, Trained, difference
-from bofl_jax.algorithms.fedprox import pulled
+from bofl_jax.algorithms.base import (
+    LocalAlgorithm,
+    LocalData,
+    Loss,
+    OptimizerLoop,
+    Params,
+    Shared,
+    Trained,
+    model_delta,
+)
+from bofl_jax.algorithms.fedprox import proximal_gradient
 
 
 def ditto(
@@ -27,7 +36,7 @@ def ditto(
 
     Li, Hu, Beirami and Smith, Ditto: fair and robust federated learning through personalization, ICML 2021.
     """
-    descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
+    descend, gradient = OptimizerLoop(optimizer), jax.value_and_grad(loss)
 
     def init(first: Params, shared: Shared) -> Params:
         del first
@@ -35,7 +44,9 @@ def ditto(
 
     def train(shared: Shared, own: Params, data: LocalData) -> Trained:
         params, info = descend(gradient, shared, data)
-        own, more = descend(pulled(gradient, strength, shared), own, data, part=1, steps=personal_steps, lr=personal_lr)
-        return difference(params, shared), own, info._replace(examples=info.examples + more.examples)
+        own, more = descend(
+            proximal_gradient(gradient, strength, shared), own, data, part=1, steps=personal_steps, lr=personal_lr
+        )
+        return model_delta(params, shared), own, info._replace(examples=info.examples + more.examples)
 
-    return LocalAlgorithm(init, train, own=lambda _, own: own)
+    return LocalAlgorithm(init, train, personal_model=lambda _, own: own)

@@ -3,10 +3,10 @@
 import jax
 import optax
 
-from bofl_jax.algorithms.base import Batch, Gradient, LocalAlgorithm, Loss, Params, follow
+from bofl_jax.algorithms.base import Batch, LocalAlgorithm, Loss, Params, ValueAndGrad, from_gradient
 
 
-def pulled(gradient: Gradient, strength: float, centre: Params) -> Gradient:
+def proximal_gradient(gradient: ValueAndGrad, strength: float, centre: Params) -> ValueAndGrad:
     """The gradient of ``loss(w) + strength/2 * |w - centre|^2``; the loss is reported without the pull."""
 
     def with_pull(params: Params, batch: Batch) -> tuple[jax.Array, Params]:
@@ -16,10 +16,10 @@ def pulled(gradient: Gradient, strength: float, centre: Params) -> Gradient:
     return with_pull
 
 
-def prox(loss: Loss, optimizer: optax.GradientTransformation, mu: float) -> LocalAlgorithm:
+def fedprox(loss: Loss, optimizer: optax.GradientTransformation, mu: float) -> LocalAlgorithm:
     """Minimise ``loss(w) + mu/2 * |w - shared|^2``.
 
     Li et al., Federated optimization in heterogeneous networks, MLSys 2020.
     """
     gradient = jax.value_and_grad(loss)
-    return follow(optimizer, lambda shared: pulled(gradient, mu, shared))
+    return from_gradient(optimizer, lambda shared: proximal_gradient(gradient, mu, shared))

@@ -20,7 +20,7 @@ class TrainingOptions(Options):
 
     plain_steps: ClassVar[bool] = False
     fixed_steps: ClassVar[tuple[str, ...]] = ()
-    outside = ("local_steps", "local_epochs", "class_weights", "cohort", "stragglers", "straggler_policy")
+    uncompiled_fields = ("local_steps", "local_epochs", "class_weights", "cohort", "stragglers", "straggler_policy")
 
     rounds: int = Field(50, ge=1, description="R")
     local_steps: int | None = Field(None, ge=1, description="S, local steps of a round")
@@ -55,7 +55,7 @@ class FedAvgOptions(SharedOptions):
 class FedProxOptions(SharedOptions):
     """FedProx."""
 
-    arguments = ("mu",)
+    traced_fields = ("mu",)
     algorithm: Literal["fedprox"]
     mu: float = Field(0.1, ge=0, description="weight of the proximal term")
 
@@ -63,7 +63,7 @@ class FedProxOptions(SharedOptions):
 class PerFedAvgOptions(SharedOptions):
     """Per-FedAvg."""
 
-    arguments = ("inner_lr",)
+    traced_fields = ("inner_lr",)
     algorithm: Literal["perfedavg"]
     inner_lr: float = Field(0.05, gt=0, description="alpha, rate of the adaptation step")
     meta_gradient: MetaGradient = Field("exact", description="route of the meta-gradient")
@@ -88,7 +88,7 @@ class DittoOptions(SharedOptions):
     """Ditto."""
 
     fixed_steps = ("personal_steps",)
-    arguments = ("strength", "personal_lr")
+    traced_fields = ("strength", "personal_lr")
     algorithm: Literal["ditto"]
     strength: float = Field(0.1, ge=0, description="lambda, pull of the own model towards the shared one")
     personal_lr: float | None = Field(None, gt=0, description="rate of the own model; the round's when left out")
@@ -99,7 +99,7 @@ class PFedMeOptions(SharedOptions):
     """pFedMe; its beta is ``optimizer.server_lr``."""
 
     plain_steps = True
-    arguments = ("strength", "personal_lr", "decay")
+    traced_fields = ("strength", "personal_lr", "decay")
     algorithm: Literal["pfedme"]
     strength: float = Field(15.0, gt=0, description="lambda, pull of the own model towards the local one")
     personal_lr: float = Field(0.05, gt=0, description="rate of the own model")
@@ -110,7 +110,7 @@ class PFedMeOptions(SharedOptions):
 class ApflOptions(SharedOptions):
     """APFL."""
 
-    arguments = ("mixing",)
+    traced_fields = ("mixing",)
     algorithm: Literal["apfl"]
     mixing: float = Field(0.5, ge=0, le=1, description="share of the own part in a client's model, at first")
     adaptive: bool = Field(False, description="whether each client learns its share")
@@ -188,8 +188,8 @@ SERVER_KEYS = {
 class OptimizerOptions(Options):
     """The clients' optimiser and the server's."""
 
-    arguments = ("server_lr", "server_momentum", "server_beta1", "server_beta2", "server_tau")
-    outside = ("lr", "schedule")
+    traced_fields = ("server_lr", "server_momentum", "server_beta1", "server_beta2", "server_tau")
+    uncompiled_fields = ("lr", "schedule")
 
     client: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.1, gt=0, description="learning rate at the first round")

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import jax
 import optax
 
-from bofl_jax.algorithms.base import Batch, Descent, LocalAlgorithm, LocalData, Loss, Params, Trained, difference
+from bofl_jax.algorithms.base import Batch, LocalAlgorithm, LocalData, Loss, OptimizerLoop, Params, Trained, model_delta
 from bofl_jax.core.errors import BoflError
 
 Layers = dict[str, Params]
@@ -27,8 +27,8 @@ def _algorithm(train, own: Collection[str]) -> LocalAlgorithm:
     return LocalAlgorithm(
         init=lambda first, _: _split(first, own)[0],
         train=train,
-        own=lambda shared, kept: shared | kept,
-        share=lambda first: _split(first, own)[1],
+        personal_model=lambda shared, kept: shared | kept,
+        initial_shared=lambda first: _split(first, own)[1],
         model=None,
     )
 
@@ -40,12 +40,12 @@ def own_layers(loss: Loss, optimizer: optax.GradientTransformation, own: Collect
     1912.00818, 2019); with the normalisation layers it is FedBN (Li et al., FedBN: federated learning on non-IID
     features via local batch normalization, ICLR 2021), here for layers that normalise within a sample.
     """
-    descend, gradient = Descent(optimizer), jax.value_and_grad(loss)
+    descend, gradient = OptimizerLoop(optimizer), jax.value_and_grad(loss)
 
     def train(shared: Layers, kept: Layers, data: LocalData) -> Trained:
         params, info = descend(gradient, shared | kept, data)
         mine, common = _split(params, own)
-        return difference(common, shared), mine, info
+        return model_delta(common, shared), mine, info
 
     return _algorithm(train, own)
 
@@ -64,7 +64,7 @@ def fedrep(
     Collins, Hassani, Mokhtari and Shakkottai, Exploiting shared representations for personalized federated learning,
     ICML 2021.
     """
-    descend = Descent(optimizer)
+    descend = OptimizerLoop(optimizer)
 
     def train(shared: Layers, kept: Layers, data: LocalData) -> Trained:
         def of_head(head: Layers, batch: Batch) -> jax.Array:
@@ -76,6 +76,6 @@ def fedrep(
             return loss(body | head, batch)
 
         body, info = descend(jax.value_and_grad(of_body), shared, data)
-        return difference(body, shared), head, info._replace(examples=info.examples + first.examples)
+        return model_delta(body, shared), head, info._replace(examples=info.examples + first.examples)
 
     return _algorithm(train, own)

@@ -14,7 +14,7 @@ from typing import Literal
 import jax
 import optax
 
-from bofl_jax.algorithms.base import Batch, LocalAlgorithm, Loss, Params, follow, halves
+from bofl_jax.algorithms.base import Batch, LocalAlgorithm, Loss, Params, from_gradient, split_support_query
 
 MetaGradient = Literal["exact", "hvp", "first_order"]
 
@@ -50,6 +50,6 @@ def perfedavg(
     route = {"exact": exact, "hvp": hvp, "first_order": first_order}[meta_gradient]
 
     def gradient(params: Params, batch: Batch) -> tuple[jax.Array, Params]:
-        return route(params, *halves(batch))
+        return route(params, *split_support_query(batch))
 
-    return follow(optimizer, lambda _: gradient)._replace(classifies=False)
+    return from_gradient(optimizer, lambda _: gradient)._replace(classifies=False)

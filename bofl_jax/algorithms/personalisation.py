@@ -16,7 +16,7 @@ class NoPersonaliseOptions(Options):
 class FineTuneOptions(Options):
     """Every client goes on from its own model, or else the shared one, with plain local steps on its own samples."""
 
-    outside = ("steps", "lr")
+    uncompiled_fields = ("steps", "lr")
     method: Literal["finetune"]
     steps: int = Field(30, ge=1, description="local steps")
     lr: float = Field(0.03, gt=0, description="learning rate")
@@ -25,7 +25,7 @@ class FineTuneOptions(Options):
 class OwnOptions(Options):
     """The models of the clients' own that the method ends in."""
 
-    outside = ("lr",)
+    uncompiled_fields = ("lr",)
     method: Literal["own"]
     steps: int = Field(0, ge=0, description="local steps of the method that every client does first, alone")
     lr: float = Field(0.03, gt=0, description="the round's rate in them; a personal_lr of the method stays")

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from bofl_jax.algorithms.base import Batch, LocalAlgorithm, LocalData, Loss, Params, Shared, Trained, difference
+from bofl_jax.algorithms.base import Batch, LocalAlgorithm, LocalData, Loss, Params, Shared, Trained, model_delta
 
 
 def pfedme(loss: Loss, strength: float, personal_lr: float, inner_steps: int, decay: float = 0.0) -> LocalAlgorithm:
@@ -46,6 +46,6 @@ def pfedme(loss: Loss, strength: float, personal_lr: float, inner_steps: int, de
 
         (local, own), info = data.run(step, (shared, shared))
         own = jax.tree.map(lambda new, old: jnp.where(data.steps > 0, new, old), own, kept)
-        return difference(local, shared), own, info._replace(examples=info.examples * inner_steps)
+        return model_delta(local, shared), own, info._replace(examples=info.examples * inner_steps)
 
-    return LocalAlgorithm(init, train, own=lambda _, own: own)
+    return LocalAlgorithm(init, train, personal_model=lambda _, own: own)

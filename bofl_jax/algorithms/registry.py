@@ -62,11 +62,11 @@ def _clusters(options: kinds.BflnOptions, given: Given) -> int:
 
 
 METHODS: dict[str, Method] = {
-    "fedavg": Method(kinds.FedAvgOptions, lambda _, g: algorithms.sgd(g.loss, g.optimizer)),
-    "fedprox": Method(kinds.FedProxOptions, lambda o, g: algorithms.prox(g.loss, g.optimizer, o.mu)),
+    "fedavg": Method(kinds.FedAvgOptions, lambda _, g: algorithms.fedavg(g.loss, g.optimizer)),
+    "fedprox": Method(kinds.FedProxOptions, lambda o, g: algorithms.fedprox(g.loss, g.optimizer, o.mu)),
     "fednova": Method(
         kinds.FedNovaOptions,
-        lambda _, g: algorithms.nova(g.loss, g.optimizer),
+        lambda _, g: algorithms.fednova(g.loss, g.optimizer),
         lambda _, g: aggregate.nova(g.server_lr),
     ),
     "scaffold": Method(
@@ -92,7 +92,7 @@ METHODS: dict[str, Method] = {
     "fedbn": Method(kinds.FedBnOptions, lambda _, g: algorithms.own_layers(g.loss, g.optimizer, _norms(g))),
     "bfln": Method(
         kinds.BflnOptions,
-        lambda o, g: algorithms.clustered(
+        lambda o, g: algorithms.bfln(
             g.loss,
             g.optimizer,
             lambda params, batch: g.model.embed(params, batch.x, batch.features),
@@ -103,8 +103,8 @@ METHODS: dict[str, Method] = {
         ),
         lambda o, g: aggregate.clustered(o.clusters, g.clients, g.classes, g.model.width),
     ),
-    "local": Method(kinds.LocalOptions, lambda _, g: algorithms.alone(g.loss, g.optimizer)),
-    "centralised": Method(kinds.CentralisedOptions, lambda _, g: algorithms.alone(g.loss, g.optimizer)),
+    "local": Method(kinds.LocalOptions, lambda _, g: algorithms.local_only(g.loss, g.optimizer)),
+    "centralised": Method(kinds.CentralisedOptions, lambda _, g: algorithms.local_only(g.loss, g.optimizer)),
 }
 
 

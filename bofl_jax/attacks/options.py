@@ -18,7 +18,7 @@ class AdversaryOptions(Options):
         duplicates: updates a round that arrive twice.
     """
 
-    outside = ("altered", "uninvited", "duplicates")
+    uncompiled_fields = ("altered", "uninvited", "duplicates")
     channel: Literal["none", "sign-flip", "scale", "noise", "bit-flip"] = "none"
     altered: float = Field(0.0, ge=0, le=1)
     strength: float = Field(1.0, gt=0)

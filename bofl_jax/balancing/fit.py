@@ -11,8 +11,8 @@ from jax.flatten_util import ravel_pytree
 from bofl_jax import algorithms
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive
-from bofl_jax.parallel.clients import Plan, add_up, run_clients, unless_idle
-from bofl_jax.partition import Rows, pack
+from bofl_jax.parallel.clients import ExecutionPlan, map_clients, skip_padding, sum_blocks
+from bofl_jax.partition import ClientIndices, pack
 from bofl_jax.synthesis.base import Drawn, Examples, Fitted, Generator, Stage, Training, fitted_digest
 
 Tree = Any
@@ -76,9 +76,9 @@ def _sample(sample: Any, fitted: Fitted, key: jax.Array, label: jax.Array, n: in
 
 def fit(
     generator: Generator,
-    plan: Plan,
+    plan: ExecutionPlan,
     pool: algorithms.Batch,
-    rows: Rows,
+    rows: ClientIndices,
     labels: np.ndarray,
     classes: int,
     training: Training,
@@ -109,7 +109,7 @@ def fit(
     return FittedGenerators(generator, training, _finish(generator, plan, state), seen)
 
 
-def _finish(generator: Generator, plan: Plan, state: Tree) -> Fitted:
+def _finish(generator: Generator, plan: ExecutionPlan, state: Tree) -> Fitted:
     """What drawing needs, of every row: ``[G, ...]``, on the host.
 
     One row at a time, whatever the plan: of jaxlib's batched eigenvectors, two calls at once on a CPU wait for each
@@ -118,16 +118,18 @@ def _finish(generator: Generator, plan: Plan, state: Tree) -> Fitted:
     one_by_one = plan if plan.execution == "loop" else plan._replace(execution="map", width=1)
 
     def client(_: Tree, state: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
-        return (), jnp.float32(0), unless_idle(live, generator.finish, state)
+        return (), jnp.float32(0), skip_padding(live, generator.finish, state)
 
-    work = jax.jit(lambda state: run_clients(one_by_one, client, (), state).each)
+    work = jax.jit(lambda state: map_clients(one_by_one, client, (), state).reports)
     return jax.device_get(work(state))
 
 
-def _together(generator: Generator, plan: Plan, pool: algorithms.Batch, rows: Rows, key: jax.Array) -> Tree:
+def _together(
+    generator: Generator, plan: ExecutionPlan, pool: algorithms.Batch, rows: ClientIndices, key: jax.Array
+) -> Tree:
     """Rounds of work and weighted averaging, from one state."""
     keep = np.flatnonzero(rows.size)
-    rows = Rows(rows.sample[keep], rows.size[keep])
+    rows = ClientIndices(rows.sample[keep], rows.size[keep])
     state, unravel = ravel_pytree(generator.start(jax.random.fold_in(key, 0)))  # hundreds of arrays cost more to pass
     for stage_number, stage in enumerate(generator.stages):
 
@@ -136,14 +138,14 @@ def _together(generator: Generator, plan: Plan, pool: algorithms.Batch, rows: Ro
             sample, size, index = each
             weight = jnp.where(live, size, 0).astype(jnp.float32)
             own = jax.random.fold_in(key, index)
-            after, loss = unless_idle(live, stage.work, unravel(state), _examples(pool, sample, size), own)
+            after, loss = skip_padding(live, stage.work, unravel(state), _examples(pool, sample, size), own)
             return weight * ravel_pytree(after)[0], weight, loss
 
-        work = jax.jit(functools.partial(run_clients, plan, client))
+        work = jax.jit(functools.partial(map_clients, plan, client))
         for number in range(stage.rounds):
             round_key = jax.random.fold_in(jax.random.fold_in(key, 1 + stage_number), number)
             outcome = work((pool, state, round_key), (*rows, jnp.asarray(keep)))
-            total, weight = add_up(outcome)
+            total, weight = sum_blocks(outcome)
             after = total / weight
             if not _finite((outcome.each, after)):
                 raise _diverged(generator, stage, number, unravel(state))
@@ -151,7 +153,9 @@ def _together(generator: Generator, plan: Plan, pool: algorithms.Batch, rows: Ro
     return unravel(state)
 
 
-def _apart(generator: Generator, plan: Plan, pool: algorithms.Batch, rows: Rows, key: jax.Array) -> Tree:
+def _apart(
+    generator: Generator, plan: ExecutionPlan, pool: algorithms.Batch, rows: ClientIndices, key: jax.Array
+) -> Tree:
     """The same rounds, every client from its own state: ``[C, ...]``."""
     clients = np.arange(len(rows.size))
     state = jax.vmap(lambda client: generator.start(jax.random.fold_in(jax.random.fold_in(key, 0), client)))(clients)
@@ -161,10 +165,10 @@ def _apart(generator: Generator, plan: Plan, pool: algorithms.Batch, rows: Rows,
             pool, key = shared
             sample, size, index, state = each
             own = jax.random.fold_in(key, index)
-            result = unless_idle(live, stage.work, state, _examples(pool, sample, size), own)
+            result = skip_padding(live, stage.work, state, _examples(pool, sample, size), own)
             return (), jnp.float32(0), result
 
-        work = jax.jit(functools.partial(run_clients, plan, client))
+        work = jax.jit(functools.partial(map_clients, plan, client))
         for number in range(stage.rounds):
             round_key = jax.random.fold_in(jax.random.fold_in(key, 1 + stage_number), number)
             after, loss = work((pool, round_key), (*rows, jnp.asarray(clients), state)).each

@@ -21,8 +21,8 @@ from bofl_jax import algorithms
 from bofl_jax.balancing.fit import FittedGenerators
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.layout import canonical_bytes
-from bofl_jax.parallel.clients import Plan
-from bofl_jax.partition import Rows
+from bofl_jax.parallel.clients import ExecutionPlan
+from bofl_jax.partition import ClientIndices
 from bofl_jax.results.writing import write_arrays
 from bofl_jax.synthesis import Generator, SynthesisOptions
 from bofl_jax.synthesis.base import Training
@@ -30,7 +30,7 @@ from bofl_jax.synthesis.base import Training
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-class Shelf:
+class GeneratorCache:
     """A folder of fitted generators.
 
     Args:
@@ -80,8 +80,13 @@ def _read(path: Path, generator: Generator, training: Training) -> FittedGenerat
     return FittedGenerators(generator, training, jax.tree.unflatten(structure, fitted), seen)
 
 
-def name_of(
-    options: SynthesisOptions, plan: Plan, pool: algorithms.Batch, rows: Rows, classes: int, root: jax.Array
+def cache_key(
+    options: SynthesisOptions,
+    plan: ExecutionPlan,
+    pool: algorithms.Batch,
+    rows: ClientIndices,
+    classes: int,
+    root: jax.Array,
 ) -> str:
     """The digest, in hexadecimal, of all that a fitted generator follows from.
 

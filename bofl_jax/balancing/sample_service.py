@@ -8,13 +8,13 @@ import jax
 import numpy as np
 
 from bofl_jax.balancing.fit import DivergedError, FittedGenerators, fit
-from bofl_jax.balancing.generator_cache import Shelf, name_of
+from bofl_jax.balancing.generator_cache import GeneratorCache, cache_key
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.core.layout import layout_of
-from bofl_jax.engine.problem import Setting
+from bofl_jax.engine.problem import FederatedProblem
 from bofl_jax.ledger.sample_requests import Decision, State
-from bofl_jax.partition import Rows, pack
+from bofl_jax.partition import ClientIndices, pack
 from bofl_jax.results.writing import write_arrays
 from bofl_jax.synthesis import Drawn, NeuralOptions, Shape, SynthesisOptions, build
 from bofl_jax.synthesis.base import flat
@@ -53,7 +53,7 @@ class Batch(NamedTuple):
         return self.verdict.scores._asdict() | {"copies": self.verdict.copies} if self.verdict else {}
 
 
-class Workshop:
+class SampleService:
     """The generators of a run. They are fitted when the first batch is asked for.
 
     Args:
@@ -64,7 +64,7 @@ class Workshop:
     """
 
     def __init__(
-        self, setting: Setting, options: SynthesisOptions, directory: Path, shelf: Shelf | None = None
+        self, setting: FederatedProblem, options: SynthesisOptions, directory: Path, shelf: GeneratorCache | None = None
     ) -> None:
         self._setting, self._options, self._directory, self._shelf = setting, options, directory, shelf
         samples = setting.samples
@@ -79,7 +79,7 @@ class Workshop:
         options, setting = self._options, self._setting
         if self._shelf is None or not isinstance(options, NeuralOptions):
             return self._fit(options)
-        name = name_of(options, setting.plan, setting.pool, self._seen, len(self._classes), setting.root)
+        name = cache_key(options, setting.plan, setting.pool, self._seen, len(self._classes), setting.root)
         generator = build(options, self._shape, self._classes)
         return self._shelf.fitted(name, generator, options.training, lambda: self._fit(options))
 
@@ -175,7 +175,7 @@ class Workshop:
         return np.concatenate([samples.x[index].reshape(len(index), width), samples.features[index]], axis=1)
 
 
-def _hold_out(setting: Setting, share: float) -> tuple[Rows, Rows]:
+def _hold_out(setting: FederatedProblem, share: float) -> tuple[ClientIndices, ClientIndices]:
     """Every client's training samples in two: what generators see, and what only the gates do, class by class."""
     words = jax.random.key_data(derive(setting.root, Purpose.SYNTHESIS, 3))
     rng = np.random.default_rng(np.asarray(words))

@@ -18,15 +18,15 @@ import optax
 from bofl_jax import algorithms
 from bofl_jax.balancing.sample_service import Batch
 from bofl_jax.core.keys import Purpose, derive
-from bofl_jax.engine.problem import Setting, pool_of
-from bofl_jax.parallel.clients import run_clients
+from bofl_jax.engine.problem import FederatedProblem, pool_of
+from bofl_jax.parallel.clients import map_clients
 from bofl_jax.partition import pack
 from bofl_jax.synthesis import SynthesisOptions
 
 Tree = Any
 
 
-class Trial(NamedTuple):
+class CrossValidationFit(NamedTuple):
     """One model to train and to ask."""
 
     client: int
@@ -36,7 +36,7 @@ class Trial(NamedTuple):
     ask: np.ndarray  # int32[m]
 
 
-def improves(setting: Setting, options: SynthesisOptions, batches: Mapping[int, Batch]) -> set[int]:
+def improving_batches(setting: FederatedProblem, options: SynthesisOptions, batches: Mapping[int, Batch]) -> set[int]:
     """The requests whose batches make their client's own models better.
 
     Args:
@@ -59,11 +59,13 @@ def improves(setting: Setting, options: SynthesisOptions, batches: Mapping[int, 
         request
         for request, batch in batches.items()
         if (client := batch.need.client) in labels
-        and is_gain(losses[client, 0] - losses[client, request], labels[client], options.validation_confidence)
+        and is_significant_gain(
+            losses[client, 0] - losses[client, request], labels[client], options.validation_confidence
+        )
     }
 
 
-def is_gain(gain: np.ndarray, label: np.ndarray, confidence: float) -> bool:
+def is_significant_gain(gain: np.ndarray, label: np.ndarray, confidence: float) -> bool:
     """Whether a gain is above zero by so many standard errors.
 
     Args:
@@ -87,7 +89,7 @@ def is_gain(gain: np.ndarray, label: np.ndarray, confidence: float) -> bool:
     return bool(mean > confidence * error)
 
 
-def _trials(setting: Setting, folds: int, batches: Mapping[int, Batch]) -> list[Trial]:
+def _trials(setting: FederatedProblem, folds: int, batches: Mapping[int, Batch]) -> list[CrossValidationFit]:
     """Every client's models without any batch, then one for each of its batches."""
     of_client: dict[int, list[int]] = {}
     place, first = len(setting.samples), {}
@@ -106,13 +108,17 @@ def _trials(setting: Setting, folds: int, batches: Mapping[int, Batch]) -> list[
             train = np.setdiff1d(rows, ask)
             if len(train):
                 trials += [
-                    Trial(client, fold, request, np.concatenate([train, first.get(request, train[:0])]), ask)
+                    CrossValidationFit(
+                        client, fold, request, np.concatenate([train, first.get(request, train[:0])]), ask
+                    )
                     for request in requests
                 ]
     return trials
 
 
-def _losses(setting: Setting, steps: int, trials: list[Trial], batches: Mapping[int, Batch]) -> list[np.ndarray]:
+def _losses(
+    setting: FederatedProblem, steps: int, trials: list[CrossValidationFit], batches: Mapping[int, Batch]
+) -> list[np.ndarray]:
     """The log-loss of the trials' models on each sample that they are asked."""
     pool = setting.plan.replicate(_with(pool_of(setting.samples), batches))
     train, ask = pack([trial.train for trial in trials]), pack([trial.ask for trial in trials])
@@ -121,16 +127,16 @@ def _losses(setting: Setting, steps: int, trials: list[Trial], batches: Mapping[
     def model(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
         pool, first, lr, known = shared
         rows, asked, key = each
-        work = algorithms.Work(rows.sample, rows.size, jnp.where(live, steps, 0), key)
-        with_numbers = setting.with_numbers(known)
+        work = algorithms.ClientTask(rows.sample, rows.size, jnp.where(live, steps, 0), key)
+        with_numbers = setting.with_hyperparameters(known)
         data = algorithms.local_data(setting.sampler, pool, work, lr)
         params, _ = with_numbers.descent(jax.value_and_grad(with_numbers.loss), first, data)
         batch = algorithms.take(pool, asked)
         logits = setting.model.apply(params, batch.x, batch.features)
         return (), jnp.float32(0), optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
 
-    shared = (pool, setting.first, jnp.float32(setting.config.optimizer.lr), setting.numbers)
-    work = jax.jit(lambda shared, each: run_clients(setting.plan, model, shared, each).each)
+    shared = (pool, setting.initial_params, jnp.float32(setting.config.optimizer.lr), setting.hyperparameters)
+    work = jax.jit(lambda shared, each: map_clients(setting.plan, model, shared, each).reports)
     losses = np.asarray(work(shared, (train, ask.sample, keys)))
     return [loss[:size] for loss, size in zip(losses, ask.size, strict=True)]
 

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from bofl_jax.balancing.generator_cache import Shelf
-from bofl_jax.balancing.sample_service import Batch, Workshop
-from bofl_jax.balancing.validation import improves
+from bofl_jax.balancing.generator_cache import GeneratorCache
+from bofl_jax.balancing.sample_service import Batch, SampleService
+from bofl_jax.balancing.validation import improving_batches
 from bofl_jax.core.errors import BoflError
-from bofl_jax.core.padding import capacity
+from bofl_jax.core.padding import bucket_size
 from bofl_jax.core.types import Samples
-from bofl_jax.engine.problem import Setting, assemble
+from bofl_jax.engine.problem import FederatedProblem, build_from_population
 from bofl_jax.ledger.contract_ledger import GovernedLedger
 from bofl_jax.ledger.sample_requests import Decision, State, SyntheticDesk
-from bofl_jax.partition import Rows, class_counts, pack
+from bofl_jax.partition import ClientIndices, class_counts, pack
 from bofl_jax.results.requests import LINES, discard_batches, path_of, read_lines, save_batch
 from bofl_jax.results.writing import write_text
 from bofl_jax.synthesis import SynthesisOptions
@@ -30,8 +30,12 @@ from bofl_jax.synthesis.needs import Need, needs, policy
 
 
 def balance(
-    setting: Setting, options: SynthesisOptions, ledger: Any, directory: Path, shelf: Shelf | None = None
-) -> Setting:
+    setting: FederatedProblem,
+    options: SynthesisOptions,
+    ledger: Any,
+    directory: Path,
+    shelf: GeneratorCache | None = None,
+) -> FederatedProblem:
     """Let all clients ask, and append what may be used to their training samples.
 
     Args:
@@ -52,14 +56,14 @@ def balance(
     discard_batches(directory)
     desk = SyntheticDesk(ledger)
     desk.set_policy(policy(options))
-    workshop = Workshop(setting, options, directory, shelf)
+    workshop = SampleService(setting, options, directory, shelf)
     counts = class_counts(setting.population.train, setting.samples.y, len(setting.samples.classes))
     asked = [(need, _ask(desk, workshop, need, counts[need.client])) for need in needs(counts, options)]
     batches = {
         decision.request: workshop.make(need, decision) for need, decision in asked if decision.state is State.APPROVED
     }
     passed = {request: batch for request, batch in batches.items() if not batch.failed}
-    wanted = improves(setting, options, passed) if options.quota == "validation-gated" else passed.keys()
+    wanted = improving_batches(setting, options, passed) if options.quota == "validation-gated" else passed.keys()
     lines = []
     for need, decision in asked:
         line = _line(setting, need, decision)
@@ -67,10 +71,10 @@ def balance(
             line |= _log(desk, directory, batches[decision.request], wanted)
         lines.append(json.dumps(line) + "\n")
     write_text(directory / LINES, "".join(lines))
-    return balanced(setting, directory)
+    return with_synthetic_samples(setting, directory)
 
 
-def balanced(setting: Setting, directory: Path) -> Setting:
+def with_synthetic_samples(setting: FederatedProblem, directory: Path) -> FederatedProblem:
     """The setting with the batches that a run directory holds, as `balance` made them.
 
     Raises:
@@ -95,10 +99,10 @@ def balanced(setting: Setting, directory: Path) -> Setting:
     if not synthetic:
         return setting
     known = replace(population, train=_append(population.train, rows), adapt=_append(population.adapt, rows))
-    return assemble(setting.config, setting.plan, _join(parts), known, synthetic)
+    return build_from_population(setting.config, setting.plan, _join(parts), known, synthetic)
 
 
-def _ask(desk: SyntheticDesk, workshop: Workshop, need: Need, counts: np.ndarray) -> Decision:
+def _ask(desk: SyntheticDesk, workshop: SampleService, need: Need, counts: np.ndarray) -> Decision:
     """The contract's answer; where it leaves the word to the auditor, that approves what the generator can draw."""
     decision = desk.request(need.client, need.label, need.amount, counts.tolist())
     if decision.state is State.PENDING:
@@ -106,7 +110,7 @@ def _ask(desk: SyntheticDesk, workshop: Workshop, need: Need, counts: np.ndarray
     return decision
 
 
-def _line(setting: Setting, need: Need, decision: Decision) -> dict[str, Any]:
+def _line(setting: FederatedProblem, need: Need, decision: Decision) -> dict[str, Any]:
     return {
         "request": decision.request,
         "client": need.client,
@@ -136,7 +140,7 @@ def _log(desk: SyntheticDesk, directory: Path, batch: Batch, wanted: Collection[
     return outcome | ({"why": batch.why} if batch.why else {})
 
 
-def _like(setting: Setting, client: int, x: np.ndarray, features: np.ndarray, y: np.ndarray) -> Samples:
+def _like(setting: FederatedProblem, client: int, x: np.ndarray, features: np.ndarray, y: np.ndarray) -> Samples:
     """Synthetic samples of a client, as if recorded at the beginning of its subject's recording."""
     subject = setting.samples.subject[setting.population.train.of(client)[0]]
     return replace(
@@ -157,8 +161,8 @@ def _join(parts: Sequence[Samples]) -> Samples:
     return replace(parts[0], **joined)
 
 
-def _append(rows: Rows, more: Sequence[Sequence[np.ndarray]]) -> Rows:
+def _append(rows: ClientIndices, more: Sequence[Sequence[np.ndarray]]) -> ClientIndices:
     """Rows with synthetic samples, as wide as those of runs with a few more."""
     longer = pack([np.concatenate([rows.of(client), *extra]) for client, extra in enumerate(more)])
     width = longer.sample.shape[1]
-    return longer._replace(sample=np.pad(longer.sample, ((0, 0), (0, capacity(width) - width))))
+    return longer._replace(sample=np.pad(longer.sample, ((0, 0), (0, bucket_size(width) - width))))

@@ -51,13 +51,13 @@ def run(
     """Train, personalise, evaluate; every round on the ledger."""
     from bofl_jax import figures
     from bofl_jax.config import load_config, parse_assignment
-    from bofl_jax.parallel.devices import keep_programs
-    from bofl_jax.runs import join
+    from bofl_jax.parallel.devices import enable_compilation_cache
+    from bofl_jax.runs import join_processes
     from bofl_jax.runs import run as conduct
 
     loaded = load_config(config, dict(parse_assignment(text) for text in set_ or []))
-    keep_programs()
-    if distributed and not join(distributed, loaded.engine):
+    enable_compilation_cache()
+    if distributed and not join_processes(distributed, loaded.engine):
         result = conduct(loaded, out=out_dir, resume=resume)
         _say(f"Done; the first process wrote {result.directory}")
         return

@@ -13,7 +13,7 @@ class Options(BaseModel):
         outside: keys that no compiled program knows of. Runs that differ in these two alone share their programs.
     """
 
-    arguments: ClassVar[tuple[str, ...]] = ()
-    outside: ClassVar[tuple[str, ...]] = ()
+    traced_fields: ClassVar[tuple[str, ...]] = ()
+    uncompiled_fields: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

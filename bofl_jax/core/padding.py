@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def filled(column: np.ndarray, size: int) -> np.ndarray:
+def pad_to(column: np.ndarray, size: int) -> np.ndarray:
     """The same with zeros added along the first axis, up to ``size``.
 
     >>> filled(np.array([3, 4]), 3).tolist()
@@ -12,7 +12,7 @@ def filled(column: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([column, np.zeros((size - len(column), *column.shape[1:]), column.dtype)])
 
 
-def capacity(count: int) -> int:
+def bucket_size(count: int) -> int:
     """A number rounded up by at most an eighth: what is padded to it comes in few sizes, which share programs.
 
     >>> capacity(12_400), capacity(12_600), capacity(7)

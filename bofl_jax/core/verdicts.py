@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 
-class Refusal(IntEnum):
+class RejectionReason(IntEnum):
     """Why an update has no influence on the model; the numbers are the contract's."""
 
     NONE = 0

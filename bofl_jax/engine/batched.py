@@ -20,16 +20,16 @@ from jax.sharding import NamedSharding
 
 from bofl_jax import algorithms
 from bofl_jax.core.options import Options
-from bofl_jax.core.padding import filled
+from bofl_jax.core.padding import pad_to
 from bofl_jax.core.types import Samples
 from bofl_jax.engine.cohort import Cohort, pad
 from bofl_jax.engine.memory import first_cohort, runs_at_once
-from bofl_jax.engine.personalise import adapting, personal_options, personalise_part
-from bofl_jax.engine.predict import flat_test, predict_part, shared_model
-from bofl_jax.engine.problem import TILE, Held, Setting, hold
-from bofl_jax.engine.round import RoundInfo, RoundInput, TrainState, compile_for, digesting, whole_round
-from bofl_jax.parallel.clients import SPLIT, map_runs
-from bofl_jax.partition import Rows, Tiles, tile
+from bofl_jax.engine.personalise import adaptation_cohort, personal_options, personalise_step
+from bofl_jax.engine.predict import global_model, predict_step, unpad_tiles
+from bofl_jax.engine.problem import TILE, FederatedProblem, ProgramInputs, program_inputs
+from bofl_jax.engine.round import RoundInfo, RoundInputs, TrainState, compile_for, digest_location, round_step
+from bofl_jax.parallel.clients import BY_CLIENT, map_runs
+from bofl_jax.partition import ClientIndices, Tiles, tile
 
 Tree = Any
 
@@ -37,19 +37,21 @@ BY_SHAPE = ("name", "seed", "data", "partition")
 """What a program sees of these are keys, samples and rows: arguments."""
 
 
-def signature(setting: Setting) -> str:
+def compile_key(setting: FederatedProblem) -> str:
     """What runs must have in common to share their programs, as text."""
     config, samples = setting.config, setting.samples
     parts: dict[str, Any] = {}
     for section, options in config:
         if isinstance(options, Options) and section not in (*BY_SHAPE, "ledger"):
-            parts[section] = options.model_dump(mode="json", exclude={*options.arguments, *options.outside})
-    given = sorted(setting.numbers.options)
+            parts[section] = options.model_dump(
+                mode="json", exclude={*options.traced_fields, *options.uncompiled_fields}
+            )
+    given = sorted(setting.hyperparameters.options)
     shapes = (samples.x.shape[1:], samples.features.shape[1], len(samples.classes), setting.population.clients)
-    return json.dumps([parts, given, shapes, len(setting.training.size), digesting(setting)], sort_keys=True)
+    return json.dumps([parts, given, shapes, len(setting.training.size), digest_location(setting)], sort_keys=True)
 
 
-class Capacity(NamedTuple):
+class PaddedSizes(NamedTuple):
     """Sizes to which the runs of a group are padded."""
 
     runs: int  # G
@@ -60,7 +62,7 @@ class Capacity(NamedTuple):
     pool: int  # N of the data sets that the runs of a chunk draw on, together
 
 
-class Group:
+class RunBatch:
     """The programs of runs with one signature, chunk after chunk of them, compiled once.
 
     Args:
@@ -68,15 +70,15 @@ class Group:
         at_once: most runs in a chunk; as many as fit into the memory when left out.
     """
 
-    def __init__(self, settings: Sequence[Setting], at_once: int | None = None) -> None:
+    def __init__(self, settings: Sequence[FederatedProblem], at_once: int | None = None) -> None:
         self.plan = settings[0].plan
-        self.setting = replace(settings[0], plan=self.plan.inside())
+        self.setting = replace(settings[0], plan=self.plan.single_device())
         self.compile_s = 0.0
         most = max(1, at_once or runs_at_once(settings[0]))
         chunks = -(-len(settings) // most)
         per_chunk = -(-len(settings) // chunks)
         self.chunks = [list(settings[first : first + per_chunk]) for first in range(0, len(settings), per_chunk)]
-        self.capacity = Capacity(
+        self.capacity = PaddedSizes(
             runs=-(-per_chunk // self.plan.devices) * self.plan.devices,
             cohort=max(len(first_cohort(setting).client) for setting in settings),
             training=max(setting.training.sample.shape[1] for setting in settings),
@@ -86,9 +88,9 @@ class Group:
         )
         self._programs: dict[str, Callable] = {}
 
-    def runner(self, settings: Sequence[Setting]) -> "Together":
+    def runner(self, settings: Sequence[FederatedProblem]) -> "BatchedRunPrograms":
         """The programs for some of the runs, of one chunk."""
-        return Together(self, settings)
+        return BatchedRunPrograms(self, settings)
 
     def program(self, name: str, program: Callable, shared: Tree, each: Tree) -> Callable:
         """``program(shared, *one)`` for all rows of ``each``; compiled when it is first asked for."""
@@ -100,20 +102,20 @@ class Group:
         return self._programs[name]
 
 
-class Together:
+class BatchedRunPrograms:
     """The programs of some runs side by side: devices share out the runs."""
 
-    def __init__(self, group: Group, settings: Sequence[Setting]) -> None:
+    def __init__(self, group: RunBatch, settings: Sequence[FederatedProblem]) -> None:
         self._group, self._settings = group, list(settings)
         capacity = group.capacity
         self._rows = [min(row, len(settings) - 1) for row in range(capacity.runs)]  # the last one fills up
         distinct = _distinct(settings)
         self._pool = group.plan.replicate(_joined_pool(distinct, capacity.pool))
         first = dict(zip(map(id, distinct), np.cumsum([0, *map(len, distinct)]), strict=False))
-        held = [hold(setting) for setting in settings]
+        held = [program_inputs(setting) for setting in settings]
         self._tiles = [each.test for each in held]
         self._held = self._stack(
-            [_fit(each, int(first[id(s.samples)]), capacity) for each, s in zip(held, settings, strict=True)]
+            [_pad_inputs(each, int(first[id(s.samples)]), capacity) for each, s in zip(held, settings, strict=True)]
         )
 
     @property
@@ -152,11 +154,11 @@ class Together:
 
     def _compile_round(self, shared: Tree, each: Tree) -> Callable:
         setting = self._group.setting
-        digests = digesting(setting)
+        digests = digest_location(setting)
 
-        def program(shared: Tree, held: Held, state: TrainState, cohort: Cohort, lr: jax.Array) -> Tree:
+        def program(shared: Tree, held: ProgramInputs, state: TrainState, cohort: Cohort, lr: jax.Array) -> Tree:
             pool, number = shared
-            return whole_round(setting, digests, RoundInput(pool, held, state, cohort, number, lr))
+            return round_step(setting, digests, RoundInputs(pool, held, state, cohort, number, lr))
 
         return self._group.program("round", program, shared, each)
 
@@ -167,9 +169,9 @@ class Together:
     def _compile_test(self, state: TrainState) -> Callable:
         setting = self._group.setting
 
-        def program(pool: algorithms.Batch, held: Held, state: TrainState) -> jax.Array:
-            params = shared_model(setting.with_numbers(held.numbers), state)
-            return predict_part(setting, False, pool, held.test, params)
+        def program(pool: algorithms.Batch, held: ProgramInputs, state: TrainState) -> jax.Array:
+            params = global_model(setting.with_hyperparameters(held.hyperparameters), state)
+            return predict_step(setting, False, pool, held.test, params)
 
         return self._group.program("test", program, self._pool, (self._held, state))
 
@@ -180,12 +182,14 @@ class Together:
         kind = options[0]
         assert kind is not None
 
-        def program(pool: algorithms.Batch, held: Held, state: TrainState, cohort: Cohort, lr: jax.Array) -> Tree:
-            return personalise_part(setting, kind, pool, held, state, cohort, lr)
+        def program(
+            pool: algorithms.Batch, held: ProgramInputs, state: TrainState, cohort: Cohort, lr: jax.Array
+        ) -> Tree:
+            return personalise_step(setting, kind, pool, held, state, cohort, lr)
 
         drawn = self._stack(
             [
-                (adapting(each, own.steps), np.float32(own.lr))
+                (adaptation_cohort(each, own.steps), np.float32(own.lr))
                 for each, own in zip(self._settings, options, strict=True)
                 if own is not None
             ]
@@ -197,19 +201,19 @@ class Together:
         """Probabilities by the clients' own models."""
         setting, each = self._group.setting, (self._held, own)
 
-        def program(pool: algorithms.Batch, held: Held, own: Tree) -> jax.Array:
-            return predict_part(setting, True, pool, held.test, own)
+        def program(pool: algorithms.Batch, held: ProgramInputs, own: Tree) -> jax.Array:
+            return predict_step(setting, True, pool, held.test, own)
 
         return self._flat(self._group.program("test own", program, self._pool, each)(self._pool, each))
 
     def _flat(self, probability: jax.Array) -> list[np.ndarray]:
-        return [flat_test(tiles, p) for tiles, p in zip(self._tiles, self.split(probability), strict=True)]
+        return [unpad_tiles(tiles, p) for tiles, p in zip(self._tiles, self.split(probability), strict=True)]
 
     def _stack(self, trees: Sequence[Tree]) -> Tree:
         """One tree with a leading axis, a row for each run and some to fill up, shared out over the devices."""
         rows = [trees[row] for row in self._rows]
         stacked = jax.tree.map(lambda *leaves: _stack(leaves), *rows)
-        return jax.device_put(stacked, NamedSharding(self._group.plan.mesh(), SPLIT))
+        return jax.device_put(stacked, NamedSharding(self._group.plan.mesh(), BY_CLIENT))
 
 
 def _stack(leaves: Sequence[Any]) -> Any:
@@ -218,7 +222,7 @@ def _stack(leaves: Sequence[Any]) -> Any:
     return np.stack([np.asarray(leaf) for leaf in leaves])
 
 
-def _distinct(settings: Sequence[Setting]) -> list[Samples]:
+def _distinct(settings: Sequence[FederatedProblem]) -> list[Samples]:
     """The data sets of some runs, each once."""
     return list({id(setting.samples): setting.samples for setting in settings}.values())
 
@@ -226,18 +230,18 @@ def _distinct(settings: Sequence[Setting]) -> list[Samples]:
 def _joined_pool(data_sets: Sequence[Samples], size: int) -> algorithms.Batch:
     """All samples, one data set after another, and zeros up to N = ``size``."""
     columns = zip(*((samples.x, samples.features, samples.y) for samples in data_sets), strict=True)
-    return algorithms.Batch(*(jnp.asarray(filled(np.concatenate(parts), size)) for parts in columns))
+    return algorithms.Batch(*(jnp.asarray(pad_to(np.concatenate(parts), size)) for parts in columns))
 
 
-def _fit(held: Held, first: int, capacity: Capacity) -> Held:
+def _pad_inputs(held: ProgramInputs, first: int, capacity: PaddedSizes) -> ProgramInputs:
     """The same for a pool in which the run's samples begin at ``first``, its rows filled up."""
 
-    def wider(rows: Rows, width: int) -> Rows:
-        return Rows(filled(rows.sample.T + first, width).T, rows.size)
+    def wider(rows: ClientIndices, width: int) -> ClientIndices:
+        return ClientIndices(pad_to(rows.sample.T + first, width).T, rows.size)
 
     test = held.test._replace(sample=held.test.sample + first)
     return held._replace(
         training=wider(held.training, capacity.training),
         adapt=wider(held.adapt, capacity.adapt),
-        test=Tiles(*(filled(column, capacity.test) for column in test)),
+        test=Tiles(*(pad_to(column, capacity.test) for column in test)),
     )

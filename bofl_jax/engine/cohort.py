@@ -9,11 +9,11 @@ import numpy as np
 from bofl_jax.algorithms.options import FederationOptions, SharedOptions, TrainingOptions
 from bofl_jax.attacks import AdversaryOptions
 from bofl_jax.core.keys import Purpose, derive
-from bofl_jax.core.padding import filled
-from bofl_jax.ledger import Refusal
-from bofl_jax.partition import Rows
+from bofl_jax.core.padding import pad_to
+from bofl_jax.ledger import RejectionReason
+from bofl_jax.partition import ClientIndices
 
-DRAWN = (Purpose.COHORT, Purpose.STRAGGLER, Purpose.INTRUDER, Purpose.ALTERED)
+HOST_PURPOSES = (Purpose.COHORT, Purpose.STRAGGLER, Purpose.INTRUDER, Purpose.ALTERED)
 
 
 class Cohort(NamedTuple):
@@ -25,7 +25,7 @@ class Cohort(NamedTuple):
     client: np.ndarray  # int32[M]
     steps: np.ndarray  # int32[M], local steps; 0 when dropped
     weight: np.ndarray  # float32[M], training samples; 0 when nothing is sent
-    refusal: np.ndarray  # int32[M], `Refusal`, as far as it is known before the update arrives
+    rejection: np.ndarray  # int32[M], `Refusal`, as far as it is known before the update arrives
     altered: np.ndarray  # bool[M], whether the channel alters it
 
     @property
@@ -36,17 +36,17 @@ class Cohort(NamedTuple):
     @property
     def invited(self) -> np.ndarray:
         """int32[<=M]: the invited clients."""
-        return self.client[self.sends & (self.refusal == Refusal.NONE)]
+        return self.client[self.sends & (self.rejection == RejectionReason.NONE)]
 
 
-def full_steps(options: TrainingOptions, size: np.ndarray) -> np.ndarray:
+def local_step_counts(options: TrainingOptions, size: np.ndarray) -> np.ndarray:
     """int32[C]: a full round's local steps of clients with ``size`` int32[C] samples."""
     if options.local_steps is not None:
         return np.full(len(size), options.local_steps, np.int32)
     return np.ceil(size * (options.local_epochs or 0) / options.batch_size).astype(np.int32)
 
 
-def honest(clients: np.ndarray, steps: np.ndarray, weight: np.ndarray) -> Cohort:
+def honest_cohort(clients: np.ndarray, steps: np.ndarray, weight: np.ndarray) -> Cohort:
     """A cohort in which nobody lies."""
     nobody = np.zeros(len(clients), np.int32)
     return Cohort(clients.astype(np.int32), steps.astype(np.int32), weight.astype(np.float32), nobody, nobody > 0)
@@ -54,15 +54,15 @@ def honest(clients: np.ndarray, steps: np.ndarray, weight: np.ndarray) -> Cohort
 
 def pad(rows: Cohort, size: int) -> Cohort:
     """The same with rows added that send nothing, so that M = ``size``."""
-    return Cohort(*(filled(column, size) for column in rows))
+    return Cohort(*(pad_to(column, size) for column in rows))
 
 
-def draw(
+def draw_cohort(
     options: FederationOptions,
-    training: Rows,
+    training: ClientIndices,
     root: jax.Array,
     round_number: int,
-    standing: np.ndarray | None = None,
+    eligibility: np.ndarray | None = None,
     adversary: AdversaryOptions | None = None,
 ) -> Cohort:
     """Draw a round.
@@ -78,32 +78,32 @@ def draw(
         standing: uint8[C], why a client may not contribute (`Refusal`); nobody is kept out when left out.
         adversary: who lies; nobody when left out.
     """
-    standing = np.zeros(len(training.size), np.uint8) if standing is None else standing
+    eligibility = np.zeros(len(training.size), np.uint8) if eligibility is None else eligibility
     chance = _generators(root, round_number)
     clients = np.flatnonzero(training.size)
     shared = options if isinstance(options, SharedOptions) else None
     count = shared.cohort if shared and shared.cohort else len(clients)
     if count < len(clients):
         drawn = chance[Purpose.COHORT].permutation(clients)
-        first = np.argsort(standing[drawn] != Refusal.NONE, kind="stable")
+        first = np.argsort(eligibility[drawn] != RejectionReason.NONE, kind="stable")
         clients = np.sort(drawn[first[:count]])
-    steps = full_steps(options, training.size[clients])
+    steps = local_step_counts(options, training.size[clients])
     weight = training.size[clients].astype(np.float32)
     if shared:
-        _slow_down(shared, chance[Purpose.STRAGGLER], steps, weight)
-    out = standing[clients] != Refusal.NONE
+        _apply_stragglers(shared, chance[Purpose.STRAGGLER], steps, weight)
+    out = eligibility[clients] != RejectionReason.NONE
     steps[out], weight[out] = 0, 0
-    invited = honest(clients, steps, weight)
+    invited = honest_cohort(clients, steps, weight)
     if adversary is None:
         return invited
     rng = chance[Purpose.INTRUDER]
-    uninvited = _uninvited(options, training, standing, invited, rng, adversary.uninvited)
+    uninvited = _uninvited(options, training, eligibility, invited, rng, adversary.uninvited)
     rows = _join(invited, uninvited, _duplicates(invited, rng, adversary.duplicates))
-    altered = _some(rows.sends, adversary.altered, chance[Purpose.ALTERED])
+    altered = _random_subset(rows.sends, adversary.altered, chance[Purpose.ALTERED])
     return rows._replace(altered=altered)
 
 
-def _slow_down(options: SharedOptions, rng: np.random.Generator, steps: np.ndarray, weight: np.ndarray) -> None:
+def _apply_stragglers(options: SharedOptions, rng: np.random.Generator, steps: np.ndarray, weight: np.ndarray) -> None:
     """Let the stragglers do part of their work, or none."""
     slow = round(options.stragglers * len(steps))
     if not slow:
@@ -116,8 +116,8 @@ def _slow_down(options: SharedOptions, rng: np.random.Generator, steps: np.ndarr
 
 def _uninvited(
     options: FederationOptions,
-    training: Rows,
-    standing: np.ndarray,
+    training: ClientIndices,
+    eligibility: np.ndarray,
     invited: Cohort,
     rng: np.random.Generator,
     count: int,
@@ -125,23 +125,23 @@ def _uninvited(
     """Clients that send though nobody asked them to: without standing, or not drawn."""
     others = np.setdiff1d(np.flatnonzero(training.size), invited.invited)
     clients = np.sort(rng.permutation(others)[:count])
-    reason = np.where(standing[clients] != Refusal.NONE, standing[clients], Refusal.NOT_IN_COHORT)
-    rows = honest(clients, full_steps(options, training.size[clients]), training.size[clients])
-    return pad(rows._replace(refusal=reason.astype(np.int32)), count)
+    reason = np.where(eligibility[clients] != RejectionReason.NONE, eligibility[clients], RejectionReason.NOT_IN_COHORT)
+    rows = honest_cohort(clients, local_step_counts(options, training.size[clients]), training.size[clients])
+    return pad(rows._replace(rejection=reason.astype(np.int32)), count)
 
 
 def _duplicates(invited: Cohort, rng: np.random.Generator, count: int) -> Cohort:
     """Updates of invited clients that arrive once more."""
     again = np.sort(rng.permutation(np.flatnonzero(invited.sends))[:count])
     rows = Cohort(*(column[again] for column in invited))
-    return pad(rows._replace(refusal=np.full(len(again), Refusal.DUPLICATE, np.int32)), count)
+    return pad(rows._replace(rejection=np.full(len(again), RejectionReason.DUPLICATE, np.int32)), count)
 
 
 def _join(*parts: Cohort) -> Cohort:
     return Cohort(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _some(among: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+def _random_subset(among: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """bool[M]: this share, rounded, of the rows that are true."""
     chosen = rng.permutation(np.flatnonzero(among))[: round(share * int(among.sum()))]
     return np.isin(np.arange(len(among)), chosen)
@@ -149,10 +149,10 @@ def _some(among: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarr
 
 def _generators(root: jax.Array, round_number: int) -> dict[Purpose, np.random.Generator]:
     """What is drawn from on the host in a round; the keys come from the device in one call."""
-    return dict(zip(DRAWN, map(np.random.default_rng, np.asarray(_words(root, round_number))), strict=True))
+    return dict(zip(HOST_PURPOSES, map(np.random.default_rng, np.asarray(_words(root, round_number))), strict=True))
 
 
 @jax.jit
 def _words(root: jax.Array, round_number: jax.Array) -> jax.Array:
     """uint32[4, 2]: the keys of what is drawn on the host."""
-    return jnp.stack([jax.random.key_data(derive(root, purpose, round_number)) for purpose in DRAWN])
+    return jnp.stack([jax.random.key_data(derive(root, purpose, round_number)) for purpose in HOST_PURPOSES])

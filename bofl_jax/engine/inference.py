@@ -8,23 +8,23 @@ import jax
 import numpy as np
 
 from bofl_jax import models
-from bofl_jax.core.padding import capacity, filled
-from bofl_jax.engine.problem import TILE, Setting
+from bofl_jax.core.padding import bucket_size, pad_to
+from bofl_jax.engine.problem import TILE, FederatedProblem
 from bofl_jax.metrics.attribution import integrated_gradients
 from bofl_jax.metrics.faithfulness import POINTS, faithfulness
 from bofl_jax.models import ModelOptions
-from bofl_jax.parallel.clients import here
+from bofl_jax.parallel.clients import local_copy
 
 Tree = Any
 
-SIDE_BY_SIDE = 16
+EXPLAINED_TOGETHER = 16
 """Samples that are explained at a time, each with its own network in the memory."""
 
-INCOMPLETE = 0.01
+COMPLETENESS_TOLERANCE = 0.01
 """Completeness error above which a sample is explained with more steps."""
 
 
-class Explained(NamedTuple):
+class SampleExplanations(NamedTuple):
     """What explains E samples."""
 
     attribution: Any  # float32[E, T, L], by integrated gradients
@@ -36,7 +36,7 @@ class Explained(NamedTuple):
     insertion_random: Any  # float32[E]
 
 
-class Shape(NamedTuple):
+class InputShape(NamedTuple):
     """What a network is built for."""
 
     window: int  # T
@@ -45,18 +45,23 @@ class Shape(NamedTuple):
     classes: int  # K
 
 
-def probabilities(setting: Setting, params: Tree, samples: np.ndarray) -> np.ndarray:
+def probabilities(setting: FederatedProblem, params: Tree, samples: np.ndarray) -> np.ndarray:
     """float32[N, K]: what one network says of samples int32[N] of the pool."""
-    given, size = setting.samples, -(-capacity(len(samples)) // TILE) * TILE
-    rows = filled(samples, size).reshape(-1, TILE)
+    given, size = setting.samples, -(-bucket_size(len(samples)) // TILE) * TILE
+    rows = pad_to(samples, size).reshape(-1, TILE)
     program = _probabilities(setting.config.model, _shape(setting))
-    found = program(at_home(params), given.x[rows], given.features[rows])
+    found = program(to_first_device(params), given.x[rows], given.features[rows])
     return np.asarray(found).reshape(size, -1)[: len(samples)]
 
 
 def explanations(
-    setting: Setting, params: Tree, place: np.ndarray, samples: np.ndarray, predicted: np.ndarray, keys: jax.Array
-) -> Explained:
+    setting: FederatedProblem,
+    params: Tree,
+    place: np.ndarray,
+    samples: np.ndarray,
+    predicted: np.ndarray,
+    keys: jax.Array,
+) -> SampleExplanations:
     """Explain predicted classes.
 
     Args:
@@ -68,25 +73,25 @@ def explanations(
         keys: key[E], of the random orders.
     """
     count, given = len(samples), setting.samples
-    rows = np.resize(np.arange(count), (-(-count // SIDE_BY_SIDE), SIDE_BY_SIDE))
+    rows = np.resize(np.arange(count), (-(-count // EXPLAINED_TOGETHER), EXPLAINED_TOGETHER))
     each = (place[rows], given.x[samples[rows]], given.features[samples[rows]], predicted[rows], keys[rows])
-    found = jax.device_get(_explanations(setting.config.model, _shape(setting))(at_home(params), each))
+    found = jax.device_get(_explanations(setting.config.model, _shape(setting))(to_first_device(params), each))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], found)
 
 
-def at_home(tree: Tree) -> Tree:
+def to_first_device(tree: Tree) -> Tree:
     """A pytree that every device has, or the host, on this process's first device."""
-    return jax.device_put(here(tree), jax.local_devices()[0])
+    return jax.device_put(local_copy(tree), jax.local_devices()[0])
 
 
-def _shape(setting: Setting) -> Shape:
+def _shape(setting: FederatedProblem) -> InputShape:
     samples = setting.samples
     _, window, leads = samples.x.shape
-    return Shape(window, leads, samples.features.shape[1], len(samples.classes))
+    return InputShape(window, leads, samples.features.shape[1], len(samples.classes))
 
 
 @functools.lru_cache(maxsize=8)
-def _probabilities(options: ModelOptions, shape: Shape) -> Callable[..., jax.Array]:
+def _probabilities(options: ModelOptions, shape: InputShape) -> Callable[..., jax.Array]:
     apply = models.build(options, *shape).apply
 
     def tiles(params: Tree, x: jax.Array, features: jax.Array) -> jax.Array:
@@ -96,7 +101,7 @@ def _probabilities(options: ModelOptions, shape: Shape) -> Callable[..., jax.Arr
 
 
 @functools.lru_cache(maxsize=8)
-def _explanations(options: ModelOptions, shape: Shape) -> Callable[..., Explained]:
+def _explanations(options: ModelOptions, shape: InputShape) -> Callable[..., SampleExplanations]:
     apply = models.build(options, *shape).apply
 
     def one(params: Tree, place: jax.Array, x: jax.Array, features: jax.Array, label: jax.Array, key: jax.Array):
@@ -106,12 +111,14 @@ def _explanations(options: ModelOptions, shape: Shape) -> Callable[..., Explaine
         def predict(x: jax.Array, features: jax.Array) -> jax.Array:
             return apply(mine, x[None], features[None])[0]
 
-        found = integrated_gradients(predict, *sample, tolerance=INCOMPLETE)
+        found = integrated_gradients(predict, *sample, tolerance=COMPLETENESS_TOLERANCE)
         judged = faithfulness(predict, *sample, found.x, key[None], points=min(POINTS, shape.window))
         random = (judged.random_deletion[0], judged.random_insertion[0])
-        return jax.tree.map(lambda leaf: leaf[0], Explained(*found, judged.deletion, judged.insertion, *random))
+        return jax.tree.map(
+            lambda leaf: leaf[0], SampleExplanations(*found, judged.deletion, judged.insertion, *random)
+        )
 
-    def groups(params: Tree, each: Tree) -> Explained:
+    def groups(params: Tree, each: Tree) -> SampleExplanations:
         side_by_side = jax.vmap(functools.partial(one, params))
         return jax.lax.map(lambda group: side_by_side(*group), each)
 

@@ -10,15 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bofl_jax.engine.cohort import Cohort, draw
-from bofl_jax.engine.personalise import adapting, personal_options, personalise_part
-from bofl_jax.engine.problem import Setting, hold, with_resolved_engine
-from bofl_jax.engine.round import RoundInput, clients_part, digesting, start, whole_round
-from bofl_jax.parallel.clients import Plan
+from bofl_jax.engine.cohort import Cohort, draw_cohort
+from bofl_jax.engine.personalise import adaptation_cohort, personal_options, personalise_step
+from bofl_jax.engine.problem import FederatedProblem, program_inputs, with_resolved_engine
+from bofl_jax.engine.round import RoundInputs, client_phase, digest_location, initial_state, round_step
+from bofl_jax.parallel.clients import ExecutionPlan
 
 Tree = Any
 
-SHARE = 0.5
+MEMORY_FRACTION = 0.5
 """Part of the free memory that is planned with."""
 
 
@@ -40,16 +40,18 @@ def size_of(tree: Tree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def first_cohort(setting: Setting) -> Cohort:
+def first_cohort(setting: FederatedProblem) -> Cohort:
     """A cohort of the size that all have."""
     config = setting.config
-    return draw(config.federation, setting.training, setting.root, 1, adversary=config.adversary)
+    return draw_cohort(config.federation, setting.training, setting.root, 1, adversary=config.adversary)
 
 
-def _first_round(setting: Setting) -> RoundInput:
+def _first_round(setting: FederatedProblem) -> RoundInputs:
     """What the first round is given."""
     cohort = first_cohort(setting)
-    return RoundInput(setting.pool, hold(setting), start(setting), cohort, jnp.int32(1), jnp.float32(0))
+    return RoundInputs(
+        setting.pool, program_inputs(setting), initial_state(setting), cohort, jnp.int32(1), jnp.float32(0)
+    )
 
 
 def _at_work(program: Callable, given: Tree) -> int:
@@ -58,7 +60,7 @@ def _at_work(program: Callable, given: Tree) -> int:
     return counted.temp_size_in_bytes if counted else 0
 
 
-def chunked(settings: Sequence[Setting]) -> list[Setting]:
+def fit_to_memory(settings: Sequence[FederatedProblem]) -> list[FederatedProblem]:
     """The same runs, their clients in chunks where all of a cohort together do not fit into `SHARE` of the memory.
 
     Nothing is changed but plans that vmap all clients. What they need at work, and what they return, is the compiler's
@@ -72,32 +74,34 @@ def chunked(settings: Sequence[Setting]) -> list[Setting]:
     if setting.plan.execution != "vmap":
         return list(settings)
     given = _first_round(setting)
-    work = functools.partial(clients_part, setting, digesting(setting))
+    work = functools.partial(client_phase, setting, digest_location(setting))
     needed = _at_work(work, given) + size_of(jax.eval_shape(work, given))
     clients = len(given.cohort.client)
-    fit = int(SHARE * free_bytes() * clients / max(1, needed))
+    fit = int(MEMORY_FRACTION * free_bytes() * clients / max(1, needed))
     if fit >= clients:
         return list(settings)
-    plan = Plan("map", 1 << max(0, fit.bit_length() - 1), 1, 1)
+    plan = ExecutionPlan("map", 1 << max(0, fit.bit_length() - 1), 1, 1)
     return [replace(each, plan=plan, config=with_resolved_engine(each.config, plan)) for each in settings]
 
 
-def runs_at_once(setting: Setting) -> int:
+def runs_at_once(setting: FederatedProblem) -> int:
     """How many runs like this one fit into `SHARE` of the memory side by side.
 
     What a run holds, returns of a round and has of its clients' own models at its end is counted from their shapes, and
     twice, for the host's copy. On an accelerator, where runs are vmapped, what one needs while it works comes on top,
     as the compiler counts it.
     """
-    inside = replace(setting, plan=setting.plan.inside())
+    inside = replace(setting, plan=setting.plan.single_device())
     given = _first_round(inside)
-    pool, held, state = given.pool, given.held, given.state
-    work = functools.partial(whole_round, inside, digesting(setting))
+    pool, held, state = given.pool, given.inputs, given.state
+    work = functools.partial(round_step, inside, digest_location(setting))
     size = size_of((pool, held, state)) + 2 * size_of(jax.eval_shape(work, given))
     options = personal_options(setting)
     if options:
-        last = functools.partial(personalise_part, inside, options)
-        size += 2 * size_of(jax.eval_shape(last, pool, held, state, adapting(setting, options.steps), np.float32(0)))
+        last = functools.partial(personalise_step, inside, options)
+        size += 2 * size_of(
+            jax.eval_shape(last, pool, held, state, adaptation_cohort(setting, options.steps), np.float32(0))
+        )
     if setting.plan.execution == "vmap":
         size += _at_work(work, given)
-    return int(SHARE * free_bytes()) // size
+    return int(MEMORY_FRACTION * free_bytes()) // size

@@ -10,15 +10,15 @@ import numpy as np
 from bofl_jax import algorithms
 from bofl_jax.algorithms.personalisation import FineTuneOptions, NoPersonaliseOptions, OwnOptions
 from bofl_jax.core.keys import Purpose
-from bofl_jax.engine.cohort import Cohort, honest
+from bofl_jax.engine.cohort import Cohort, honest_cohort
 from bofl_jax.engine.predict import Tree
-from bofl_jax.engine.problem import Held, Setting, hold
-from bofl_jax.engine.round import TrainState, compile_for, idle_unless, recall, works
-from bofl_jax.parallel.clients import run_clients
+from bofl_jax.engine.problem import FederatedProblem, ProgramInputs, program_inputs
+from bofl_jax.engine.round import TrainState, compile_for, load_client_state, mask_padding, stack_client_tasks
+from bofl_jax.parallel.clients import map_clients
 
 
 def compile_personalise(
-    setting: Setting, state: TrainState, options: FineTuneOptions | OwnOptions
+    setting: FederatedProblem, state: TrainState, options: FineTuneOptions | OwnOptions
 ) -> Callable[[TrainState, int], Tree]:
     """Compile, for any state and any number of steps, ``(state, steps) -> parameters [C, ...]``.
 
@@ -32,13 +32,13 @@ def compile_personalise(
             takes what the method keeps for each client, after more steps of the method if it is told to. Without a step
             they leave the training out of the program; it then takes 0 steps and no other number.
     """
-    held = setting.plan.replicate(hold(setting))
+    held = setting.plan.replicate(program_inputs(setting))
 
     def given(state: TrainState, steps: int) -> tuple:
-        cohort, lr = setting.plan.give((adapting(setting, steps), np.float32(options.lr)))
+        cohort, lr = setting.plan.put_round_inputs((adaptation_cohort(setting, steps), np.float32(options.lr)))
         return setting.pool, held, state, cohort, lr
 
-    program = functools.partial(personalise_part, setting, options)
+    program = functools.partial(personalise_step, setting, options)
     compiled = compile_for(setting.plan, program, *given(state, options.steps))
 
     def run(state: TrainState, steps: int) -> Tree:
@@ -48,17 +48,17 @@ def compile_personalise(
     return run
 
 
-def adapting(setting: Setting, steps: int) -> Cohort:
+def adaptation_cohort(setting: FederatedProblem, steps: int) -> Cohort:
     """All clients, with so many steps to do for those that have samples to adapt on."""
     size = setting.population.adapt.size
-    return honest(np.arange(len(size), dtype=np.int32), np.where(size > 0, steps, 0), size)
+    return honest_cohort(np.arange(len(size), dtype=np.int32), np.where(size > 0, steps, 0), size)
 
 
-def personalise_part(
-    setting: Setting,
+def personalise_step(
+    setting: FederatedProblem,
     options: FineTuneOptions | OwnOptions,
     pool: algorithms.Batch,
-    held: Held,
+    held: ProgramInputs,
     state: TrainState,
     cohort: Cohort,
     lr: jax.Array,
@@ -78,29 +78,29 @@ def personalise_part(
     def client(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
         pool, everything, numbers, first, lr = shared
         work, client, kept = each
-        known = setting.with_numbers(numbers)
+        known = setting.with_hyperparameters(numbers)
         algorithm = known.algorithm
-        data = algorithms.local_data(setting.sampler, pool, idle_unless(live, work), lr)
-        view = algorithm.view(everything, client)
-        mine = recall(algorithm, first, view, kept)
+        data = algorithms.local_data(setting.sampler, pool, mask_padding(live, work), lr)
+        view = algorithm.download(everything, client)
+        mine = load_client_state(algorithm, first, view, kept)
         if isinstance(options, FineTuneOptions):
-            own, _ = known.descent(jax.value_and_grad(known.loss), algorithm.start(view, mine), data)
+            own, _ = known.descent(jax.value_and_grad(known.loss), algorithm.fine_tune_start(view, mine), data)
             return (), jnp.float32(0), own
-        assert algorithm.own is not None
+        assert algorithm.personal_model is not None
         if options.steps:
             _, trained, _ = algorithm.train(view, mine, data)
             mine = jax.tree.map(functools.partial(jnp.where, work.steps > 0), trained, mine)
-        return (), jnp.float32(0), algorithm.own(view, mine)
+        return (), jnp.float32(0), algorithm.personal_model(view, mine)
 
-    kept, clients = state.kept, len(held.adapt.size)
+    kept, clients = state.clients, len(held.adapt.size)
     if len(held.training.size) == 1:  # centralised: the one model that was trained is everybody's
         kept = jax.tree.map(lambda leaf: jnp.repeat(leaf, clients, axis=0), kept)
-    work = works(held.numbers.root, held.adapt, cohort, Purpose.PERSONALISE, jnp.int32(0))
-    shared = (pool, state.params, held.numbers, held.first, lr)
-    return run_clients(setting.plan, client, shared, (work, cohort.client, kept)).each
+    work = stack_client_tasks(held.hyperparameters.root, held.adapt, cohort, Purpose.PERSONALISE, jnp.int32(0))
+    shared = (pool, state.params, held.hyperparameters, held.initial_params, lr)
+    return map_clients(setting.plan, client, shared, (work, cohort.client, kept)).reports
 
 
-def personal_options(setting: Setting) -> FineTuneOptions | OwnOptions | None:
+def personal_options(setting: FederatedProblem) -> FineTuneOptions | OwnOptions | None:
     """How the run ends in models of the clients' own; None where it does not."""
     if setting.config.federation.algorithm == "local":
         return OwnOptions(method="own")

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax import algorithms
-from bofl_jax.engine.problem import TILE, Setting
+from bofl_jax.engine.problem import TILE, FederatedProblem
 from bofl_jax.engine.round import TrainState, compile_for
-from bofl_jax.parallel.clients import run_clients
+from bofl_jax.parallel.clients import map_clients
 from bofl_jax.partition import Tiles, tile
 
 Tree = Any
 
 
-def compile_predict(setting: Setting, params: Tree, own: bool) -> Callable[[Tree], np.ndarray]:
+def compile_predict(setting: FederatedProblem, params: Tree, own: bool) -> Callable[[Tree], np.ndarray]:
     """Compile the test of one model for all clients, or of each client's own.
 
     Args:
@@ -29,17 +29,17 @@ def compile_predict(setting: Setting, params: Tree, own: bool) -> Callable[[Tree
     """
     tiles = tile(setting.population.test, TILE)
     placed = setting.plan.replicate(tiles)
-    program = functools.partial(predict_part, setting, own)
+    program = functools.partial(predict_step, setting, own)
     compiled = compile_for(setting.plan, program, setting.pool, placed, params)
-    return lambda params: flat_test(tiles, np.asarray(compiled(setting.pool, placed, params)))
+    return lambda params: unpad_tiles(tiles, np.asarray(compiled(setting.pool, placed, params)))
 
 
-def flat_test(tiles: Tiles, probability: np.ndarray) -> np.ndarray:
+def unpad_tiles(tiles: Tiles, probability: np.ndarray) -> np.ndarray:
     """float32[Ntest, K], client after client, of float32[I, W, K] for these tiles, and maybe some more."""
     return probability[: len(tiles.size)][np.arange(probability.shape[1]) < tiles.size[:, None]]
 
 
-def predict_part(setting: Setting, own: bool, pool: algorithms.Batch, tiles: Tiles, params: Tree) -> jax.Array:
+def predict_step(setting: FederatedProblem, own: bool, pool: algorithms.Batch, tiles: Tiles, params: Tree) -> jax.Array:
     """float32[I, W, K]: probabilities of the test samples, and of padding.
 
     Args:
@@ -58,10 +58,10 @@ def predict_part(setting: Setting, own: bool, pool: algorithms.Batch, tiles: Til
         batch = algorithms.take(pool, index)
         return (), jnp.float32(0), jax.nn.softmax(setting.model.apply(params, batch.x, batch.features))
 
-    return run_clients(setting.plan.few_at_once(), piece, (pool, params), (tiles.sample, tiles.client)).each
+    return map_clients(setting.plan.low_memory(), piece, (pool, params), (tiles.sample, tiles.client)).reports
 
 
-def shared_model(setting: Setting, state: TrainState) -> Tree:
+def global_model(setting: FederatedProblem, state: TrainState) -> Tree:
     """The parameters of the model that all share: the server's, or those of the one centralised client.
 
     None where the method shares no whole network.
@@ -71,5 +71,5 @@ def shared_model(setting: Setting, state: TrainState) -> Tree:
         return algorithm.model(state.params) if algorithm.model else None
     if setting.config.federation.algorithm != "centralised":
         return None
-    assert algorithm.own is not None
-    return algorithm.own(state.params, jax.tree.map(lambda a: a[0], state.kept.own))
+    assert algorithm.personal_model is not None
+    return algorithm.personal_model(state.params, jax.tree.map(lambda a: a[0], state.clients.own))

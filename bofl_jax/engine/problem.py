@@ -17,16 +17,16 @@ from bofl_jax.config import Config
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive, root_key
 from bofl_jax.core.options import Options
-from bofl_jax.core.padding import capacity, filled
+from bofl_jax.core.padding import bucket_size, pad_to
 from bofl_jax.core.types import Samples
-from bofl_jax.parallel.clients import Plan
-from bofl_jax.partition import Population, Rows, Tiles, class_counts, pack, partition, tile
+from bofl_jax.parallel.clients import ExecutionPlan
+from bofl_jax.partition import ClientIndices, Population, Tiles, class_counts, pack, partition, tile
 
 TILE = 128
 """Samples that are predicted at a time; clients have unlike numbers of them."""
 
 
-class Numbers(NamedTuple):
+class TracedHyperparameters(NamedTuple):
     """The numbers of a run that its programs take as arguments, so that another run can use the same programs."""
 
     root: jax.Array  # of the run's keys
@@ -34,49 +34,49 @@ class Numbers(NamedTuple):
     options: dict[str, jax.Array]  # float32 each, by dotted key; `Options.arguments` names them
 
 
-class Parts(NamedTuple):
+class MethodParts(NamedTuple):
     """What a method is made of, once its numbers are known."""
 
     algorithm: algorithms.LocalAlgorithm  # of the rounds
     aggregator: aggregate.Aggregator
     loss: algorithms.Loss
-    descent: algorithms.Descent  # the clients' optimiser
+    optimizer_loop: algorithms.OptimizerLoop  # the clients' optimiser
 
 
-class Held(NamedTuple):
+class ProgramInputs(NamedTuple):
     """What the programs of a run are given whatever the round, without the pool."""
 
-    numbers: Numbers
-    first: models.Params  # the network's first parameters
-    training: Rows
-    adapt: Rows
+    hyperparameters: TracedHyperparameters
+    initial_params: models.Params  # the network's first parameters
+    training: ClientIndices
+    adapt: ClientIndices
     test: Tiles
     weight: jax.Array  # float32, training samples of all clients
 
 
 @dataclass(frozen=True)
-class Setting:
+class FederatedProblem:
     """What does not change from round to round."""
 
     config: Config
-    plan: Plan
+    plan: ExecutionPlan
     samples: Samples
     population: Population
-    training: Rows  # rows that train: the clients' own, or one pooled row (centralised)
+    training: ClientIndices  # rows that train: the clients' own, or one pooled row (centralised)
     model: models.Model
-    numbers: Numbers
-    form: Callable[[Numbers], Parts]  # also for numbers that are traced
+    hyperparameters: TracedHyperparameters
+    build_method: Callable[[TracedHyperparameters], MethodParts]  # also for numbers that are traced
     synthetic: int = 0  # samples at the end of the pool that nobody recorded
     groups: data.Groups | None = None  # of people, whose recalls are compared
 
-    def with_numbers(self, numbers: Numbers) -> "Setting":
+    def with_hyperparameters(self, numbers: TracedHyperparameters) -> "FederatedProblem":
         """The same with other numbers, which may be traced."""
-        return replace(self, numbers=numbers)
+        return replace(self, hyperparameters=numbers)
 
     @cached_property
-    def parts(self) -> Parts:
+    def parts(self) -> MethodParts:
         """The method, for the numbers at hand."""
-        return self.form(self.numbers)
+        return self.build_method(self.hyperparameters)
 
     @property
     def algorithm(self) -> algorithms.LocalAlgorithm:
@@ -94,17 +94,17 @@ class Setting:
         return self.parts.loss
 
     @property
-    def descent(self) -> algorithms.Descent:
+    def descent(self) -> algorithms.OptimizerLoop:
         """The clients' optimiser."""
-        return self.parts.descent
+        return self.parts.optimizer_loop
 
     @property
     def root(self) -> jax.Array:
         """The root of the run's keys."""
-        return self.numbers.root
+        return self.hyperparameters.root
 
     @cached_property
-    def first(self) -> models.Params:
+    def initial_params(self) -> models.Params:
         """The network's first parameters, from the run's root key."""
         return self.model.init(derive(self.root, Purpose.MODEL))
 
@@ -113,12 +113,12 @@ class Setting:
         """All N samples, on every device; with synthetic ones padded, so that runs with a few more share programs."""
         if not self.synthetic:
             return self.plan.replicate(pool_of(self.samples))
-        size = capacity(len(self.samples))
+        size = bucket_size(len(self.samples))
         return self.plan.replicate(
-            algorithms.Batch(*(jnp.asarray(filled(part, size)) for part in _columns(self.samples)))
+            algorithms.Batch(*(jnp.asarray(pad_to(part, size)) for part in _columns(self.samples)))
         )
 
-    def recorded_counts(self, rows: Rows) -> np.ndarray:
+    def recorded_counts(self, rows: ClientIndices) -> np.ndarray:
         """int64[C, K]: the samples in rows that are no synthetic ones."""
         first_synthetic = len(self.samples) - self.synthetic
         recorded = [own[own < first_synthetic] for own in map(rows.of, range(len(rows.size)))]
@@ -156,12 +156,12 @@ class Setting:
         return self.algorithm.has_global if self.shares else self.config.federation.algorithm == "centralised"
 
 
-def with_resolved_engine(config: Config, plan: Plan) -> Config:
+def with_resolved_engine(config: Config, plan: ExecutionPlan) -> Config:
     """The configuration as a run directory holds it: with the values that "auto" was resolved to."""
     return config.model_copy(update={"engine": config.engine.model_copy(update=plan._asdict())})
 
 
-def settle(config: Config, plan: Plan, samples: Samples | None = None) -> Setting:
+def build_problem(config: Config, plan: ExecutionPlan, samples: Samples | None = None) -> FederatedProblem:
     """Load the data, deal them out, build the network.
 
     Args:
@@ -173,10 +173,12 @@ def settle(config: Config, plan: Plan, samples: Samples | None = None) -> Settin
         BoflError: for data, clients or options that cannot work together.
     """
     samples = samples or data.load(config.data, config.seed)
-    return assemble(config, plan, samples, partition(samples, config.partition, config.seed))
+    return build_from_population(config, plan, samples, partition(samples, config.partition, config.seed))
 
 
-def assemble(config: Config, plan: Plan, samples: Samples, population: Population, synthetic: int = 0) -> Setting:
+def build_from_population(
+    config: Config, plan: ExecutionPlan, samples: Samples, population: Population, synthetic: int = 0
+) -> FederatedProblem:
     """Build network and method for samples that are dealt out.
 
     Args:
@@ -198,28 +200,30 @@ def assemble(config: Config, plan: Plan, samples: Samples, population: Populatio
     model = models.build(config.model, samples.x.shape[1], samples.x.shape[2], samples.features.shape[1], classes)
     counts = class_counts(population.train, samples.y, classes).sum(axis=0)
 
-    def form(numbers: Numbers) -> Parts:
-        known = _with_options(config, numbers.options)
+    def form(numbers: TracedHyperparameters) -> MethodParts:
+        known = _with_traced_values(config, numbers.options)
         loss = algorithms.cross_entropy(model.apply, numbers.class_weights)
         optimizer = build_optimizer(known.optimizer)
         given = Given(loss, optimizer, model, classes, population.clients, known.optimizer.server_lr)
         algorithm, aggregator = build(federation.algorithm, known.federation, known.optimizer, given)
-        return Parts(algorithm, aggregator, loss, algorithms.Descent(optimizer))
+        return MethodParts(algorithm, aggregator, loss, algorithms.OptimizerLoop(optimizer))
 
     weights = algorithms.class_weights(counts, federation.class_weights)
-    setting = Setting(
+    setting = FederatedProblem(
         config=config,
         plan=plan,
         samples=samples,
         population=population,
         training=_pooled(population) if federation.algorithm == "centralised" else population.train,
         model=model,
-        numbers=Numbers(root_key(config.seed), jnp.asarray(weights), _arguments(config)),
-        form=form,
+        hyperparameters=TracedHyperparameters(root_key(config.seed), jnp.asarray(weights), _traced_values(config)),
+        build_method=form,
         synthetic=synthetic,
         groups=_groups(config, samples),
     )
-    jax.eval_shape(lambda key: setting.algorithm.share(model.init(key)), setting.root)  # do the method's layers exist?
+    jax.eval_shape(
+        lambda key: setting.algorithm.initial_shared(model.init(key)), setting.root
+    )  # do the method's layers exist?
     _check_personal(config, setting.algorithm)
     if setting.keeps_updates and not setting.has_global:
         raise BoflError(
@@ -234,17 +238,17 @@ def _groups(config: Config, samples: Samples) -> data.Groups | None:
     return None if attribute == "none" else data.groups_of(config.data, samples.subjects, attribute)
 
 
-def _arguments(config: Config) -> dict[str, jax.Array]:
+def _traced_values(config: Config) -> dict[str, jax.Array]:
     """The options that are arguments of the programs; one that is left out stays out of them."""
     found = {}
     for section, options in config:
-        for name in options.arguments if isinstance(options, Options) else ():
+        for name in options.traced_fields if isinstance(options, Options) else ():
             if getattr(options, name) is not None:
                 found[f"{section}.{name}"] = jnp.float32(getattr(options, name))
     return found
 
 
-def _with_options(config: Config, values: dict[str, Any]) -> Config:
+def _with_traced_values(config: Config, values: dict[str, Any]) -> Config:
     """The configuration with other values of `Options.arguments`."""
     changed: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
@@ -264,11 +268,13 @@ def _columns(samples: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return samples.x, samples.features, samples.y
 
 
-def hold(setting: Setting) -> Held:
+def program_inputs(setting: FederatedProblem) -> ProgramInputs:
     """What the run's programs are given in every round."""
     population, training = setting.population, setting.training
     weight = jnp.float32(max(1, int(training.size.sum())))
-    return Held(setting.numbers, setting.first, training, population.adapt, tile(population.test, TILE), weight)
+    return ProgramInputs(
+        setting.hyperparameters, setting.initial_params, training, population.adapt, tile(population.test, TILE), weight
+    )
 
 
 def _check_personal(config: Config, algorithm: algorithms.LocalAlgorithm) -> None:
@@ -276,18 +282,18 @@ def _check_personal(config: Config, algorithm: algorithms.LocalAlgorithm) -> Non
     name, method = config.federation.algorithm, config.personalise.method
     shares = isinstance(config.federation, SharedOptions)
     if shares and not algorithm.has_global and method == "none":
-        other = "'own' or 'finetune'" if algorithm.own else "'finetune'"
+        other = "'own' or 'finetune'" if algorithm.personal_model else "'finetune'"
         raise BoflError(
             f"federation.algorithm = '{name}' ends in no model that is a classifier by itself: "
             f"set personalise.method = {other}"
         )
-    if isinstance(config.personalise, OwnOptions) and not (shares and algorithm.own):
+    if isinstance(config.personalise, OwnOptions) and not (shares and algorithm.personal_model):
         raise BoflError(
             f"federation.algorithm = '{name}' has no models of the clients' own: set personalise.method = 'finetune'"
         )
 
 
-def _pooled(population: Population) -> Rows:
+def _pooled(population: Population) -> ClientIndices:
     return pack([population.train.flat()[0]])
 
 

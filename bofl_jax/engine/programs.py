@@ -8,16 +8,16 @@ import numpy as np
 
 from bofl_jax.engine.cohort import Cohort
 from bofl_jax.engine.personalise import compile_personalise, personal_options
-from bofl_jax.engine.predict import compile_predict, shared_model
-from bofl_jax.engine.problem import Setting
-from bofl_jax.engine.round import Round, RoundInfo, TrainState, compile_round, digesting
-from bofl_jax.parallel.clients import here
+from bofl_jax.engine.predict import compile_predict, global_model
+from bofl_jax.engine.problem import FederatedProblem
+from bofl_jax.engine.round import CompiledRound, RoundInfo, TrainState, compile_round, digest_location
+from bofl_jax.parallel.clients import local_copy
 
 Tree = Any
 T = TypeVar("T")
 
 
-class Runner(Protocol):
+class RunPrograms(Protocol):
     """Programs for one run, or for some runs side by side: trees then have a leading axis, a row for each run."""
 
     @property
@@ -46,13 +46,13 @@ class Runner(Protocol):
         """float32[Ntest, K] for each run: probabilities by the clients' own models."""
 
 
-class Alone:
+class SingleRunPrograms:
     """The programs of one run: devices share out its clients."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: FederatedProblem) -> None:
         self._compile_s = 0.0
         self._setting = setting
-        self._round: Round | None = None
+        self._round: CompiledRound | None = None
         self._predict: Callable[[Tree], np.ndarray] | None = None
 
     @property
@@ -66,12 +66,12 @@ class Alone:
 
     def split(self, tree: Tree) -> list[Tree]:
         """The one tree."""
-        return [here(tree)]
+        return [local_copy(tree)]
 
     def prepare(self, state: TrainState, cohorts: Sequence[Cohort]) -> None:
         """Compile what every round needs."""
         setting = self._setting
-        self._round = self._timed(lambda: compile_round(setting, state, cohorts[0], digesting(setting)))
+        self._round = self._timed(lambda: compile_round(setting, state, cohorts[0], digest_location(setting)))
         if setting.has_global:
             self._compile_test(state)
 
@@ -82,12 +82,12 @@ class Alone:
 
     def test(self, state: TrainState) -> list[np.ndarray]:
         """Probabilities by the shared model."""
-        return [self._compile_test(state)(shared_model(self._setting, state))]
+        return [self._compile_test(state)(global_model(self._setting, state))]
 
     def _compile_test(self, state: TrainState) -> Callable[[Tree], np.ndarray]:
         setting = self._setting
         if self._predict is None:
-            self._predict = self._timed(lambda: compile_predict(setting, shared_model(setting, state), own=False))
+            self._predict = self._timed(lambda: compile_predict(setting, global_model(setting, state), own=False))
         return self._predict
 
     def personalise(self, state: TrainState) -> Tree:

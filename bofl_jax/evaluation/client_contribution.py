@@ -13,12 +13,12 @@ import numpy as np
 
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.engine.cohort import Cohort
-from bofl_jax.engine.inference import at_home
-from bofl_jax.engine.problem import Setting
+from bofl_jax.engine.inference import to_first_device
+from bofl_jax.engine.problem import FederatedProblem
 from bofl_jax.engine.round import RoundInfo
 from bofl_jax.evaluation.reliability import unseen
-from bofl_jax.evaluation.stratified import choose, generator
-from bofl_jax.ledger import Refusal
+from bofl_jax.evaluation.stratified import generator, stratified_sample
+from bofl_jax.ledger import RejectionReason
 from bofl_jax.metrics.contribution import gtg_shapley, leave_one_out, round_value
 
 Tree = Any
@@ -34,7 +34,7 @@ class Contributions:
         setting: of a run whose server takes the weighted mean of the updates.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: FederatedProblem) -> None:
         self._setting = setting
         self._utility = utility(setting)
 
@@ -52,11 +52,11 @@ class Contributions:
         """
         evaluate, lr = self._setting.config.evaluate, self._setting.config.optimizer.server_lr
         verdict = np.asarray(info.verdict)[: len(cohort.client)]
-        rows = np.flatnonzero(cohort.sends & (verdict == Refusal.NONE))
+        rows = np.flatnonzero(cohort.sends & (verdict == RejectionReason.NONE))
         if not len(rows):
             return rows, np.zeros(0)
-        updates = jax.tree.map(lambda leaf: lr * leaf[rows], at_home(info.updates))
-        game = round_value(self._utility, at_home(before), updates, jnp.asarray(cohort.weight[rows]))
+        updates = jax.tree.map(lambda leaf: lr * leaf[rows], to_first_device(info.updates))
+        game = round_value(self._utility, to_first_device(before), updates, jnp.asarray(cohort.weight[rows]))
         if evaluate.contribution == "leave-one-out":
             worth = leave_one_out(game, len(rows), traced=False)  # one model at a time in the memory
         else:
@@ -65,7 +65,7 @@ class Contributions:
         return cohort.client[rows], worth
 
 
-def valued_on(setting: Setting) -> np.ndarray:
+def valued_on(setting: FederatedProblem) -> np.ndarray:
     """int32[<=2000]: the samples on which the models of a run are valued; no synthetic ones."""
     rows, client = unseen(setting.population).flat()
     if not len(rows):
@@ -73,10 +73,10 @@ def valued_on(setting: Setting) -> np.ndarray:
         recorded = rows < len(setting.samples) - setting.synthetic
         rows, client = rows[recorded], client[recorded]
     drawn = generator(setting.root, Purpose.CONTRIBUTION, 0)
-    return rows[choose(drawn, setting.samples.y[rows], client, MOST_SAMPLES)]
+    return rows[stratified_sample(drawn, setting.samples.y[rows], client, MOST_SAMPLES)]
 
 
-def utility(setting: Setting) -> Callable[[Tree], jax.Array]:
+def utility(setting: FederatedProblem) -> Callable[[Tree], jax.Array]:
     """What is shared -> float32[], minus the log-loss of its model, each class counting the same."""
     rows, samples = valued_on(setting), setting.samples
     apply, model = setting.model.apply, setting.algorithm.model

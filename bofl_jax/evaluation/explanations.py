@@ -12,9 +12,9 @@ import numpy as np
 
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.data.options import EcgOptions
-from bofl_jax.engine.inference import Explained, explanations
-from bofl_jax.engine.problem import Setting
-from bofl_jax.evaluation.stratified import choose, generator
+from bofl_jax.engine.inference import SampleExplanations, explanations
+from bofl_jax.engine.problem import FederatedProblem
+from bofl_jax.evaluation.stratified import generator, stratified_sample
 from bofl_jax.evaluation.summary import Predictions
 from bofl_jax.metrics.explanation import attribution_share, qrs_window
 from bofl_jax.metrics.report import plain
@@ -39,7 +39,7 @@ def explain(predictions: Predictions, shared: Tree, own: Tree, count: int) -> Ex
         count: E, at most.
     """
     setting = predictions.setting
-    rows = choose(generator(setting.root, Purpose.EXPLAIN, 0), predictions.label, predictions.client, count)
+    rows = stratified_sample(generator(setting.root, Purpose.EXPLAIN, 0), predictions.label, predictions.client, count)
     sample, client = predictions.sample[rows], predictions.client[rows]
     probability = predictions.probability["global" if own is None else "personalised"][rows]
     predicted = probability.argmax(axis=1).astype(np.int32)
@@ -65,7 +65,7 @@ def explain(predictions: Predictions, shared: Tree, own: Tree, count: int) -> Ex
     return Explanation(arrays, _summary(setting, found))
 
 
-def _summary(setting: Setting, found: Explained) -> dict[str, Any]:
+def _summary(setting: FederatedProblem, found: SampleExplanations) -> dict[str, Any]:
     """Means over the samples. Low deletion and high insertion are good, seen beside those of random orders."""
     areas = ("deletion", "deletion_random", "insertion", "insertion_random")
     errors = found.completeness_error[np.isfinite(found.completeness_error)]
@@ -77,7 +77,7 @@ def _summary(setting: Setting, found: Explained) -> dict[str, Any]:
     }
 
 
-def _qrs(setting: Setting, attribution: np.ndarray) -> dict[str, Any]:
+def _qrs(setting: FederatedProblem, attribution: np.ndarray) -> dict[str, Any]:
     """How much of the absolute attribution lies within 60 ms of the R peak, and how much of an even one would.
 
     None where nobody knows of an R peak in the middle of the window.

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bofl_jax.core.padding import capacity, filled
+from bofl_jax.core.padding import bucket_size, pad_to
 from bofl_jax.metrics import confusions, equal_opportunity_gap, recall
 from bofl_jax.metrics.report import plain
 from bofl_jax.results.writing import flat
@@ -69,9 +69,9 @@ def of_groups(
     >>> found["equal_opportunity_gap"], found["by_group"]["M"]["per_class"]["V"]
     ({'N': 1.0, 'V': None}, {'people': 1, 'samples': 1, 'recall': 1.0})
     """
-    size, grouped = capacity(len(label)), members.group >= 0
+    size, grouped = bucket_size(len(label)), members.group >= 0
     columns = (probability, label, grouped, np.where(grouped, members.group, 0))
-    measured = jax.device_get(measure_groups(*(filled(column, size) for column in columns), len(members.names)))
+    measured = jax.device_get(measure_groups(*(pad_to(column, size) for column in columns), len(members.names)))
     return {
         "attribute": members.attribute,
         "samples_in_no_group": int((~grouped).sum()),

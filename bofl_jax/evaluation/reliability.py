@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bofl_jax.core.padding import capacity, filled
+from bofl_jax.core.padding import bucket_size, pad_to
 from bofl_jax.metrics import (
     Murphy,
     apply_temperature,
@@ -36,7 +36,7 @@ from bofl_jax.metrics import (
     recall_at_specificity,
 )
 from bofl_jax.metrics.report import plain
-from bofl_jax.partition import Population, Rows, pack
+from bofl_jax.partition import ClientIndices, Population, pack
 
 OF_CLASSES = {"classwise_ece": "classwise_ece", "recall_at_specificity": "recall_at_specificity_95"}
 """Field -> its key in the summary, for numbers by class."""
@@ -149,7 +149,7 @@ def safety_of(
     return found | dict(zip(CALIBRATED, map(plain, calibrated), strict=True))
 
 
-def unseen(population: Population) -> Rows:
+def unseen(population: Population) -> ClientIndices:
     """The labelled samples that a shared model was not trained on: what held-out patients adapt on, client by client.
 
     >>> none, some = np.arange(0), np.arange(2)
@@ -189,5 +189,5 @@ def _close(said: Any, found: float | None) -> bool:
 
 def _padded(probability: np.ndarray, label: np.ndarray) -> Seen:
     """The same with zeros added: runs that hardly differ in their number of samples share what is compiled."""
-    size = capacity(len(label))
-    return Seen(filled(probability, size), filled(label, size), np.arange(size) < len(label))
+    size = bucket_size(len(label))
+    return Seen(pad_to(probability, size), pad_to(label, size), np.arange(size) < len(label))

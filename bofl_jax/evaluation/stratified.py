@@ -11,7 +11,7 @@ def generator(root: jax.Array, purpose: Purpose, *path: int) -> np.random.Genera
     return np.random.default_rng(np.asarray(jax.random.key_data(derive(root, purpose, *path))))
 
 
-def choose(rng: np.random.Generator, label: np.ndarray, client: np.ndarray, count: int) -> np.ndarray:
+def stratified_sample(rng: np.random.Generator, label: np.ndarray, client: np.ndarray, count: int) -> np.ndarray:
     """Draw samples spread over classes, and those of a class over clients.
 
     Args:

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from bofl_jax.config import Config
-from bofl_jax.core.padding import capacity, filled
+from bofl_jax.core.padding import bucket_size, pad_to
 from bofl_jax.data import person_of
-from bofl_jax.engine.problem import Setting
+from bofl_jax.engine.problem import FederatedProblem
 from bofl_jax.evaluation.group_fairness import Membership, of_groups
 from bofl_jax.evaluation.reliability import safety_of
 from bofl_jax.metrics import as_dict, client_metrics, fairness, metrics, unseen_class_recall
@@ -24,12 +24,12 @@ class Predictions:
         probability: model name ("global", "personalised") -> float32[N, K]; a model that does not exist is left out.
     """
 
-    def __init__(self, setting: Setting, probability: dict[str, np.ndarray]) -> None:
+    def __init__(self, setting: FederatedProblem, probability: dict[str, np.ndarray]) -> None:
         self.setting = setting
         self.probability = probability
         self.sample, self.client = setting.population.test.flat()
         self.label = setting.samples.y[self.sample]
-        self._mask = np.arange(capacity(len(self.label))) < len(self.label)
+        self._mask = np.arange(bucket_size(len(self.label))) < len(self.label)
 
     def measure(self, model: str) -> dict[str, Any] | None:
         """M of one model; None if there is no such model."""
@@ -54,7 +54,7 @@ class Predictions:
 
     def _padded(self, column: np.ndarray) -> np.ndarray:
         """The same with zeros added: runs that hardly differ in their number of samples share compiled metrics."""
-        return filled(column, len(self._mask))
+        return pad_to(column, len(self._mask))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What ``predictions.npz`` holds."""

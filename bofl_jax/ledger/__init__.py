@@ -4,7 +4,7 @@ Importing this does not import py-evm; creating, resuming or auditing a ledger d
 """
 
 from bofl_jax.core.digest import digest, digest_rows
-from bofl_jax.core.verdicts import Refusal
+from bofl_jax.core.verdicts import RejectionReason
 from bofl_jax.ledger.audit.chain_audit import AuditedRound, ChainAudit, SecondEngine, audit_chain
 from bofl_jax.ledger.base import Ledger, RoundCost, Submissions, VerdictDiffersError
 from bofl_jax.ledger.factory import create_ledger, resume_ledger
@@ -17,8 +17,8 @@ __all__ = [
     "Leaf",
     "Ledger",
     "LedgerOptions",
-    "Refusal",
     "RegistryChange",
+    "RejectionReason",
     "RoundCost",
     "SecondEngine",
     "Submissions",

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.core.verdicts import Refusal
+from bofl_jax.core.verdicts import RejectionReason
 
 
 class Submissions(NamedTuple):
@@ -27,12 +27,12 @@ class Submissions(NamedTuple):
     received: np.ndarray
     samples: np.ndarray
     metric: np.ndarray
-    refusal: np.ndarray
+    rejection: np.ndarray
 
     @property
     def accepted(self) -> np.ndarray:
         """bool[M]: which have influence on the model."""
-        return self.refusal == Refusal.NONE
+        return self.rejection == RejectionReason.NONE
 
     def take(self, rows: np.ndarray) -> "Submissions":
         """Some of the rows, in the order given."""
@@ -87,7 +87,7 @@ class Ledger(Protocol):
         """Number of blocks after genesis."""
         ...
 
-    def standing(self, round: int) -> np.ndarray:
+    def eligibility(self, round: int) -> np.ndarray:
         """uint8[C]: why each client may not contribute to a round (`Refusal`; NONE: it may), as the registry says now.
 
         Changes of the registry that the configuration has in store for this round are made first.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.core.verdicts import Refusal
+from bofl_jax.core.verdicts import RejectionReason
 from bofl_jax.ledger import merkle
 from bofl_jax.ledger.base import RoundCost, Submissions, VerdictDiffersError
 from bofl_jax.ledger.chain.accounts import Network
@@ -76,7 +76,7 @@ class GovernedLedger:
         """Number of blocks in the log."""
         return self._engine.height
 
-    def standing(self, round: int) -> np.ndarray:
+    def eligibility(self, round: int) -> np.ndarray:
         """uint8[C]: who may contribute, read from the contract; it is read anew only after the registry changed."""
         with self._clock.phase("registry"):
             current, changes = self._read_standing(), list(due(self._options, round))
@@ -291,5 +291,5 @@ def _quorum(share: float, size: int) -> int:
 
 
 def _name(verdict: int) -> str:
-    reason = Refusal(verdict)
-    return "accepted" if reason is Refusal.NONE else f"refused ({reason.name.lower().replace('_', ' ')})"
+    reason = RejectionReason(verdict)
+    return "accepted" if reason is RejectionReason.NONE else f"refused ({reason.name.lower().replace('_', ' ')})"

@@ -18,7 +18,7 @@ class OffLedger:
         at_start(options, clients)
         self._options, self._clients = options, clients
 
-    def standing(self, round: int) -> np.ndarray:
+    def eligibility(self, round: int) -> np.ndarray:
         """uint8[C]: what the registry would say."""
         return planned_standing(self._options, self._clients, round)
 

@@ -15,7 +15,7 @@ Groups = Literal["none", "sex", "age"]
 class EvaluateOptions(Options):
     """When the shared model is tested during training; the last round always is. And what else is measured of a run."""
 
-    outside = ("every", "explain", "contribution_every", "groups")
+    uncompiled_fields = ("every", "explain", "contribution_every", "groups")
     every: int = Field(10, ge=0, description="test every n-th round; 0: only the last")
     explain: int = Field(0, ge=0, le=1000, description="test samples that are explained by integrated gradients")
     contribution: Contribution = Field("none", description="how what each client was worth to a round is estimated")

@@ -20,10 +20,10 @@ from bofl_jax.parallel.options import EngineOptions
 
 Tree = Any
 
-WHOLE, SPLIT = PartitionSpec(), PartitionSpec("clients")
+REPLICATED, BY_CLIENT = PartitionSpec(), PartitionSpec("clients")
 
 
-class Plan(NamedTuple):
+class ExecutionPlan(NamedTuple):
     """A resolved way to run clients."""
 
     execution: str  # vmap | map | shard | loop | inside
@@ -31,12 +31,12 @@ class Plan(NamedTuple):
     devices: int
     blocks: int
 
-    def few_at_once(self) -> "Plan":
+    def low_memory(self) -> "ExecutionPlan":
         """The same devices, few pieces of work at a time: for those that need no more at once (predictions)."""
         execution = self.execution if self.execution in ("loop", "inside") else "shard"
         return self._replace(execution=execution, width=1 if self.width == 1 else 64)
 
-    def inside(self) -> "Plan":
+    def single_device(self) -> "ExecutionPlan":
         """The same order of clients on one device: for whole runs that devices share out (`map_runs`)."""
         return self._replace(execution="inside", devices=1)
 
@@ -46,37 +46,37 @@ class Plan(NamedTuple):
         each = self.devices // len(processes)
         return Mesh(np.array([jax.local_devices(process)[:each] for process in processes]).ravel(), ("clients",))
 
-    def whole(self) -> NamedSharding:
+    def replicated(self) -> NamedSharding:
         """Everything on every device."""
-        return NamedSharding(self.mesh(), WHOLE)
+        return NamedSharding(self.mesh(), REPLICATED)
 
     def replicate(self, tree: Tree) -> Tree:
         """Put a pytree, which every process has, on every device of the plan."""
         if self.execution == "loop":
             return jax.tree.map(jnp.asarray, tree)
-        whole = self.whole()
+        whole = self.replicated()
         if whole.is_fully_addressable:
             return jax.device_put(tree, whole)
         return jax.tree.map(functools.partial(_on_all, whole), tree)
 
-    def give(self, tree: Tree) -> Tree:
+    def put_round_inputs(self, tree: Tree) -> Tree:
         """Give programs what is new in every round: in one go, as each transfer has its price."""
         return jax.device_put(tree) if jax.process_count() == 1 else self.replicate(tree)
 
 
-class Outcome(NamedTuple):
+class ClientOutputs(NamedTuple):
     """What came out of all clients."""
 
     total: Tree  # [blocks, ...], every block's weighted sum of contributions
     weight: jax.Array  # float32[blocks], every block's sum of weights
-    each: Tree  # [M, ...], what every client reports
+    reports: Tree  # [M, ...], what every client reports
 
 
 Task = Callable[[Tree, Tree, jax.Array], tuple[Tree, jax.Array, Tree]]
 """shared, one client's arguments, live -> (contribution times weight, weight, report)."""
 
 
-def resolve(options: EngineOptions) -> Plan:
+def resolve(options: EngineOptions) -> ExecutionPlan:
     """Settle what "auto" means on this machine.
 
     On CPU one client at a time on each device wins; on an accelerator all of them together.
@@ -104,28 +104,28 @@ def resolve(options: EngineOptions) -> Plan:
         mend = f"with {processes} processes set it to 'shard'"
         raise BoflError(f"engine.execution = '{execution}' uses one device: {mend}")
     if execution in ("vmap", "loop"):
-        return Plan(execution, 0 if execution == "vmap" else 1, 1, 1)
+        return ExecutionPlan(execution, 0 if execution == "vmap" else 1, 1, 1)
     devices = (options.devices or most) if execution == "shard" else 1
-    return Plan(execution, options.width or (1 if on_cpu else 64), devices, options.blocks)
+    return ExecutionPlan(execution, options.width or (1 if on_cpu else 64), devices, options.blocks)
 
 
-def spread(tree: Tree) -> bool:
+def spans_processes(tree: Tree) -> bool:
     """Whether any of it lies on devices of more than one process."""
     return any(isinstance(leaf, jax.Array) and not leaf.is_fully_addressable for leaf in jax.tree.leaves(tree))
 
 
-def here(tree: Tree) -> Tree:
+def local_copy(tree: Tree) -> Tree:
     """This process's copy of what every device holds; what lies on devices of this process is left where it is."""
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0) if spread(leaf) else leaf, tree)
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0) if spans_processes(leaf) else leaf, tree)
 
 
 def _on_all(whole: NamedSharding, leaf: Any) -> jax.Array:
-    mine = jnp.asarray(here(leaf))
+    mine = jnp.asarray(local_copy(leaf))
     copies = [jax.device_put(mine, device) for device in whole.mesh.local_devices]
     return jax.make_array_from_single_device_arrays(mine.shape, whole, copies)
 
 
-def run_clients(plan: Plan, task: Task, shared: Tree, each: Tree, stack: bool = True) -> Outcome:
+def map_clients(plan: ExecutionPlan, task: Task, shared: Tree, each: Tree, stack: bool = True) -> ClientOutputs:
     """Run ``task`` for M clients.
 
     Args:
@@ -145,15 +145,15 @@ def run_clients(plan: Plan, task: Task, shared: Tree, each: Tree, stack: bool = 
     live = jnp.arange(slots) < clients
     laid = jax.tree.map(lambda a: a.reshape(plan.blocks, groups, width, *a.shape[1:]), (_take(each, rows), live))
 
-    def blocks(shared: Tree, laid: Tree) -> Outcome:
+    def blocks(shared: Tree, laid: Tree) -> ClientOutputs:
         return jax.lax.map(functools.partial(_block, task, stack, shared), laid)
 
     # One device goes through shard_map too: the compiler then sees the same program whatever the number of devices.
-    out = (blocks if plan.execution == "inside" else _share_out(plan, blocks))(shared, laid)
-    return out._replace(each=jax.tree.map(lambda a: a.reshape(slots, *a.shape[3:])[:clients], out.each))
+    out = (blocks if plan.execution == "inside" else _shard_map_clients(plan, blocks))(shared, laid)
+    return out._replace(reports=jax.tree.map(lambda a: a.reshape(slots, *a.shape[3:])[:clients], out.reports))
 
 
-def unless_idle(live: jax.Array, work: Callable[..., Tree], *given: Tree) -> Tree:
+def skip_padding(live: jax.Array, work: Callable[..., Tree], *given: Tree) -> Tree:
     """``work(*given)``, or zeros for a row of padding: without the work's cost where clients are not vmapped.
 
     A single client in eight blocks would otherwise work eight times.
@@ -165,7 +165,7 @@ def unless_idle(live: jax.Array, work: Callable[..., Tree], *given: Tree) -> Tre
     return jax.lax.cond(live, work, nothing, *given)
 
 
-def map_runs(plan: Plan, program: Callable, shared: Tree, each: Tree) -> Tree:
+def map_runs(plan: ExecutionPlan, program: Callable, shared: Tree, each: Tree) -> Tree:
     """Run ``program(shared, *one)`` for G runs that do not depend on each other, ``one`` a row of ``each``.
 
     Devices share out the runs; on a device they follow one another, or with the plan ``vmap`` are vmapped.
@@ -183,15 +183,17 @@ def map_runs(plan: Plan, program: Callable, shared: Tree, each: Tree) -> Tree:
 
         return jax.vmap(one)(each) if plan.execution == "vmap" else jax.lax.map(one, each)
 
-    return _share_out(plan, on_device)(shared, each)
+    return _shard_map_clients(plan, on_device)(shared, each)
 
 
-def _share_out(plan: Plan, program: Callable[[Tree, Tree], Tree]) -> Callable[[Tree, Tree], Tree]:
+def _shard_map_clients(plan: ExecutionPlan, program: Callable[[Tree, Tree], Tree]) -> Callable[[Tree, Tree], Tree]:
     """Give each device of the plan its part of the leading axis of the second argument."""
-    return jax.shard_map(program, mesh=plan.mesh(), in_specs=(WHOLE, SPLIT), out_specs=SPLIT, check_vma=False)
+    return jax.shard_map(
+        program, mesh=plan.mesh(), in_specs=(REPLICATED, BY_CLIENT), out_specs=BY_CLIENT, check_vma=False
+    )
 
 
-def add_up(outcome: Outcome) -> tuple[Tree, jax.Array]:
+def sum_blocks(outcome: ClientOutputs) -> tuple[Tree, jax.Array]:
     """The blocks' sums and weights, added in order.
 
     To be compiled apart from the clients, on one device: fused into their program, the additions would round
@@ -205,29 +207,29 @@ def _take(tree: Tree, rows: jax.Array | int) -> Tree:
     return jax.tree.map(lambda a: a[rows], tree)
 
 
-def _block(task: Task, stack: bool, shared: Tree, laid: Tree) -> Outcome:
+def _block(task: Task, stack: bool, shared: Tree, laid: Tree) -> ClientOutputs:
     """One block: its groups one after another, keeping the running sum."""
 
-    def group(members: Tree) -> Outcome:
+    def group(members: Tree) -> ClientOutputs:
         each, live = members
         if live.shape[0] == 1:
             one = task(shared, _take(each, 0), live[0])
-            return Outcome(one[0], one[1], jax.tree.map(lambda a: a[None], one[2]))
+            return ClientOutputs(one[0], one[1], jax.tree.map(lambda a: a[None], one[2]))
         part, weight, report = jax.vmap(task, in_axes=(None, 0, 0))(shared, each, live)
         part, weight = jax.tree.map(lambda a: a.sum(axis=0), (part, weight))
-        return Outcome(part, weight, report)
+        return ClientOutputs(part, weight, report)
 
     def step(carry: Tree, members: Tree) -> tuple[Tree, Tree]:
         out = group(members)
-        return jax.tree.map(jnp.add, carry, (out.total, out.weight)), out.each if stack else ()
+        return jax.tree.map(jnp.add, carry, (out.total, out.weight)), out.reports if stack else ()
 
     shapes = jax.eval_shape(group, jax.tree.map(lambda a: a[0], laid))
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shapes.total, shapes.weight))
     (total, weight), reports = jax.lax.scan(step, zeros, laid)
-    return Outcome(total, weight, reports)
+    return ClientOutputs(total, weight, reports)
 
 
-def _loop(task: Task, shared: Tree, each: Tree, clients: int, stack: bool) -> Outcome:
+def _loop(task: Task, shared: Tree, each: Tree, clients: int, stack: bool) -> ClientOutputs:
     """Plain Python, for debugging: the client that fails is named."""
     sums = None
     reports = []
@@ -239,4 +241,4 @@ def _loop(task: Task, shared: Tree, each: Tree, clients: int, stack: bool) -> Ou
         sums = (part, weight) if sums is None else jax.tree.map(jnp.add, sums, (part, weight))
         reports.append(report)
     total, weight = jax.tree.map(lambda a: a[None], sums)
-    return Outcome(total, weight, jax.tree.map(lambda *rows: jnp.stack(rows), *reports) if stack else ())
+    return ClientOutputs(total, weight, jax.tree.map(lambda *rows: jnp.stack(rows), *reports) if stack else ())

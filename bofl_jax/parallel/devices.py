@@ -13,7 +13,7 @@ from bofl_jax.parallel.options import EngineOptions
 SINGLE_THREADED = "--xla_cpu_multi_thread_eigen=false"
 
 
-def prepare(options: EngineOptions) -> None:
+def configure_devices(options: EngineOptions) -> None:
     """Give JAX one single-threaded CPU device a core, unless it is already running.
 
     Two such devices with a client each beat one device with two threads threefold on small models. A JAX that is
@@ -31,7 +31,7 @@ def prepare(options: EngineOptions) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {SINGLE_THREADED}".strip()
 
 
-def keep_programs() -> None:
+def enable_compilation_cache() -> None:
     """Keep compiled programs in the user's cache folder, unless JAX keeps them somewhere already.
 
     Runs whose programs are the same then compile them once, whatever their seed and their learning rate. Where the
@@ -49,7 +49,7 @@ def keep_programs() -> None:
     compilation_cache.reset_cache()
 
 
-def make_room() -> None:
+def clear_program_cache() -> None:
     """Let the compiled programs of earlier runs go where the process comes near the system's limit of memory maps.
 
     JAX keeps every program for as long as the process lives, in 300 to 800 maps a run: at Linux's usual limit of 65 530

@@ -12,7 +12,7 @@ Execution = Literal["auto", "vmap", "map", "shard", "loop"]
 class EngineOptions(Options):
     """How clients run. The resolved values are written to the run: another width rounds differently."""
 
-    outside = ("checkpoint_every", "sweep")
+    uncompiled_fields = ("checkpoint_every", "sweep")
 
     execution: Execution = "auto"
     width: int = Field(0, ge=0, description="clients vmapped at a time within map and shard; 0 picks")

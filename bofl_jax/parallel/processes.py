@@ -13,11 +13,11 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.parallel import devices
 from bofl_jax.parallel.options import EngineOptions
 
-PATIENCE_MS = 24 * 3600 * 1000
+BARRIER_TIMEOUT_MS = 24 * 3600 * 1000
 """How long a process waits for the first one, which may be at its ledger or its metrics meanwhile."""
 
 
-def join(text: str, engine: EngineOptions) -> bool:
+def join_processes(text: str, engine: EngineOptions) -> bool:
     """Join the other processes of a run; to be called before JAX is first used.
 
     Args:
@@ -44,32 +44,32 @@ def join(text: str, engine: EngineOptions) -> bool:
     except (ValueError, RuntimeError) as error:
         mend = "write I/N@HOST:PORT" if text == "auto" else "start all processes, with one address that all can reach"
         raise BoflError(f"--distributed {text}: {str(error).splitlines()[0]}: {mend}") from error
-    devices.prepare(engine)
-    return conducts()
+    devices.configure_devices(engine)
+    return is_coordinator()
 
 
-def conducts() -> bool:
+def is_coordinator() -> bool:
     """Whether this process conducts: the first of several, or the only one."""
     return jax.process_index() == 0
 
 
-_MEETINGS = itertools.count()
+_BARRIERS = itertools.count()
 
 
-def _meet() -> None:
+def barrier() -> None:
     """Wait until every process has come here; the communication of programs themselves is less patient."""
     from orbax.checkpoint import multihost  # two seconds: only runs on several hosts pay for it here
 
-    multihost.get_barrier_sync_fn()(key=f"bofl_jax {next(_MEETINGS)}", timeout_ms=PATIENCE_MS)
+    multihost.get_barrier_sync_fn()(key=f"bofl_jax {next(_BARRIERS)}", timeout_ms=BARRIER_TIMEOUT_MS)
 
 
-def _tell(what: str, content: Sequence[Any] = ()) -> None:
+def broadcast_command(what: str, content: Sequence[Any] = ()) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, what, *content, allow_pickle=False)
     _broadcast(buffer.getvalue())
 
 
-def _hear() -> tuple[str, list[np.ndarray]]:
+def receive_command() -> tuple[str, list[np.ndarray]]:
     with np.load(io.BytesIO(_broadcast(b""))) as arrays:
         what, *content = (arrays[name] for name in arrays.files)
     return str(what), content
@@ -77,7 +77,7 @@ def _hear() -> tuple[str, list[np.ndarray]]:
 
 def _broadcast(message: bytes) -> bytes:
     """What the first process says, in every process."""
-    _meet()
+    barrier()
     length = np.frombuffer(len(message).to_bytes(8, "little"), np.uint8)
     size = int.from_bytes(multihost_utils.broadcast_one_to_all(length).tobytes(), "little")
     padded = np.zeros(max(4096, 1 << (size - 1).bit_length()), np.uint8)  # few sizes: each is compiled

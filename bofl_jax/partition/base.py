@@ -9,7 +9,7 @@ import numpy as np
 from bofl_jax.core.errors import BoflError
 
 
-class Rows(NamedTuple):
+class ClientIndices(NamedTuple):
     """Ragged rows of sample indices, packed. Padding is 0 and never read."""
 
     sample: np.ndarray  # int32[C, Nmax]
@@ -34,7 +34,7 @@ class Tiles(NamedTuple):
     size: np.ndarray  # int32[I], samples that are real
 
 
-def tile(rows: Rows, width: int) -> Tiles:
+def tile(rows: ClientIndices, width: int) -> Tiles:
     """Cut each client's samples into pieces of W = ``width``.
 
     >>> tile(pack([np.array([4, 2, 9]), np.array([7])]), 2).sample.tolist()
@@ -50,7 +50,7 @@ def tile(rows: Rows, width: int) -> Tiles:
     return Tiles(np.where(inside, rows.sample[client[:, None], np.minimum(place, last)], 0), client, size)
 
 
-def pack(rows: Sequence[np.ndarray]) -> Rows:
+def pack(rows: Sequence[np.ndarray]) -> ClientIndices:
     """Pack one array of sample indices per client.
 
     >>> pack([np.array([4, 2]), np.array([7])]).sample.tolist()
@@ -60,7 +60,7 @@ def pack(rows: Sequence[np.ndarray]) -> Rows:
     sample = np.zeros((len(rows), max(1, int(size.max(initial=0)))), np.int32)
     for target, row in zip(sample, rows, strict=True):
         target[: len(row)] = row
-    return Rows(sample, size)
+    return ClientIndices(sample, size)
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Population:
     """
 
     names: tuple[str, ...]
-    train: Rows
-    test: Rows
-    adapt: Rows
+    train: ClientIndices
+    test: ClientIndices
+    adapt: ClientIndices
 
     def __post_init__(self) -> None:
         if not self.train.size.any():
@@ -100,7 +100,7 @@ class Population:
         return np.flatnonzero(self.train.size)
 
 
-def _assert_disjoint(train: Rows, test: Rows) -> None:
+def _assert_disjoint(train: ClientIndices, test: ClientIndices) -> None:
     used = np.concatenate([train.flat()[0], test.flat()[0]])
     if len(np.unique(used)) != len(used):
         raise AssertionError("a sample stands in two clients, or in both the training and the test part")

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.spatial.distance import jensenshannon
 
-from bofl_jax.partition.base import Rows
+from bofl_jax.partition.base import ClientIndices
 
 
-def class_counts(rows: Rows, y: np.ndarray, classes: int) -> np.ndarray:
+def class_counts(rows: ClientIndices, y: np.ndarray, classes: int) -> np.ndarray:
     """int64[C, K]: how many samples of each class each client holds."""
     sample, client = rows.flat()
     counts = np.zeros((len(rows.size), classes), np.int64)

@@ -14,7 +14,7 @@ from bofl_jax.partition.split import split
 
 Deal = tuple[tuple[str, ...], list[np.ndarray], list[np.ndarray]]  # names, training and test rows of each client
 
-MOST_DRAWS = 1000
+MAX_ATTEMPTS = 1000
 
 
 def patient(samples: Samples, train: np.ndarray, test: np.ndarray, options: PatientOptions, rng: object) -> Deal:
@@ -47,13 +47,13 @@ def dirichlet(
     Raises:
         BoflError: if no draw of 1000 reaches ``min_size``.
     """
-    for _ in range(MOST_DRAWS):
+    for _ in range(MAX_ATTEMPTS):
         shares = rng.dirichlet(np.full(options.clients, options.alpha), size=len(samples.classes))
         training = _deal_classes(samples.y, train, shares, rng)
         if min(map(len, training)) >= options.min_size:
             return _numbered(options.clients), training, _deal_classes(samples.y, test, shares, rng)
     raise BoflError(
-        f"no draw of {MOST_DRAWS} gave each of {options.clients} clients {options.min_size} of the {len(train)} "
+        f"no draw of {MAX_ATTEMPTS} gave each of {options.clients} clients {options.min_size} of the {len(train)} "
         f"training samples at alpha = {options.alpha:g}: lower partition.min_size or partition.clients, "
         "or raise partition.alpha"
     )

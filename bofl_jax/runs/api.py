@@ -6,21 +6,21 @@ from pathlib import Path
 
 import jax
 
-from bofl_jax.balancing.generator_cache import Shelf
+from bofl_jax.balancing.generator_cache import GeneratorCache
 from bofl_jax.config import Config
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.types import Samples
-from bofl_jax.engine.memory import chunked
-from bofl_jax.engine.problem import Setting, settle, with_resolved_engine
-from bofl_jax.engine.programs import Alone, Runner
+from bofl_jax.engine.memory import fit_to_memory
+from bofl_jax.engine.problem import FederatedProblem, build_problem, with_resolved_engine
+from bofl_jax.engine.programs import RunPrograms, SingleRunPrograms
 from bofl_jax.parallel import devices
-from bofl_jax.parallel.clients import Plan, resolve
-from bofl_jax.parallel.processes import conducts
+from bofl_jax.parallel.clients import ExecutionPlan, resolve
+from bofl_jax.parallel.processes import is_coordinator
 from bofl_jax.runs import multihost
 from bofl_jax.runs.directory import RunDirectory
 from bofl_jax.runs.ledger_worker import ledger_thread
-from bofl_jax.runs.loop import Interrupted, conduct
-from bofl_jax.runs.session import Course, Listener, Run
+from bofl_jax.runs.loop import Interrupted, training_loop
+from bofl_jax.runs.session import Listener, Run, RunSession
 from bofl_jax.synthesis import SynthesisOptions
 
 
@@ -49,34 +49,38 @@ def run(
         Interrupted: on Ctrl-C, after the round in hand was saved.
     """
     directory = RunDirectory(Path(out) if out else Path("runs") / config.name)
-    shelf = Shelf(Path(generators)) if generators else None
+    shelf = GeneratorCache(Path(generators)) if generators else None
 
-    def prepare() -> Setting:
-        if conducts() and not resume:
+    def prepare() -> FederatedProblem:
+        if is_coordinator() and not resume:
             directory.refuse_if_used()
-        setting = prepared(config, directory)
-        return chunked([setting])[0] if config.engine.execution == "auto" and not directory.begun else setting
+        setting = prepare_run(config, directory)
+        return fit_to_memory([setting])[0] if config.engine.execution == "auto" and not directory.begun else setting
 
-    def conduct(shared: Callable[[Runner], Runner]) -> Run:
+    def conduct(shared: Callable[[RunPrograms], RunPrograms]) -> Run:
         try:
-            (ended,) = carry_out([setting], [directory], lambda settings: shared(Alone(settings[0])), on_round, shelf)
+            (ended,) = run_batch(
+                [setting], [directory], lambda settings: shared(SingleRunPrograms(settings[0])), on_round, shelf
+            )
         except Interrupted as stop:
             raise Interrupted(f"{stop}; go on with --resume --out {directory.path}") from None
         if isinstance(ended, Exception):
             raise ended
         return ended
 
-    devices.prepare(config.engine)  # before JAX is asked for anything
-    setting = multihost.agree(prepare)
-    return multihost.lead(conduct) if conducts() else multihost.follow(setting, directory.path)
+    devices.configure_devices(config.engine)  # before JAX is asked for anything
+    setting = multihost.check_same_inputs(prepare)
+    return (
+        multihost.run_as_coordinator(conduct) if is_coordinator() else multihost.run_as_worker(setting, directory.path)
+    )
 
 
-def carry_out(
-    settings: Sequence[Setting],
+def run_batch(
+    settings: Sequence[FederatedProblem],
     directories: Sequence[RunDirectory],
-    programs: Callable[[Sequence[Setting]], Runner],
+    programs: Callable[[Sequence[FederatedProblem]], RunPrograms],
     on_round: Listener | None = None,
-    shelf: Shelf | None = None,
+    shelf: GeneratorCache | None = None,
 ) -> list[Run | Exception]:
     """Carry out runs side by side; how each one ended, in order.
 
@@ -90,12 +94,12 @@ def carry_out(
     Raises:
         Interrupted: on Ctrl-C, after the round in hand was saved for all of them.
     """
-    devices.make_room()
+    devices.clear_program_cache()
     ended: dict[int, Run | Exception] = {}
     with ledger_thread() as thread, ExitStack() as under_way:
         courses, states = {}, []
         for index, (setting, directory) in enumerate(zip(settings, directories, strict=True)):
-            course = under_way.enter_context(Course(setting, directory, thread, on_round, shelf))
+            course = under_way.enter_context(RunSession(setting, directory, thread, on_round, shelf))
             try:
                 begin(setting, directory)
                 states.append(course.open())
@@ -104,11 +108,11 @@ def carry_out(
                 ended[index] = error
         if courses:
             runner = programs([course.setting for course in courses.values()])
-            ended |= zip(courses, conduct(runner, list(courses.values()), states), strict=True)
+            ended |= zip(courses, training_loop(runner, list(courses.values()), states), strict=True)
     return [ended[index] for index in range(len(settings))]
 
 
-def begin(setting: Setting, directory: RunDirectory) -> None:
+def begin(setting: FederatedProblem, directory: RunDirectory) -> None:
     """Begin a run directory, or see that the one that was begun is of the same configuration.
 
     Raises:
@@ -121,7 +125,7 @@ def begin(setting: Setting, directory: RunDirectory) -> None:
         directory.begin(setting.config)
 
 
-def prepared(config: Config, directory: RunDirectory, samples: Samples | None = None) -> Setting:
+def prepare_run(config: Config, directory: RunDirectory, samples: Samples | None = None) -> FederatedProblem:
     """Everything that a run holds still.
 
     Args:
@@ -136,15 +140,15 @@ def prepared(config: Config, directory: RunDirectory, samples: Samples | None = 
         raise BoflError("synthetic samples are made in one process: leave --distributed out")
     if jax.process_count() > 1 and config.evaluate.contribution != "none":
         raise BoflError("evaluate.contribution looks at all updates in one process: leave --distributed out")
-    known, plan = resolved(config, directory)
-    if directory.begun and conducts():
+    known, plan = resolve_config(config, directory)
+    if directory.begun and is_coordinator():
         directory.check_same(known)
-    return settle(known, plan, samples)
+    return build_problem(known, plan, samples)
 
 
-def resolved(config: Config, directory: RunDirectory) -> tuple[Config, Plan]:
+def resolve_config(config: Config, directory: RunDirectory) -> tuple[Config, ExecutionPlan]:
     """The configuration as a run directory has it, and how clients run, before it is asked what the memory holds."""
-    devices.prepare(config.engine)
+    devices.configure_devices(config.engine)
     plan = resolve(config.engine)
     if config.engine.execution == "auto" and plan.execution == "vmap" and directory.begun:
         plan = directory.chunks() or plan

@@ -11,7 +11,7 @@ import numpy as np
 from bofl_jax.config import Config
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.parsing import parse_json
-from bofl_jax.parallel.clients import Plan
+from bofl_jax.parallel.clients import ExecutionPlan
 from bofl_jax.results.writing import (
     _text,
     environment,
@@ -75,10 +75,10 @@ class RunDirectory:
                 f"same configuration ({self.path / 'config.toml'}), or name another --out"
             )
 
-    def chunks(self) -> Plan | None:
+    def chunks(self) -> ExecutionPlan | None:
         """The chunks in which the run's clients were begun to run, for want of memory; None: not in any."""
         engine = read_toml(self.path / "config.toml").get("engine", {})
-        return Plan("map", engine.get("width", 0), 1, 1) if engine.get("execution") == "map" else None
+        return ExecutionPlan("map", engine.get("width", 0), 1, 1) if engine.get("execution") == "map" else None
 
     def discard_ledger(self) -> None:
         """Remove the chain of a run that was cut off before its first checkpoint; its rounds are done again."""

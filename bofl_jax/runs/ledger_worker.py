@@ -12,7 +12,7 @@ from bofl_jax.core.digest_jax import words_to_bytes
 from bofl_jax.core.layout import canonical_bytes, stacked_canonical_bytes
 from bofl_jax.engine.cohort import Cohort
 from bofl_jax.engine.round import RoundInfo
-from bofl_jax.ledger import Ledger, Refusal, RoundCost, Submissions, VerdictDiffersError, digest_rows
+from bofl_jax.ledger import Ledger, RejectionReason, RoundCost, Submissions, VerdictDiffersError, digest_rows
 from bofl_jax.ledger.base import NO_COST
 
 Tree = Any
@@ -24,7 +24,7 @@ def ledger_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
 
-class Recorder:
+class LedgerWorker:
     """The only caller of a run's ledger: one job after another, in one thread.
 
     Args:
@@ -36,9 +36,9 @@ class Recorder:
     def __init__(self, ledger: Ledger, shares: bool, thread: ThreadPoolExecutor) -> None:
         self.ledger, self._shares, self._thread = ledger, shares, thread
 
-    def standing(self, number: int) -> np.ndarray:
+    def eligibility(self, number: int) -> np.ndarray:
         """uint8[C]: who may contribute to a round, from the contract."""
-        return self._thread.submit(self.ledger.standing, number).result()
+        return self._thread.submit(self.ledger.eligibility, number).result()
 
     def record(
         self, number: int, standing: np.ndarray, cohort: Cohort, info: RoundInfo, params: Tree
@@ -66,7 +66,7 @@ class Recorder:
     def _record(
         self, number: int, standing: np.ndarray, cohort: Cohort, info: RoundInfo, params: Tree
     ) -> dict[str, Any]:
-        found = self.ledger.standing(number)
+        found = self.ledger.eligibility(number)
         for client in np.flatnonzero(found != standing):
             raise VerdictDiffersError(
                 f"round {number} was not opened: client {client} is {_standing(found[client])} by the contract, "
@@ -88,7 +88,7 @@ class Recorder:
             received=received,
             samples=cohort.weight.astype(np.int64),
             metric=_millionths(np.asarray(info.loss)),
-            refusal=np.asarray(info.verdict, np.uint8),
+            rejection=np.asarray(info.verdict, np.uint8),
         )
         return everything.take(rows)
 
@@ -118,4 +118,4 @@ def _millionths(loss: np.ndarray) -> np.ndarray:
 
 
 def _standing(reason: int) -> str:
-    return "active" if reason == Refusal.NONE else Refusal(reason).name.lower().replace("_", " ")
+    return "active" if reason == RejectionReason.NONE else RejectionReason(reason).name.lower().replace("_", " ")

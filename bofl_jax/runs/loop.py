@@ -12,9 +12,9 @@ import jax
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.engine.personalise import personal_options
-from bofl_jax.engine.programs import Runner
+from bofl_jax.engine.programs import RunPrograms
 from bofl_jax.engine.round import TrainState
-from bofl_jax.runs.session import Course, Run
+from bofl_jax.runs.session import Run, RunSession
 
 
 class Interrupted(BoflError):  # noqa: N818 - no error: what was done is kept
@@ -23,11 +23,13 @@ class Interrupted(BoflError):  # noqa: N818 - no error: what was done is kept
     exit_code = 130
 
 
-class _NoneLeftError(Exception):
+class _AllRunsFailedError(Exception):
     """Every run has failed."""
 
 
-def conduct(runner: Runner, courses: Sequence[Course], states: Sequence[TrainState]) -> list[Run | Exception]:
+def training_loop(
+    runner: RunPrograms, courses: Sequence[RunSession], states: Sequence[TrainState]
+) -> list[Run | Exception]:
     """Carry out runs of which the same rounds are left.
 
     Args:
@@ -41,20 +43,20 @@ def conduct(runner: Runner, courses: Sequence[Course], states: Sequence[TrainSta
     Raises:
         Interrupted: on Ctrl-C, after the round in hand was saved.
     """
-    return _Conductor(runner, courses).conduct(runner.join(states))
+    return _TrainingLoop(runner, courses).conduct(runner.join(states))
 
 
-class _Conductor:
-    def __init__(self, runner: Runner, courses: Sequence[Course]) -> None:
+class _TrainingLoop:
+    def __init__(self, runner: RunPrograms, courses: Sequence[RunSession]) -> None:
         self.runner, self.courses = runner, courses
         self.ended: dict[int, Run | Exception] = {}
 
     def conduct(self, state: TrainState) -> list[Run | Exception]:
-        with suppress(_NoneLeftError):
+        with suppress(_AllRunsFailedError):
             self._finish(self._train(state))
         return [self.ended[index] for index in range(len(self.courses))]
 
-    def _each(self, work: Callable[[int, Course], None]) -> None:
+    def _each(self, work: Callable[[int, RunSession], None]) -> None:
         """Do something for every run that goes on; where it fails, the run ends."""
         for index, course in enumerate(self.courses):
             if index not in self.ended:
@@ -63,7 +65,7 @@ class _Conductor:
                 except Exception as error:
                     self.ended[index] = error
         if len(self.ended) == len(self.courses) and all(isinstance(e, Exception) for e in self.ended.values()):
-            raise _NoneLeftError
+            raise _AllRunsFailedError
 
     def _train(self, state: TrainState) -> TrainState:
         """All rounds that are left."""
@@ -99,39 +101,43 @@ class _Conductor:
         return state
 
     def _draw(self, number: int) -> None:
-        self._each(lambda _, course: course.draw(number))
+        self._each(lambda _, course: course.draw_cohort(number))
 
     def _record(self, number: int, state: TrainState, info: Any) -> list[Any]:
         infos, params = self.runner.split(info), self.runner.split(state.params)
-        tested = [course.setting.has_global and course.tested(number) for course in self.courses]
+        tested = [course.setting.has_global and course.is_tested(number) for course in self.courses]
         probability = self.runner.test(state) if any(tested) else []
 
-        def record(index: int, course: Course) -> None:
-            course.record(number, infos[index], params[index], probability[index] if tested[index] else None)
+        def record(index: int, course: RunSession) -> None:
+            course.begin_round_record(
+                number, infos[index], params[index], probability[index] if tested[index] else None
+            )
 
         self._each(record)
         return infos
 
     def _value(self, number: int, before: TrainState, infos: list[Any]) -> None:
         """What each client was worth to a round, where that is asked for; no part of the round's seconds."""
-        valued = [course.values(number) for course in self.courses]
+        valued = [course.is_valued(number) for course in self.courses]
         params = self.runner.split(before.params) if any(valued) else []
 
-        def value(index: int, course: Course) -> None:
+        def value(index: int, course: RunSession) -> None:
             if valued[index]:
-                course.value(number, infos[index], params[index])
+                course.value_clients(number, infos[index], params[index])
 
         self._each(value)
 
     def _clock(self, began: float) -> None:
         """A round's seconds are shared by all runs."""
         seconds = (time.perf_counter() - began) / len(self.courses)
-        self._each(lambda _, course: course.lasted(seconds))
+        self._each(lambda _, course: course.set_round_seconds(seconds))
 
     def _settle(self, before: TrainState, after: TrainState, save: bool = False) -> None:
         """The round between two states."""
         each_before, each_after = (functools.cache(functools.partial(self.runner.split, s)) for s in (before, after))
-        self._each(lambda index, course: course.settle(lambda: each_before()[index], lambda: each_after()[index], save))
+        self._each(
+            lambda index, course: course.commit_round(lambda: each_before()[index], lambda: each_after()[index], save)
+        )
 
     def _finish(self, state: TrainState) -> None:
         setting = self.courses[0].setting
@@ -140,7 +146,7 @@ class _Conductor:
         personalised = self.runner.test_own(own) if own is not None else None
         states, owns = self.runner.split(state), self.runner.split(own)
 
-        def finish(index: int, course: Course) -> None:
+        def finish(index: int, course: RunSession) -> None:
             models = {"global": shared, "personalised": personalised}
             probability = {name: found[index] for name, found in models.items() if found is not None}
             self.ended[index] = course.finish(states[index], probability, owns[index], self.runner.compile_s)

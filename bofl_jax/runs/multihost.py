@@ -17,12 +17,12 @@ from jax.experimental import multihost_utils
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.engine.cohort import Cohort
-from bofl_jax.engine.predict import shared_model
-from bofl_jax.engine.problem import Setting
-from bofl_jax.engine.programs import Alone, Runner
-from bofl_jax.engine.round import RoundInfo, TrainState, start
-from bofl_jax.parallel.clients import here
-from bofl_jax.parallel.processes import _bytes, _hear, _meet, _name, _tell, _text
+from bofl_jax.engine.predict import global_model
+from bofl_jax.engine.problem import FederatedProblem
+from bofl_jax.engine.programs import RunPrograms, SingleRunPrograms
+from bofl_jax.engine.round import RoundInfo, TrainState, initial_state
+from bofl_jax.parallel.clients import local_copy
+from bofl_jax.parallel.processes import _bytes, _name, _text, barrier, broadcast_command, receive_command
 from bofl_jax.results.writing import environment
 from bofl_jax.runs.loop import Interrupted, postponed_interrupt
 from bofl_jax.runs.session import Run
@@ -34,7 +34,7 @@ COMPARED = ("another configuration", "other data", "other packages")
 """What must be the same in all processes."""
 
 
-def agree(prepare: Callable[[], Setting]) -> Setting:
+def check_same_inputs(prepare: Callable[[], FederatedProblem]) -> FederatedProblem:
     """``prepare()``, which must succeed in every process and come to the same in each.
 
     Raises:
@@ -48,7 +48,7 @@ def agree(prepare: Callable[[], Setting]) -> Setting:
         mine = _fingerprint(setting)
     except BoflError as error:
         problem = error
-    _meet()
+    barrier()
     every = multihost_utils.process_allgather(mine)
     if problem:
         raise problem
@@ -62,7 +62,7 @@ def agree(prepare: Callable[[], Setting]) -> Setting:
     return setting
 
 
-def lead(conduct: Callable[[Callable[[Runner], Runner]], Run]) -> Run:
+def run_as_coordinator(conduct: Callable[[Callable[[RunPrograms], RunPrograms]], Run]) -> Run:
     """Conduct a run, and let the other processes know what to do and how it ended.
 
     Args:
@@ -71,16 +71,16 @@ def lead(conduct: Callable[[Callable[[Runner], Runner]], Run]) -> Run:
     if jax.process_count() == 1:
         return conduct(lambda runner: runner)
     try:
-        run = conduct(_Leading)
+        run = conduct(_BroadcastingPrograms)
     except Exception as error:
         kind = "interrupted" if isinstance(error, Interrupted) else "failed"
-        _tell(kind, [_bytes(str(error) or type(error).__name__)])
+        broadcast_command(kind, [_bytes(str(error) or type(error).__name__)])
         raise
-    _tell("ended", [_bytes(json.dumps(run.summary))])
+    broadcast_command("ended", [_bytes(json.dumps(run.summary))])
     return run
 
 
-def follow(setting: Setting, directory: Path) -> Run:
+def run_as_worker(setting: FederatedProblem, directory: Path) -> Run:
     """Do what the first process says until it is done.
 
     Args:
@@ -91,17 +91,17 @@ def follow(setting: Setting, directory: Path) -> Run:
         BoflError: if the run fails there.
         Interrupted: if it was stopped.
     """
-    runner = Alone(setting)
-    state, own = start(setting), None
+    runner = SingleRunPrograms(setting)
+    state, own = initial_state(setting), None
     with postponed_interrupt():  # the first process decides
         while True:
-            said, content = _hear()
+            said, content = receive_command()
             match said:
                 case "join":
                     state = setting.plan.replicate(jax.tree.unflatten(jax.tree.structure(state), content))
                 case "prepare":
                     runner.prepare(state, [Cohort(*content)])
-                    _meet()  # connections are made when the first program runs, and that may not take long
+                    barrier()  # connections are made when the first program runs, and that may not take long
                 case "round":
                     *cohort, number = content
                     state, _ = jax.block_until_ready(runner.round(state, [Cohort(*cohort)], int(number)))
@@ -112,17 +112,19 @@ def follow(setting: Setting, directory: Path) -> Run:
                 case "test own":
                     runner.test_own(own)
                 case "ended":
-                    return Run(directory, json.loads(_text(content)), shared_model(setting, here(state)), here(own))
+                    return Run(
+                        directory, json.loads(_text(content)), global_model(setting, local_copy(state)), local_copy(own)
+                    )
                 case "interrupted":
                     raise Interrupted(_text(content))
                 case _:
                     raise BoflError(f"the first process failed: {_text(content)}")
 
 
-class _Leading:
+class _BroadcastingPrograms:
     """A runner of which the other processes do their part."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: RunPrograms) -> None:
         self._runner = runner
 
     @property
@@ -130,35 +132,35 @@ class _Leading:
         return self._runner.compile_s
 
     def join(self, states: Sequence[TrainState]) -> TrainState:
-        _tell("join", jax.tree.leaves(jax.device_get(here(states[0]))))
+        broadcast_command("join", jax.tree.leaves(jax.device_get(local_copy(states[0]))))
         return self._runner.join(states)
 
     def split(self, tree: Tree) -> list[Tree]:
         return self._runner.split(tree)
 
     def prepare(self, state: TrainState, cohorts: Sequence[Cohort]) -> None:
-        _tell("prepare", cohorts[0])
+        broadcast_command("prepare", cohorts[0])
         self._runner.prepare(state, cohorts)
-        _meet()
+        barrier()
 
     def round(self, state: TrainState, cohorts: Sequence[Cohort], number: int) -> tuple[TrainState, RoundInfo]:
-        _tell("round", [*cohorts[0], np.int32(number)])
+        broadcast_command("round", [*cohorts[0], np.int32(number)])
         return self._runner.round(state, cohorts, number)
 
     def test(self, state: TrainState) -> list[np.ndarray]:
-        _tell("test")
+        broadcast_command("test")
         return self._runner.test(state)
 
     def personalise(self, state: TrainState) -> Tree:
-        _tell("personalise")
+        broadcast_command("personalise")
         return jax.block_until_ready(self._runner.personalise(state))
 
     def test_own(self, own: Tree) -> list[np.ndarray]:
-        _tell("test own")
+        broadcast_command("test own")
         return self._runner.test_own(own)
 
 
-def _fingerprint(setting: Setting) -> np.ndarray:
+def _fingerprint(setting: FederatedProblem) -> np.ndarray:
     """uint8[3, 32]: SHA-256 of each thing that is compared."""
     samples = setting.samples
     data = hashlib.sha256()

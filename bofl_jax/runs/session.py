@@ -10,23 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from bofl_jax.balancing.generator_cache import Shelf
+from bofl_jax.balancing.generator_cache import GeneratorCache
 from bofl_jax.core.errors import BoflError
-from bofl_jax.engine.cohort import Cohort, draw
+from bofl_jax.engine.cohort import Cohort, draw_cohort
 from bofl_jax.engine.inference import probabilities
-from bofl_jax.engine.predict import shared_model
-from bofl_jax.engine.problem import Setting
-from bofl_jax.engine.round import RoundInfo, TrainState, mean_loss, start
+from bofl_jax.engine.predict import global_model
+from bofl_jax.engine.problem import FederatedProblem
+from bofl_jax.engine.round import RoundInfo, TrainState, initial_state, mean_loss
 from bofl_jax.evaluation.client_contribution import Contributions, total
 from bofl_jax.evaluation.explanations import explain
 from bofl_jax.evaluation.reliability import unseen
 from bofl_jax.evaluation.summary import Predictions, client_rows, measure, summarise
-from bofl_jax.ledger import Ledger, Refusal, VerdictDiffersError, create_ledger, resume_ledger
+from bofl_jax.ledger import Ledger, RejectionReason, VerdictDiffersError, create_ledger, resume_ledger
 from bofl_jax.results.requests import read_lines, tally
 from bofl_jax.results.writing import results_digest
 from bofl_jax.runs.checkpoint import Checkpoints, restore
 from bofl_jax.runs.directory import RunDirectory
-from bofl_jax.runs.ledger_worker import Recorder
+from bofl_jax.runs.ledger_worker import LedgerWorker
 from bofl_jax.synthesis import SynthesisOptions
 
 Listener = Callable[[dict[str, Any]], None]
@@ -49,7 +49,7 @@ class Run:
     personal_params: Any
 
 
-class Course:
+class RunSession:
     """A run under way; a context manager, whose end closes what was opened.
 
     Args:
@@ -68,11 +68,11 @@ class Course:
 
     def __init__(
         self,
-        setting: Setting,
+        setting: FederatedProblem,
         directory: RunDirectory,
         ledger_thread: ThreadPoolExecutor,
         on_round: Listener | None = None,
-        shelf: Shelf | None = None,
+        shelf: GeneratorCache | None = None,
     ) -> None:
         self.setting, self.directory, self._on_round, self._shelf = setting, directory, on_round, shelf
         self.records: list[dict[str, Any]] = []
@@ -82,7 +82,7 @@ class Course:
         self._record: dict[str, Any] = {}
         self._line: Future[dict[str, Any]] | None = None
 
-    def __enter__(self) -> "Course":
+    def __enter__(self) -> "RunSession":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,25 +101,25 @@ class Course:
         state = self._restore()
         ledger = self._open_ledger(len(self.records))
         self.setting = self._balance(ledger)
-        self.recorder = self._open.enter_context(closing(Recorder(ledger, self.setting.shares, self._thread)))
+        self.recorder = self._open.enter_context(closing(LedgerWorker(ledger, self.setting.shares, self._thread)))
         return state
 
     def _restore(self) -> TrainState:
-        state = start(self.setting)
+        state = initial_state(self.setting)
         saved = self._checkpoints.latest()
         self.records = self.directory.keep_rounds(saved.round if saved else 0)
         return self.setting.plan.replicate(restore(saved, state)) if saved else state
 
-    def _balance(self, ledger: Ledger) -> Setting:
+    def _balance(self, ledger: Ledger) -> FederatedProblem:
         """The setting with the synthetic samples that clients were granted, or are granted now."""
         options = self.setting.config.synthesis
         if not isinstance(options, SynthesisOptions):
             return self.setting
-        from bofl_jax.balancing.workflow import balance, balanced
+        from bofl_jax.balancing.workflow import balance, with_synthetic_samples
 
         path = self.directory.path
         if self.records:
-            return balanced(self.setting, path)
+            return with_synthetic_samples(self.setting, path)
         return balance(self.setting, options, ledger, path, self._shelf)
 
     def _open_ledger(self, rounds: int) -> Ledger:
@@ -130,12 +130,12 @@ class Course:
         self.directory.discard_ledger()
         return create_ledger(*opening)
 
-    def draw(self, number: int) -> None:
+    def draw_cohort(self, number: int) -> None:
         """Draw the cohort of a round; whoever the contract does not let contribute works in vain."""
         config = self.setting.config
         if self._standing is None or self.registry_changes(number):
-            self._standing = self.recorder.standing(number)
-        self.cohort = draw(
+            self._standing = self.recorder.eligibility(number)
+        self.cohort = draw_cohort(
             config.federation, self.setting.training, self.setting.root, number, self._standing, config.adversary
         )
 
@@ -143,12 +143,12 @@ class Course:
         """Whether the registry of clients changes before a round: the rounds before must be on the ledger then."""
         return any(change.round == number for change in self.setting.config.ledger.changes)
 
-    def tested(self, number: int) -> bool:
+    def is_tested(self, number: int) -> bool:
         """Whether the shared model is tested after a round."""
         every = self.setting.config.evaluate.every
         return number == self.setting.config.federation.rounds or (every > 0 and number % every == 0)
 
-    def record(self, number: int, info: RoundInfo, params: Any, probability: np.ndarray | None) -> None:
+    def begin_round_record(self, number: int, info: RoundInfo, params: Any, probability: np.ndarray | None) -> None:
         """Write down a round that was trained, and begin to put it on the ledger.
 
         Args:
@@ -175,18 +175,18 @@ class Course:
     def _refuse_divergence(self, number: int, info: RoundInfo) -> None:
         """A round in which no update is a number cannot be committed: stop, with the last checkpoint intact."""
         verdict = np.asarray(info.verdict)[self.cohort.sends]
-        if len(verdict) and (verdict == Refusal.NOT_FINITE).all():
+        if len(verdict) and (verdict == RejectionReason.NOT_FINITE).all():
             raise BoflError(
                 f"round {number}: every update holds NaN or infinity, training diverged: lower optimizer.lr "
                 f"(now {self.setting.config.optimizer.lr:g}) and start again with another --out"
             )
 
-    def values(self, number: int) -> bool:
+    def is_valued(self, number: int) -> bool:
         """Whether the updates of a round are valued."""
         options = self.setting.config.evaluate
         return options.contribution != "none" and number % options.contribution_every == 0
 
-    def value(self, number: int, info: RoundInfo, before: Any) -> None:
+    def value_clients(self, number: int, info: RoundInfo, before: Any) -> None:
         """Say what each client was worth to the round that was recorded last.
 
         Args:
@@ -201,7 +201,7 @@ class Course:
     def _contributions(self) -> Contributions:
         return Contributions(self.setting)
 
-    def lasted(self, seconds: float) -> None:
+    def set_round_seconds(self, seconds: float) -> None:
         """Say how long the round took that was recorded last."""
         self._record["seconds"] = seconds
 
@@ -210,7 +210,7 @@ class Course:
         if self._line:
             self._line.exception()
 
-    def settle(self, before: Callable[[], TrainState], after: Callable[[], TrainState], save: bool) -> None:
+    def commit_round(self, before: Callable[[], TrainState], after: Callable[[], TrainState], save: bool) -> None:
         """Wait until the last round is on the ledger, then write it down; where the chain says no, go back before it.
 
         Args:
@@ -258,7 +258,7 @@ class Course:
         ledger = self.recorder.ledger
         requests = tally(read_lines(self.directory.path))
         summary = summarise(measured, setting.config, self.records, ledger.mode, ledger.head_hash, compile_s, requests)
-        shared = shared_model(setting, state)
+        shared = global_model(setting, state)
         summary |= self._beyond(predictions, shared, personal)
         self.directory.finish(summary)
         return Run(self.directory.path, summary, shared, personal)

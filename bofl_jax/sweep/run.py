@@ -18,14 +18,14 @@ from bofl_jax import data
 from bofl_jax.config import Config
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.types import Samples
-from bofl_jax.engine.batched import Group, signature
-from bofl_jax.engine.memory import chunked
-from bofl_jax.engine.problem import Setting
-from bofl_jax.engine.programs import Alone, Runner
-from bofl_jax.parallel.devices import keep_programs
+from bofl_jax.engine.batched import RunBatch, compile_key
+from bofl_jax.engine.memory import fit_to_memory
+from bofl_jax.engine.problem import FederatedProblem
+from bofl_jax.engine.programs import RunPrograms, SingleRunPrograms
+from bofl_jax.parallel.devices import enable_compilation_cache
 from bofl_jax.results.writing import refuse_if_used
 from bofl_jax.runs import Interrupted, run
-from bofl_jax.runs.api import carry_out, prepared, resolved
+from bofl_jax.runs.api import prepare_run, resolve_config, run_batch
 from bofl_jax.runs.checkpoint import saved_round
 from bofl_jax.runs.directory import RunDirectory
 from bofl_jax.sweep.grid import Axis, Member, members, share
@@ -98,7 +98,7 @@ def sweep(
     mine = [(member, load(member.point)) for member in share(everyone, shard)]
     if not (resume and out.is_dir()):
         refuse_if_used(out, resumable=True)
-    keep_programs()
+    enable_compilation_cache()
     under_way = _Sweep(mine, out, resume, on_member or (lambda *_: None), on_round or (lambda *_: None))
     try:
         under_way.run()
@@ -132,7 +132,7 @@ class _Sweep:
 
     def run(self) -> None:
         """Run all members that are not complete: groups of one signature together, the others one after another."""
-        settings: dict[int, Setting] = {}
+        settings: dict[int, FederatedProblem] = {}
         for index, (_, config) in enumerate(self.members):
             if not self._complete(index):
                 if config.engine.sweep == "sequential" or isinstance(config.synthesis, SynthesisOptions):
@@ -141,14 +141,14 @@ class _Sweep:
                     self._attempt(index, functools.partial(self._settle, index, settings))
         groups: dict[tuple[str, int], list[int]] = {}
         for index, setting in settings.items():
-            groups.setdefault((signature(setting), saved_round(self._directory(index).checkpoints)), []).append(index)
+            groups.setdefault((compile_key(setting), saved_round(self._directory(index).checkpoints)), []).append(index)
         for indices in groups.values():
             group = [settings[index] for index in indices]
             if not any(self._settled(index) for index in indices):
-                group = chunked(group)
+                group = fit_to_memory(group)
             if len(indices) == 1 or group[0].plan.execution == "loop":
                 for index, setting in zip(indices, group, strict=True):
-                    self._carry_out([index], [setting], lambda chunk: Alone(chunk[0]))
+                    self._carry_out([index], [setting], lambda chunk: SingleRunPrograms(chunk[0]))
             else:
                 self._run_group(dict(zip(indices, group, strict=True)))
 
@@ -162,11 +162,11 @@ class _Sweep:
         if not (self.resume and directory.complete):
             return False
         config = self.members[index][1]
-        if self._attempt(index, lambda: directory.check_same(resolved(config, directory)[0])) is not None:
+        if self._attempt(index, lambda: directory.check_same(resolve_config(config, directory)[0])) is not None:
             self._end(index, None, 0.0)
         return True
 
-    def _settle(self, index: int, settings: dict[int, Setting]) -> None:
+    def _settle(self, index: int, settings: dict[int, FederatedProblem]) -> None:
         """Add a member's setting; members with the same data share them."""
         directory = self._directory(index)
         if not (self.resume and directory.begun):
@@ -176,7 +176,7 @@ class _Sweep:
         key = f"{config.data.model_dump_json()} {seed}"
         if key not in self._data:
             self._data[key] = data.load(config.data, config.seed)
-        settings[index] = prepared(config, directory, self._data[key])
+        settings[index] = prepare_run(config, directory, self._data[key])
 
     def _run_alone(self, index: int) -> None:
         directory, config = self._directory(index), self.members[index][1]
@@ -186,23 +186,26 @@ class _Sweep:
         if seconds is not None:
             self._end(index, None, seconds)
 
-    def _run_group(self, settings: dict[int, Setting]) -> None:
+    def _run_group(self, settings: dict[int, FederatedProblem]) -> None:
         """Run members of one signature, chunk after chunk; those with the same data next to each other."""
         first: dict[int, int] = {}  # data set -> the first member that uses it
         for index, setting in settings.items():
             first.setdefault(id(setting.samples), index)
         order = sorted(settings, key=lambda index: (first[id(settings[index].samples)], index))
-        group = Group([settings[index] for index in order])
+        group = RunBatch([settings[index] for index in order])
         numbers = iter(order)
         for chunk in group.chunks:
             self._carry_out(list(itertools.islice(numbers, len(chunk))), chunk, group.runner)
 
     def _carry_out(
-        self, indices: list[int], settings: list[Setting], programs: Callable[[Sequence[Setting]], Runner]
+        self,
+        indices: list[int],
+        settings: list[FederatedProblem],
+        programs: Callable[[Sequence[FederatedProblem]], RunPrograms],
     ) -> None:
         began = time.perf_counter()
         directories = [self._directory(index) for index in indices]
-        ended = carry_out(settings, directories, programs, self._heard(len(indices)))
+        ended = run_batch(settings, directories, programs, self._heard(len(indices)))
         seconds = (time.perf_counter() - began) / len(indices)
         for index, how in zip(indices, ended, strict=True):
             self._end(index, how if isinstance(how, Exception) else None, seconds)

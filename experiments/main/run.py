@@ -24,7 +24,7 @@ from bofl_jax import data
 from bofl_jax.core.errors import in_one_line
 from bofl_jax.core.types import Samples
 from bofl_jax.parallel import devices
-from bofl_jax.parallel.clients import Plan, resolve
+from bofl_jax.parallel.clients import ExecutionPlan, resolve
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder, study = Folder(options.work), STUDIES[options.study]
     options.work.mkdir(parents=True, exist_ok=True)
     base = bofl.load_config(HERE / "base.toml")
-    devices.prepare(base.engine)
+    devices.configure_devices(base.engine)
     jax.config.update("jax_compilation_cache_dir", str(options.work.absolute() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     plan, samples = resolve(base.engine), data.load(base.data, 0)
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{path.stem}: {seconds:.1f} s", flush=True)
 
 
-def test(work: Path, which: tuple[str, str, int], plan: Plan, samples: Samples, rounds: int | None) -> Tested:
+def test(work: Path, which: tuple[str, str, int], plan: ExecutionPlan, samples: Samples, rounds: int | None) -> Tested:
     """One protocol, arm and seed; a governed run that it needs is done first."""
     protocol, arm, seed = which
     config = configure(protocol, arm, seed, rounds)

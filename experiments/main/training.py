@@ -14,14 +14,14 @@ from plan import HERE
 import bofl_jax as bofl
 from bofl_jax import metrics
 from bofl_jax.algorithms.personalisation import OwnOptions
-from bofl_jax.balancing.workflow import balanced
+from bofl_jax.balancing.workflow import with_synthetic_samples
 from bofl_jax.core.types import Samples
-from bofl_jax.engine.cohort import draw
+from bofl_jax.engine.cohort import draw_cohort
 from bofl_jax.engine.personalise import compile_personalise, personal_options
-from bofl_jax.engine.predict import compile_predict, shared_model
-from bofl_jax.engine.problem import Setting, assemble, settle
-from bofl_jax.engine.round import TrainState, compile_round, start
-from bofl_jax.parallel.clients import Plan
+from bofl_jax.engine.predict import compile_predict, global_model
+from bofl_jax.engine.problem import FederatedProblem, build_from_population, build_problem
+from bofl_jax.engine.round import TrainState, compile_round, initial_state
+from bofl_jax.parallel.clients import ExecutionPlan
 from bofl_jax.results.requests import read_lines
 
 
@@ -61,7 +61,9 @@ def governed(config: Any, directory: Path, samples: Samples) -> Tested:
     return Tested(probability, label, client, subject, samples.subjects, clients, samples.classes, {}, used)
 
 
-def set_up(config: Any, protocol: Protocol, plan: Plan, samples: Samples, batches: Path | None) -> Setting:
+def set_up(
+    config: Any, protocol: Protocol, plan: ExecutionPlan, samples: Samples, batches: Path | None
+) -> FederatedProblem:
     """What a training without a ledger holds still.
 
     Args:
@@ -72,16 +74,18 @@ def set_up(config: Any, protocol: Protocol, plan: Plan, samples: Samples, batche
         batches: directory of the governed run whose approved synthetic batches train too.
     """
     if protocol.alpha is None:
-        setting = settle(config, plan, samples)
+        setting = build_problem(config, plan, samples)
     else:
-        setting = assemble(config, plan, samples, dealt(samples, config.partition, protocol.alpha, config.seed))
-    return balanced(setting, batches) if batches else setting
+        setting = build_from_population(
+            config, plan, samples, dealt(samples, config.partition, protocol.alpha, config.seed)
+        )
+    return with_synthetic_samples(setting, batches) if batches else setting
 
 
-def ungoverned(setting: Setting, protocol: Protocol) -> Tested:
+def ungoverned(setting: FederatedProblem, protocol: Protocol) -> Tested:
     """All rounds without a ledger, and the test."""
     models = Models(setting, protocol)
-    state, by_round = start(setting), {}
+    state, by_round = initial_state(setting), {}
     if not models.trains_late:
         state, by_round = train(setting, models if protocol.followed else None)
     population, samples = setting.population, setting.samples
@@ -93,7 +97,7 @@ def ungoverned(setting: Setting, protocol: Protocol) -> Tested:
 class Models:
     """The models that a training ends in, tested whenever they are asked for; programs are compiled once."""
 
-    def __init__(self, setting: Setting, protocol: Protocol) -> None:
+    def __init__(self, setting: FederatedProblem, protocol: Protocol) -> None:
         self.setting = _only_tested_adapt(setting)
         self.trains_late = protocol.unseen and setting.config.federation.algorithm == "local"
         self.options = _alone(setting) if self.trains_late else personal_options(setting)
@@ -103,7 +107,7 @@ class Models:
         """model -> float32[N, K]: probabilities of the test samples, client after client."""
         setting, options, found = self.setting, self.options, {}
         if setting.has_global:
-            model = shared_model(setting, state)
+            model = global_model(setting, state)
             found["global"] = self._once("global", lambda: compile_predict(setting, model, own=False))(model)
         if options:
             own = self._once("adapt", lambda: compile_personalise(setting, state, options))(state, options.steps)
@@ -123,12 +127,12 @@ class Models:
         return self._programs[name]
 
 
-def train(setting: Setting, followed: Models | None) -> tuple[TrainState, dict[str, list[tuple[int, float]]]]:
+def train(setting: FederatedProblem, followed: Models | None) -> tuple[TrainState, dict[str, list[tuple[int, float]]]]:
     """All rounds; the state at the end, and the scores every `EVERY` rounds of models that are followed."""
     rounds = setting.config.federation.rounds
-    state, one_round, by_round = start(setting), None, {}
+    state, one_round, by_round = initial_state(setting), None, {}
     for number in range(1, rounds + 1):
-        cohort = draw(setting.config.federation, setting.training, setting.root, number)
+        cohort = draw_cohort(setting.config.federation, setting.training, setting.root, number)
         one_round = one_round or compile_round(setting, state, cohort, "off")
         state, info = one_round(state, cohort, number, setting.lr[number - 1])
         if followed and (number % EVERY == 0 or number == rounds):
@@ -139,13 +143,13 @@ def train(setting: Setting, followed: Models | None) -> tuple[TrainState, dict[s
     return state, by_round
 
 
-def _alone(setting: Setting) -> OwnOptions:
+def _alone(setting: FederatedProblem) -> OwnOptions:
     """Patients that are tested alone train on their labelled minutes, for as long as the federation did."""
     federation, optimizer = setting.config.federation, setting.config.optimizer
     return OwnOptions(method="own", steps=federation.rounds * federation.local_steps, lr=optimizer.lr / 2)
 
 
-def _only_tested_adapt(setting: Setting) -> Setting:
+def _only_tested_adapt(setting: FederatedProblem) -> FederatedProblem:
     """The same, without the adaptation of patients that are not tested."""
     population = setting.population
     adapt = population.adapt._replace(size=np.where(population.test.size > 0, population.adapt.size, 0))

@@ -24,11 +24,11 @@ from bofl_jax.algorithms.personalisation import FineTuneOptions, OwnOptions
 from bofl_jax.core.errors import in_one_line
 from bofl_jax.core.types import Samples
 from bofl_jax.data import person_of
-from bofl_jax.engine.cohort import draw
+from bofl_jax.engine.cohort import draw_cohort
 from bofl_jax.engine.personalise import compile_personalise
 from bofl_jax.engine.predict import compile_predict
-from bofl_jax.engine.problem import Setting, settle
-from bofl_jax.engine.round import compile_round, start
+from bofl_jax.engine.problem import FederatedProblem, build_problem
+from bofl_jax.engine.round import compile_round, initial_state
 from bofl_jax.metrics import confusions
 from bofl_jax.parallel import devices
 from bofl_jax.parallel.clients import resolve
@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     config = bofl.load_config(HERE / "base.toml")
-    devices.prepare(config.engine)
+    devices.configure_devices(config.engine)
     jax.config.update("jax_compilation_cache_dir", str(arguments.work.absolute() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     plan, samples = resolve(config.engine), data.load(config.data, 0)
@@ -61,7 +61,7 @@ def main() -> None:
             missing = [protocol for protocol, piece in pieces.items() if not piece.exists()]
             began = time.perf_counter()
             settings = [
-                settle(
+                build_problem(
                     configure(PROTOCOLS[protocol], METHODS[method], fold, seed, samples, arguments.rounds),
                     plan,
                     samples,
@@ -95,7 +95,7 @@ def configure(
     return bofl.load_config(HERE / "base.toml", overrides)
 
 
-def measure(settings: list[Setting], method: Method, unseen: bool) -> Iterator[dict[str, np.ndarray]]:
+def measure(settings: list[FederatedProblem], method: Method, unseen: bool) -> Iterator[dict[str, np.ndarray]]:
     """Train once, then adapt and test in every setting; they differ in what the tested patients adapt on alone.
 
     Yields:
@@ -107,7 +107,7 @@ def measure(settings: list[Setting], method: Method, unseen: bool) -> Iterator[d
         assert_same_training(settings[0], whole)
         if state is None:
             in_vain = unseen and method.adapts == "none"  # those who are tested are not among those who train
-            state = start(whole) if in_vain else train(whole)
+            state = initial_state(whole) if in_vain else train(whole)
         setting = only_tested_adapt(whole)
         population = setting.population
         found = {
@@ -128,7 +128,9 @@ def measure(settings: list[Setting], method: Method, unseen: bool) -> Iterator[d
         yield found
 
 
-def adaptation(setting: Setting, method: Method, unseen: bool) -> tuple[FineTuneOptions | OwnOptions, dict[str, int]]:
+def adaptation(
+    setting: FederatedProblem, method: Method, unseen: bool
+) -> tuple[FineTuneOptions | OwnOptions, dict[str, int]]:
     """How a method adapts after training, and for how many steps, by their key in a piece."""
     if method.adapts == "finetune":
         return FineTuneOptions(method="finetune", steps=1, lr=ADAPT_LR), {f"adapted{n}": n for n in STEPS}
@@ -141,14 +143,14 @@ def adaptation(setting: Setting, method: Method, unseen: bool) -> tuple[FineTune
     return OwnOptions(method="own", steps=steps, lr=optimizer.lr / 2), {"alone": steps}
 
 
-def only_tested_adapt(setting: Setting) -> Setting:
+def only_tested_adapt(setting: FederatedProblem) -> FederatedProblem:
     """The same, without the adaptation of patients that are not tested."""
     population = setting.population
     adapt = population.adapt._replace(size=np.where(population.test.size > 0, population.adapt.size, 0))
     return dataclasses.replace(setting, population=dataclasses.replace(population, adapt=adapt))
 
 
-def assert_same_training(one: Setting, other: Setting) -> None:
+def assert_same_training(one: FederatedProblem, other: FederatedProblem) -> None:
     """One training stands for both settings: the same rows train, from the same key, in the same way."""
     for mine, yours in zip(one.training, other.training, strict=True):
         np.testing.assert_array_equal(mine, yours)
@@ -156,13 +158,13 @@ def assert_same_training(one: Setting, other: Setting) -> None:
     assert all(getattr(one.config, part) == getattr(other.config, part) for part in parts)
 
 
-def train(setting: Setting) -> Any:
+def train(setting: FederatedProblem) -> Any:
     """All rounds; the state at the end."""
     config = setting.config
-    state = start(setting)
+    state = initial_state(setting)
     one_round = None
     for number in range(1, config.federation.rounds + 1):
-        cohort = draw(config.federation, setting.training, setting.root, number)
+        cohort = draw_cohort(config.federation, setting.training, setting.root, number)
         one_round = one_round or compile_round(setting, state, cohort, "off")
         state, info = one_round(state, cohort, number, setting.lr[number - 1])
     jax.block_until_ready(state)
@@ -170,7 +172,7 @@ def train(setting: Setting) -> Any:
     return state
 
 
-def confusion(setting: Setting, probability: np.ndarray) -> np.ndarray:
+def confusion(setting: FederatedProblem, probability: np.ndarray) -> np.ndarray:
     """int32[C, K, K]: true class by predicted class, client by client."""
     sample, client = setting.population.test.flat()
     return np.asarray(confusions(probability, setting.samples.y[sample], client, setting.population.clients))

@@ -16,7 +16,7 @@ import numpy as np
 
 from bofl_jax import algorithms
 from bofl_jax.models import LinearOptions, MlpOptions, Model, build
-from bofl_jax.partition import Rows, pack
+from bofl_jax.partition import ClientIndices, pack
 
 
 def parse(description: str, **more: Any) -> argparse.Namespace:
@@ -48,7 +48,7 @@ def data_folder(name: str, holds: str) -> Path:
     return folder
 
 
-def pool_of(x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> tuple[algorithms.Batch, Rows]:
+def pool_of(x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> tuple[algorithms.Batch, ClientIndices]:
     """All clients' samples in one pool, and whose is whose."""
     ends = np.cumsum([len(part) for part in y])
     rows = pack([np.arange(end - len(part), end) for end, part in zip(ends, y, strict=True)])
@@ -57,7 +57,7 @@ def pool_of(x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> tuple[algorithm
     return algorithms.Batch(jnp.asarray(inputs[..., None]), jnp.zeros((len(labels), 0)), jnp.asarray(labels)), rows
 
 
-def split(rows: Rows, seed: int, train: float = 0.9) -> tuple[Rows, Rows]:
+def split(rows: ClientIndices, seed: int, train: float = 0.9) -> tuple[ClientIndices, ClientIndices]:
     """Shuffle every client's rows and cut them: training, test."""
     stream = np.random.RandomState(seed)
     shuffled = [stream.permutation(rows.of(client)) for client in range(len(rows.size))]

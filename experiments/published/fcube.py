@@ -16,13 +16,13 @@ import optax
 from common import accuracy, emit, network, parse, pool_of
 
 from bofl_jax import aggregate, algorithms
-from bofl_jax.partition import Rows
+from bofl_jax.partition import ClientIndices
 
 CLIENTS, TRAIN, TEST, BATCH, STEPS, LR, HIDDEN = 4, 4000, 1000, 64, 20, 0.1, (32, 16, 8)
 EXPECTED, PUBLISHED = 0.99, 0.998
 
 
-def cube(seed: int) -> tuple[algorithms.Batch, Rows, np.ndarray]:
+def cube(seed: int) -> tuple[algorithms.Batch, ClientIndices, np.ndarray]:
     """The pool, the clients' training rows and the test rows."""
     points = np.random.RandomState(seed).uniform(-1, 1, (TRAIN + TEST, 3))
     octant = (points > 0) @ [4, 2, 1]
@@ -33,21 +33,21 @@ def cube(seed: int) -> tuple[algorithms.Batch, Rows, np.ndarray]:
     rows = [np.flatnonzero(client == k) for k in range(CLIENTS)]
     sample = np.stack([np.pad(own, (0, TRAIN // 2 - len(own))) for own in rows]).astype(np.int32)
     assert longest <= TRAIN // 2
-    return pool, Rows(sample, np.array([len(own) for own in rows], np.int32)), np.arange(TRAIN, TRAIN + TEST)
+    return pool, ClientIndices(sample, np.array([len(own) for own in rows], np.int32)), np.arange(TRAIN, TRAIN + TEST)
 
 
 def methods(loss) -> dict[str, tuple[algorithms.LocalAlgorithm, aggregate.Aggregator]]:
     """Those that NIID-Bench compares."""
     sgd = optax.sgd(1.0)
     return {
-        "fedavg": (algorithms.sgd(loss, sgd), aggregate.mean()),
-        "fedprox": (algorithms.prox(loss, sgd, 0.01), aggregate.mean()),
-        "fednova": (algorithms.nova(loss, sgd), aggregate.nova()),
+        "fedavg": (algorithms.fedavg(loss, sgd), aggregate.mean()),
+        "fedprox": (algorithms.fedprox(loss, sgd, 0.01), aggregate.mean()),
+        "fednova": (algorithms.fednova(loss, sgd), aggregate.nova()),
         "scaffold": (algorithms.scaffold(loss, sgd), aggregate.scaffold()),
     }
 
 
-def play(algorithm, server, model, rounds: int, pool, rows: Rows, test, key) -> jax.Array:
+def play(algorithm, server, model, rounds: int, pool, rows: ClientIndices, test, key) -> jax.Array:
     """Test accuracy after every round: ``[R]``."""
     sampler = algorithms.Sampler(BATCH, "replacement", 0.0, 0.0)
     first = model.init(jax.random.fold_in(key, rounds))
@@ -55,7 +55,7 @@ def play(algorithm, server, model, rounds: int, pool, rows: Rows, test, key) -> 
     weight = rows.size / jnp.sum(rows.size)
 
     def one(shared, kept, sample, size, key):
-        work = algorithms.Work(sample, size, jnp.int32(STEPS), key)
+        work = algorithms.ClientTask(sample, size, jnp.int32(STEPS), key)
         return algorithm.train(shared, kept, algorithms.local_data(sampler, pool, work, jnp.float32(LR)))[:2]
 
     def round_(carry, number):

@@ -21,7 +21,7 @@ from jax.sharding import Mesh, PartitionSpec
 from synthetic import CLASSES, INPUTS, synthetic
 
 from bofl_jax import aggregate, algorithms
-from bofl_jax.partition import Rows
+from bofl_jax.partition import ClientIndices
 
 CLIENTS, COHORT, BATCH, EPOCHS, LR, LAST = 30, 10, 10, 20, 0.01, 20
 DATA = {"synthetic(0,0)": (0, 0), "synthetic(.5,.5)": (0.5, 0.5), "synthetic(1,1)": (1, 1), "iid": None}
@@ -51,7 +51,7 @@ class Problem(NamedTuple):
     """One data set; all are padded to the same shapes."""
 
     pool: algorithms.Batch
-    train: Rows
+    train: ClientIndices
     test: jax.Array  # int32[Ntest]
     tests: jax.Array  # float32[Ntest], 1 where a row is real
     key: jax.Array
@@ -101,7 +101,7 @@ def problems(seeds: int) -> Problem:
         pool, train, test, key = one
         return Problem(
             algorithms.Batch(*(fill(leaf, samples) for leaf in pool)),
-            Rows(fill(train.sample, longest, axis=1), train.size),
+            ClientIndices(fill(train.sample, longest, axis=1), train.size),
             fill(test, tests),
             (np.arange(tests) < len(test)).astype(np.float32),
             key,
@@ -128,7 +128,7 @@ def play(model, loss, first, plan: Schedule, problem: Problem) -> tuple[jax.Arra
 
     def one(params, mu, steps, data):
         """All methods walk through the same batches to the end; one that stops earlier stands still from there."""
-        algorithm = algorithms.prox(loss, optax.chain(optax.sgd(1.0), stop_after(steps)), mu)
+        algorithm = algorithms.fedprox(loss, optax.chain(optax.sgd(1.0), stop_after(steps)), mu)
         return algorithm.train(params, (), data)[0]
 
     def along(values, leaf):
@@ -141,7 +141,7 @@ def play(model, loss, first, plan: Schedule, problem: Problem) -> tuple[jax.Arra
             client, done = member
             key = jax.random.fold_in(jax.random.fold_in(problem.key, number), client)
             of_epoch = -(-size[client] // BATCH)
-            work = algorithms.Work(problem.train.sample[client], size[client], EPOCHS * of_epoch, key)
+            work = algorithms.ClientTask(problem.train.sample[client], size[client], EPOCHS * of_epoch, key)
             data = algorithms.local_data(sampler, problem.pool, work, jnp.float32(LR))
             update = jax.vmap(lambda w, m, n: one(w, m, n, data))(params, mu, done * of_epoch)
             weight = jnp.where(done > 0, size[client], 0).astype(jnp.float32)

@@ -53,12 +53,12 @@ def half_squares(body: jax.Array, head: jax.Array, batch: algorithms.Batch) -> j
 def exact_head() -> algorithms.LocalAlgorithm:
     """FedRep with the best head for the shared body, and one gradient step of the body."""
 
-    def train(shared: Any, kept: Any, data: algorithms.LocalData) -> tuple[Any, Any, algorithms.WorkInfo]:
+    def train(shared: Any, kept: Any, data: algorithms.LocalData) -> tuple[Any, Any, algorithms.TrainInfo]:
         del kept
         batch = data.batch(jnp.int32(0), 0)
         head = jnp.linalg.lstsq(batch.x @ shared, batch.features)[0]
         loss, slope = jax.value_and_grad(half_squares)(shared, head, batch)
-        return -data.lr * slope, head, algorithms.WorkInfo(loss, jnp.int32(len(batch.y)))
+        return -data.lr * slope, head, algorithms.TrainInfo(loss, jnp.int32(len(batch.y)))
 
     return algorithms.LocalAlgorithm(lambda *_: jnp.zeros(RANK), train)
 
@@ -66,12 +66,12 @@ def exact_head() -> algorithms.LocalAlgorithm:
 def fedsgd() -> algorithms.LocalAlgorithm:
     """One gradient step of body and head, both shared."""
 
-    def train(shared: Any, kept: Any, data: algorithms.LocalData) -> tuple[Any, Any, algorithms.WorkInfo]:
+    def train(shared: Any, kept: Any, data: algorithms.LocalData) -> tuple[Any, Any, algorithms.TrainInfo]:
         batch = data.batch(jnp.int32(0), 0)
         loss, slope = jax.value_and_grad(lambda both: half_squares(*both, batch))(shared)
-        return jax.tree.map(lambda g: -data.lr * g, slope), kept, algorithms.WorkInfo(loss, jnp.int32(len(batch.y)))
+        return jax.tree.map(lambda g: -data.lr * g, slope), kept, algorithms.TrainInfo(loss, jnp.int32(len(batch.y)))
 
-    return algorithms.LocalAlgorithm(algorithms.keep_nothing, train)
+    return algorithms.LocalAlgorithm(algorithms.stateless, train)
 
 
 def distance(body: jax.Array, truth: jax.Array) -> jax.Array:

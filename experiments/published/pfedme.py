@@ -19,7 +19,7 @@ from common import accuracy, emit, network, parse, pool_of, split, uniform
 from synthetic import CLASSES, INPUTS, synthetic
 
 from bofl_jax import aggregate, algorithms
-from bofl_jax.partition import Rows
+from bofl_jax.partition import ClientIndices
 
 CLIENTS, COHORT, BATCHES, BATCH = 100, 10, 20, 20
 EVERY, LAST = 20, 40
@@ -50,7 +50,7 @@ OUTER = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 class Split(NamedTuple):
     """One run seed's samples, cohorts and first parameters."""
 
-    train: Rows
+    train: ClientIndices
     test: jax.Array  # int32[Ntest], rows of the pool, client after client
     owner: jax.Array  # int32[Ntest], whose they are
     cohort: np.ndarray  # int32[R, 10]
@@ -88,7 +88,7 @@ class Recipe(NamedTuple):
 def recipes(loss, rates: Rates) -> dict[str, Recipe]:
     """The three methods at the given rates."""
     return {
-        "fedavg": Recipe(algorithms.sgd(loss, SGD), BATCH, rates.fedavg, 1.0, False),
+        "fedavg": Recipe(algorithms.fedavg(loss, SGD), BATCH, rates.fedavg, 1.0, False),
         "perfedavg": Recipe(
             algorithms.perfedavg(loss, SGD, rates.inner, "first_order"), 2 * BATCH, rates.outer, 1.0, False
         ),

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--generators", nargs="+", choices=WAYS, default=list(WAYS), help="the others' rows are kept")
     arguments = parser.parse_args()
-    devices.keep_programs()
+    devices.enable_compilation_cache()
     path = HERE / "averaging.json"
     rows = [row for row in json.loads(path.read_text()) if row["generator"] not in arguments.generators]
     for generator in arguments.generators:

@@ -14,7 +14,7 @@ from plan import DOSES, HERE, PROTOCOLS, QUOTA, SOURCES
 
 import bofl_jax as bofl
 from bofl_jax.core.errors import in_one_line
-from bofl_jax.engine.problem import settle
+from bofl_jax.engine.problem import build_problem
 from bofl_jax.parallel.clients import resolve
 from bofl_jax.results.requests import path_of, read_lines
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE)
     arguments = parser.parse_args()
     config = bofl.load_config(HERE / "base.toml", {"ledger.mode": "off", **PROTOCOLS["P1"]})
-    setting = settle(config, resolve(config.engine))
+    setting = build_problem(config, resolve(config.engine))
     samples, (rows, _) = setting.samples, setting.population.train.flat()
     arrays = {"sample_rate": np.array(samples.fs), "classes": np.array(samples.classes)}
     arrays["real"], arrays["real_label"] = thinned(samples.x[rows], samples.y[rows])

@@ -31,7 +31,7 @@ def main() -> None:
     which.add_argument("--full", action="store_true", help="every arm, neural generators trained in full; for a GPU")
     parser.add_argument("--rounds", type=int, help="fewer rounds, to try it out")
     arguments = parser.parse_args()
-    devices.keep_programs()
+    devices.enable_compilation_cache()
     known = arms(arguments.full)
     wanted = NEURAL if arguments.neural else list(known) if arguments.full else arguments.arms
     pairs = [(protocol, arm) for protocol in arguments.protocols for arm in wanted or CHOSEN]

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from bofl_jax import algorithms
-from bofl_jax.algorithms.base import halves
+from bofl_jax.algorithms.base import split_support_query
 from bofl_jax.core.errors import BoflError
 
 RNG = np.random.default_rng(0)
@@ -67,25 +67,25 @@ def descend(w, steps, pull=0.0, centre=None, part=0):
 
 
 def test_sgd_closed_form():
-    update, kept, info = play(algorithms.sgd(quadratic, SGD), 3)
+    update, kept, info = play(algorithms.fedavg(quadratic, SGD), 3)
     np.testing.assert_allclose(W + update, descend(W, 3), rtol=1e-5, atol=1e-6)
     gap = np.asarray(W) - mean_of(0)
-    _, _, first = play(algorithms.sgd(quadratic, SGD), 1)
+    _, _, first = play(algorithms.fedavg(quadratic, SGD), 1)
     assert float(first.loss) == pytest.approx(0.5 * gap @ A @ gap, rel=1e-5)
     assert (kept, int(info.examples)) == ((), 18)
 
 
 def test_prox_closed_form_and_mu_zero_is_sgd():
-    update, _, _ = play(algorithms.prox(quadratic, SGD, mu=0.7), 3)
+    update, _, _ = play(algorithms.fedprox(quadratic, SGD, mu=0.7), 3)
     np.testing.assert_allclose(W + update, descend(W, 3, 0.7, np.asarray(W)), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(
-        play(algorithms.prox(quadratic, SGD, mu=0.0), 3)[0], play(algorithms.sgd(quadratic, SGD), 3)[0]
+        play(algorithms.fedprox(quadratic, SGD, mu=0.0), 3)[0], play(algorithms.fedavg(quadratic, SGD), 3)[0]
     )
 
 
 @pytest.mark.parametrize("route", ["exact", "hvp", "first_order"])
 def test_meta_gradient_closed_form(route):
-    inner, outer = (half.features.mean(axis=0) for half in halves(make_batch()))
+    inner, outer = (half.features.mean(axis=0) for half in split_support_query(make_batch()))
     adapted = W - ALPHA * A @ (W - inner)
     expected = A @ (adapted - outer)
     if route != "first_order":
@@ -116,7 +116,7 @@ def test_exact_and_hvp_agree_on_a_network_and_differ_from_first_order(samples):
 
 
 def test_nova_sends_the_mean_step_and_their_number():
-    update, _, _ = play(algorithms.nova(quadratic, SGD), 3)
+    update, _, _ = play(algorithms.fednova(quadratic, SGD), 3)
     np.testing.assert_allclose(W + 3 * update["direction"], descend(W, 3), rtol=1e-5, atol=1e-6)
     assert float(update["steps"]) == 3
 
@@ -132,14 +132,14 @@ def test_scaffold_by_hand():
     np.testing.assert_allclose(W + update["params"], y, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(kept, -0.2 - 0.3 + (np.asarray(W) - y) / (3 * LR), rtol=1e-4)
     np.testing.assert_allclose(update["variate"], kept - mine, rtol=1e-6)
-    assert algorithm.model(algorithm.share(W)) is W
+    assert algorithm.model(algorithm.initial_shared(W)) is W
     np.testing.assert_array_equal(algorithm.init(FIRST, shared), jnp.zeros(DIM))
 
 
 def test_scaffold_without_variates_is_sgd():
     algorithm = algorithms.scaffold(quadratic, SGD)
-    update, _, _ = play(algorithm, 3, shared=algorithm.share(W))
-    np.testing.assert_allclose(update["params"], play(algorithms.sgd(quadratic, SGD), 3)[0], rtol=1e-6)
+    update, _, _ = play(algorithm, 3, shared=algorithm.initial_shared(W))
+    np.testing.assert_allclose(update["params"], play(algorithms.fedavg(quadratic, SGD), 3)[0], rtol=1e-6)
 
 
 def test_ditto_by_hand():
@@ -191,7 +191,7 @@ def test_apfl_by_hand(adaptive):
     np.testing.assert_allclose(W + update, w, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(after.own, v, rtol=1e-5, atol=1e-6)
     assert float(after.mixing) == pytest.approx(a, abs=1e-6)
-    np.testing.assert_allclose(algorithm.own(W, after), a * v + (1 - a) * np.asarray(W), rtol=1e-5)
+    np.testing.assert_allclose(algorithm.personal_model(W, after), a * v + (1 - a) * np.asarray(W), rtol=1e-5)
 
 
 BODY, HEAD = slice(0, 2), slice(2, 4)
@@ -210,9 +210,9 @@ def test_own_layers_train_with_the_others_and_stay():
     np.testing.assert_allclose(W[BODY] + update["body"], expected[BODY], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(kept["head"], expected[HEAD], rtol=1e-5, atol=1e-6)
     whole = {"body": FIRST[BODY], "head": FIRST[HEAD]}
-    assert list(algorithm.share(whole)) == list(update) == ["body"]
+    assert list(algorithm.initial_shared(whole)) == list(update) == ["body"]
     np.testing.assert_array_equal(algorithm.init(whole, shared)["head"], FIRST[HEAD])
-    assert list(algorithm.own(shared, own)) == ["body", "head"]
+    assert list(algorithm.personal_model(shared, own)) == ["body", "head"]
     assert not algorithm.has_global
 
 
@@ -232,18 +232,18 @@ def test_fedrep_fits_the_head_first_and_then_the_body():
 @pytest.mark.parametrize("own", [{"neck"}, set(), {"head", "body"}])
 def test_layers_that_cannot_be_ones_own_are_refused(own):
     with pytest.raises(BoflError, match="name some of these, and not all"):
-        algorithms.own_layers(layered, SGD, own).share({"head": W, "body": W})
+        algorithms.own_layers(layered, SGD, own).initial_shared({"head": W, "body": W})
 
 
 def test_clustered_trains_its_own_model_and_describes_itself():
     def embed(params, batch):
         return params + batch.features
 
-    algorithm = algorithms.clustered(quadratic, SGD, embed, classes=2, clients=3, clusters=2, prototype_steps=2)
-    shared = algorithm.share(W)
+    algorithm = algorithms.bfln(quadratic, SGD, embed, classes=2, clients=3, clusters=2, prototype_steps=2)
+    shared = algorithm.initial_shared(W)
     shared["models"] = shared["models"].at[1].add(1.0)
     shared["cluster"] = jnp.array([0, 1, 0])
-    view = algorithm.view(shared, jnp.int32(1))
+    view = algorithm.download(shared, jnp.int32(1))
     np.testing.assert_array_equal(view, W + 1)
     update, kept, info = algorithm.train(view, (), stream(3))
     trained = descend(W + 1, 3)
@@ -252,11 +252,11 @@ def test_clustered_trains_its_own_model_and_describes_itself():
     np.testing.assert_allclose(update["prototype"], np.stack([seen, np.zeros(DIM)]), rtol=1e-4, atol=1e-4)
     assert update["count"].tolist() == [12, 0]
     assert (kept, int(info.examples)) == ((), 5 * 6)
-    assert algorithm.own(view, ()) is view
+    assert algorithm.personal_model(view, ()) is view
 
 
 def test_alone_goes_on_where_it_stopped():
-    algorithm = algorithms.alone(quadratic, optax.sgd(1.0, momentum=0.9))
+    algorithm = algorithms.local_only(quadratic, optax.sgd(1.0, momentum=0.9))
     kept = algorithm.init(W, ())
     for part in (0, 1):
         sent, kept, _ = algorithm.train(
@@ -268,12 +268,12 @@ def test_alone_goes_on_where_it_stopped():
         for step in range(2):
             velocity = 0.9 * velocity + slope(w, mean_of(step, part))
             w = w - LR * velocity
-    np.testing.assert_allclose(algorithm.own((), kept), w, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(algorithm.personal_model((), kept), w, rtol=1e-5, atol=1e-6)
 
 
 def test_halves_refuse_a_single_sample():
     with pytest.raises(BoflError, match="batch_size to 2"):
-        halves(make_batch(size=1))
+        split_support_query(make_batch(size=1))
 
 
 def test_class_weights():
@@ -329,7 +329,7 @@ def test_augmentation_has_the_stated_size_and_none_is_none():
 
 def work(steps, size=4, capacity=6, fill=0, seed=0):
     index = jnp.arange(capacity).at[size:].set(fill)
-    return algorithms.Work(index, jnp.int32(size), jnp.int32(steps), jax.random.key(seed))
+    return algorithms.ClientTask(index, jnp.int32(size), jnp.int32(steps), jax.random.key(seed))
 
 
 POOL = algorithms.Batch(

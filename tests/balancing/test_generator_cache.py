@@ -8,9 +8,9 @@ import pytest
 
 import bofl_jax
 from bofl_jax.balancing import sample_service
-from bofl_jax.balancing.generator_cache import Shelf
+from bofl_jax.balancing.generator_cache import GeneratorCache
 from bofl_jax.core.errors import BoflError
-from bofl_jax.engine.problem import settle
+from bofl_jax.engine.problem import build_problem
 from bofl_jax.parallel.clients import resolve
 from bofl_jax.results.requests import read_lines
 from bofl_jax.sweep import sweep
@@ -61,16 +61,16 @@ class _Asked(Exception):  # noqa: N818 - no error: stops before anything is fitt
     """With the name that is asked for."""
 
 
-class _Librarian(Shelf):
+class _Librarian(GeneratorCache):
     def fitted(self, name, *_):
         raise _Asked(name)
 
 
 def name(configuration, folder):
     """That a run of a configuration looks for."""
-    setting = settle(configuration, resolve(configuration.engine))
+    setting = build_problem(configuration, resolve(configuration.engine))
     with pytest.raises(_Asked) as asked:
-        sample_service.Workshop(setting, configuration.synthesis, folder, _Librarian(folder)).knows(Need(0, 1, 3))
+        sample_service.SampleService(setting, configuration.synthesis, folder, _Librarian(folder)).knows(Need(0, 1, 3))
     return str(asked.value)
 
 

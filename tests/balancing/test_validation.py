@@ -7,8 +7,8 @@ import pytest
 
 import bofl_jax
 from bofl_jax.balancing.sample_service import Batch
-from bofl_jax.balancing.validation import _trials, improves, is_gain
-from bofl_jax.engine.problem import settle
+from bofl_jax.balancing.validation import _trials, improving_batches, is_significant_gain
+from bofl_jax.engine.problem import build_problem
 from bofl_jax.parallel.clients import resolve
 from bofl_jax.partition import pack
 from bofl_jax.synthesis.base import Drawn
@@ -27,7 +27,7 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def setting():
     config = bofl_jax.load_config(CONFIG)
-    return settle(config, resolve(config.engine))
+    return build_problem(config, resolve(config.engine))
 
 
 def batch(setting, client, label, amount, x=None):
@@ -73,24 +73,24 @@ def test_real_beats_of_a_class_with_few_are_wanted_and_mislabelled_noise_is_not(
     normal = scarce.samples.features[rows[client][:1]].repeat(30, axis=0)
     bad = bad._replace(need=Need(client, 2, 30), drawn=Drawn(quiet, normal))
     options = setting.config.synthesis.model_copy(update={"validation_confidence": 0.0})
-    assert improves(scarce, options, {1: good, 2: bad}) == {1}
+    assert improving_batches(scarce, options, {1: good, 2: bad}) == {1}
 
 
 def test_the_same_batches_get_the_same_answer_however_they_are_asked(setting):
     client = most_ectopic(setting)
     one, other = batch(setting, client, 2, 8), batch(setting, client, 1, 4, x=3.0)
     options = setting.config.synthesis
-    together = improves(setting, options, {1: one, 2: other})
-    assert together & {1} == improves(setting, options, {1: one})
-    assert improves(setting, options, {}) == set()
+    together = improving_batches(setting, options, {1: one, 2: other})
+    assert together & {1} == improving_batches(setting, options, {1: one})
+    assert improving_batches(setting, options, {}) == set()
 
 
 def test_a_class_of_one_sample_says_nothing():
-    assert not is_gain(np.array([5.0]), np.array([1]), 0.0)
-    assert is_gain(np.array([0.1, 0.2, -9.0]), np.array([0, 0, 1]), 1.0)
+    assert not is_significant_gain(np.array([5.0]), np.array([1]), 0.0)
+    assert is_significant_gain(np.array([0.1, 0.2, -9.0]), np.array([0, 0, 1]), 1.0)
 
 
 def test_gains_must_exceed_their_standard_error():
     rng = np.random.default_rng(0)
-    kept = sum(is_gain(rng.standard_normal(40), np.repeat([0, 1], 20), 1.645) for _ in range(2000))
+    kept = sum(is_significant_gain(rng.standard_normal(40), np.repeat([0, 1], 20), 1.645) for _ in range(2000))
     assert kept / 2000 == pytest.approx(0.05, abs=0.02)  # chance alone

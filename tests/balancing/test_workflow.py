@@ -10,7 +10,7 @@ import pytest
 import bofl_jax
 from bofl_jax.balancing import fit, sample_service, workflow
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.engine.problem import settle
+from bofl_jax.engine.problem import build_problem
 from bofl_jax.ledger.sample_requests import Decision, State
 from bofl_jax.parallel.clients import resolve
 from bofl_jax.results.requests import read_lines
@@ -37,8 +37,8 @@ def run(tmp_path_factory):
 
 
 def settings_of(run, configuration):
-    plain = settle(configuration, resolve(configuration.engine))
-    return plain, workflow.balanced(plain, run.directory)
+    plain = build_problem(configuration, resolve(configuration.engine))
+    return plain, workflow.with_synthetic_samples(plain, run.directory)
 
 
 def events(run, name):
@@ -106,8 +106,8 @@ def test_what_the_contract_rejects_is_never_drawn(tmp_path, monkeypatch, options
 
 def test_without_an_approval_the_workshop_draws_nothing(tmp_path, monkeypatch):
     forbid(monkeypatch)
-    setting = settle(config(), resolve(config().engine))
-    made = sample_service.Workshop(setting, config().synthesis, tmp_path)
+    setting = build_problem(config(), resolve(config().engine))
+    made = sample_service.SampleService(setting, config().synthesis, tmp_path)
     for state in set(State) - {State.APPROVED}:
         with pytest.raises(BoflError, match="request 1 is not approved: no sample is drawn for it"):
             made.make(Need(0, 1, 3), Decision(1, state, "", 0))

@@ -10,10 +10,10 @@ from bofl_jax.algorithms.personalisation import FineTuneOptions, OwnOptions
 from bofl_jax.algorithms.registry import METHODS
 from bofl_jax.config import load_config
 from bofl_jax.core.errors import BoflError
-from bofl_jax.engine.cohort import draw
+from bofl_jax.engine.cohort import draw_cohort
 from bofl_jax.engine.personalise import compile_personalise
-from bofl_jax.engine.problem import settle
-from bofl_jax.engine.round import compile_round, start
+from bofl_jax.engine.problem import build_problem
+from bofl_jax.engine.round import compile_round, initial_state
 from tests.conftest import make_samples
 from tests.support.methods import ALONE, PLANS, VARIANTS, configure, flat, personalise, train
 
@@ -60,20 +60,20 @@ class TestEveryMethod:
 
     def test_the_order_of_the_clients_matters_to_rounding_only(self, variant, samples, by_map):
         config = configure(variant)
-        setting = settle(config, PLANS["map"], samples)
-        state = start(setting)
-        backwards = type(draw(config.federation, setting.training, setting.root, 1))
+        setting = build_problem(config, PLANS["map"], samples)
+        state = initial_state(setting)
+        backwards = type(draw_cohort(config.federation, setting.training, setting.root, 1))
         one_round = None
         for number in (1, 2):
-            cohort = draw(config.federation, setting.training, setting.root, number)
+            cohort = draw_cohort(config.federation, setting.training, setting.root, number)
             turned = backwards(*(column[::-1].copy() for column in cohort))
             one_round = one_round or compile_round(setting, state, turned, "off")
             state, _ = one_round(state, turned, number, 0.1)
         np.testing.assert_allclose(flat(state), flat(by_map[variant]), atol=2e-5)
 
     def test_types_and_shapes_are_kept(self, variant, samples, by_map):
-        setting = settle(configure(variant), PLANS["map"], samples)
-        before = start(setting)
+        setting = build_problem(configure(variant), PLANS["map"], samples)
+        before = initial_state(setting)
         assert jax.tree.map(lambda a: (a.shape, a.dtype), before) == jax.tree.map(
             lambda a: (a.shape, a.dtype), by_map[variant]
         )
@@ -107,8 +107,8 @@ class TestEveryMethod:
         np.testing.assert_array_equal(flat(state), flat(other))
 
     def test_training_moves_something(self, variant, samples, by_map):
-        setting = settle(configure(variant), PLANS["map"], samples)
-        before = start(setting)
+        setting = build_problem(configure(variant), PLANS["map"], samples)
+        before = initial_state(setting)
         assert np.abs(flat(by_map[variant]) - flat(before)).max() > 1e-3
 
 
@@ -119,10 +119,10 @@ def test_all_seeds_share_their_programs(variant, samples, monkeypatch):
     monkeypatch.setattr(jax.stages.Lowered, "compile", lambda self: programs[-1].append(self.as_text()))
     for seed in (0, 1):
         config = configure(variant).model_copy(update={"seed": seed})
-        setting = settle(config, PLANS["map"], samples)
-        state = start(setting)
+        setting = build_problem(config, PLANS["map"], samples)
+        state = initial_state(setting)
         programs.append([])
-        compile_round(setting, state, draw(config.federation, setting.training, setting.root, 1), "off")
+        compile_round(setting, state, draw_cohort(config.federation, setting.training, setting.root, 1), "off")
         compile_personalise(setting, state, FineTuneOptions(method="finetune", steps=1))
     assert len(programs[0]) == 3
     assert programs[0] == programs[1]
@@ -132,15 +132,15 @@ def test_all_seeds_share_their_programs(variant, samples, monkeypatch):
 def test_only_those_who_worked_keep_something_new(variant, samples):
     sampled = {} if variant in ALONE else {"cohort": 2}
     config = configure(variant, **sampled)
-    setting = settle(config, PLANS["map"], samples)
-    before = start(setting)
+    setting = build_problem(config, PLANS["map"], samples)
+    before = initial_state(setting)
     after, _ = train(variant, samples, PLANS["map"], **sampled)
     worked = np.zeros(len(setting.training.size), bool)
-    worked[draw(config.federation, setting.training, setting.root, 1).client] = True
-    np.testing.assert_array_equal(after.kept.joined, worked)
+    worked[draw_cohort(config.federation, setting.training, setting.root, 1).client] = True
+    np.testing.assert_array_equal(after.clients.joined, worked)
     rows = [
         np.asarray(a != b).reshape(len(worked), -1)
-        for a, b in zip(*map(jax.tree.leaves, (after.kept.own, before.kept.own)), strict=True)
+        for a, b in zip(*map(jax.tree.leaves, (after.clients.own, before.clients.own)), strict=True)
     ]
     np.testing.assert_array_equal(np.concatenate(rows, axis=1).any(axis=1), worked)
 
@@ -148,9 +148,9 @@ def test_only_those_who_worked_keep_something_new(variant, samples):
 @pytest.mark.parametrize("variant", ["fedavg-adam", "fednova", "scaffold", "bfln"])
 def test_a_round_in_which_nobody_counts_leaves_the_server_alone(variant, samples):
     config = configure(variant)
-    setting = settle(config, PLANS["map"], samples)
-    state = start(setting)
-    cohort = draw(config.federation, setting.training, setting.root, 1)
+    setting = build_problem(config, PLANS["map"], samples)
+    state = initial_state(setting)
+    cohort = draw_cohort(config.federation, setting.training, setting.root, 1)
     one_round = compile_round(setting, state, cohort, "off")
     state, _ = one_round(state, cohort, 1, 0.1)
     after, _ = one_round(state, cohort._replace(weight=np.zeros_like(cohort.weight)), 2, 0.1)
@@ -160,13 +160,13 @@ def test_a_round_in_which_nobody_counts_leaves_the_server_alone(variant, samples
 @pytest.mark.parametrize("variant", OWNING)
 def test_own_models_are_what_the_method_says(variant, samples):
     """Taken as they are; and after more steps of the method, another for every client."""
-    setting = settle(configure(variant), PLANS["map"], samples)
+    setting = build_problem(configure(variant), PLANS["map"], samples)
     state, _ = train(variant, samples, PLANS["map"], rounds=2)
     as_they_are = personalise(setting, state, OwnOptions(method="own"))
     for client in range(6):
-        view = setting.algorithm.view(state.params, client)
-        kept = jax.tree.map(lambda a, c=client: a[c], state.kept.own) if state.kept else ()
-        expected = setting.algorithm.own(view, kept)
+        view = setting.algorithm.download(state.params, client)
+        kept = jax.tree.map(lambda a, c=client: a[c], state.clients.own) if state.clients else ()
+        expected = setting.algorithm.personal_model(view, kept)
         np.testing.assert_allclose(flat(jax.tree.map(lambda a, c=client: a[c], as_they_are)), flat(expected), atol=1e-7)
     options = OwnOptions(method="own", steps=2, lr=0.1)
     any_steps = compile_personalise(setting, state, options)
@@ -192,8 +192,8 @@ def test_no_test_sample_is_in_reach_of_personalisation(variant, samples):
     scrambled.y[late] = rng.integers(0, 3, late.sum())
     results = []
     for data in (samples, scrambled):
-        setting = settle(configure(variant), PLANS["shard"], data)
-        state = start(setting)
+        setting = build_problem(configure(variant), PLANS["shard"], data)
+        state = initial_state(setting)
         tuned = personalise(setting, state, FineTuneOptions(method="finetune", steps=2))
         own = personalise(setting, state, OwnOptions(method="own", steps=2)) if variant in OWNING else ()
         results.append(flat((tuned, own)))
@@ -211,7 +211,7 @@ def test_no_test_sample_is_in_reach_of_personalisation(variant, samples):
 def test_personalisation_that_the_method_cannot_give_is_refused(variant, personalise, said, samples):
     table = configure(variant).model_dump(mode="json", exclude_none=True) | {"personalise": {"method": personalise}}
     with pytest.raises(BoflError, match=said):
-        settle(load_config(table), PLANS["map"], samples)
+        build_problem(load_config(table), PLANS["map"], samples)
 
 
 @pytest.mark.parametrize(
@@ -223,11 +223,11 @@ def test_personalisation_that_the_method_cannot_give_is_refused(variant, persona
 )
 def test_options_that_do_not_fit_the_network_or_the_clients_are_refused(variant, federation, said, samples):
     with pytest.raises(BoflError, match=said):
-        settle(configure(variant, **federation), PLANS["map"], samples)
+        build_problem(configure(variant, **federation), PLANS["map"], samples)
 
 
 def test_fedbn_needs_layers_that_normalise(samples):
     config = configure("fedbn")
     plain = config.model_copy(update={"model": configure("fedavg").model})
     with pytest.raises(BoflError, match=r"set model\.norm = 'group'"):
-        settle(plain, PLANS["map"], samples)
+        build_problem(plain, PLANS["map"], samples)

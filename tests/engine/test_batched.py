@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from bofl_jax.engine.batched import Group, signature
-from bofl_jax.engine.cohort import draw
+from bofl_jax.engine.batched import RunBatch, compile_key
+from bofl_jax.engine.cohort import draw_cohort
 from bofl_jax.engine.personalise import personal_options
-from bofl_jax.engine.problem import settle
-from bofl_jax.engine.programs import Alone
-from bofl_jax.engine.round import start
+from bofl_jax.engine.problem import build_problem
+from bofl_jax.engine.programs import SingleRunPrograms
+from bofl_jax.engine.round import initial_state
 from bofl_jax.partition.options import PatientOptions
 from tests.conftest import make_samples
 from tests.support.methods import MLP, PLANS, VARIANTS, configure, flat
@@ -22,7 +22,7 @@ def trio(variant, plan, samples):
     first = configure(variant)
     held_out = PatientOptions(test_subjects=("s3",))  # its cohorts are smaller by one, its rows longer
     numbers = {
-        section: {name: 0.7 * getattr(options, name) for name in options.arguments if getattr(options, name)}
+        section: {name: 0.7 * getattr(options, name) for name in options.traced_fields if getattr(options, name)}
         for section, options in (("federation", first.federation), ("optimizer", first.optimizer))
     }
     if variant in ("bfln", "local", "centralised"):
@@ -37,14 +37,14 @@ def trio(variant, plan, samples):
         first.model_copy(update={"seed": 2} | changed),
     ]
     pools = (samples, make_samples(each=34, seed=1), samples)
-    return [settle(config, plan, pool) for config, pool in zip(configs, pools, strict=True)]
+    return [build_problem(config, plan, pool) for config, pool in zip(configs, pools, strict=True)]
 
 
 def play(runner, settings):
     """Two rounds, and everything that comes out: state, info, probabilities, the clients' own models; run by run."""
     settings = [dataclasses.replace(s) for s in settings]
-    state = runner.join([start(s) for s in settings])
-    cohorts = [draw(s.config.federation, s.training, s.root, 1) for s in settings]
+    state = runner.join([initial_state(s) for s in settings])
+    cohorts = [draw_cohort(s.config.federation, s.training, s.root, 1) for s in settings]
     runner.prepare(state, cohorts)
     for number in (1, 2):
         state, info = runner.round(state, cohorts, number)
@@ -64,13 +64,13 @@ QUICK = ("fedavg-adam", "bfln", "centralised")
 def test_a_run_is_what_it_is_alone(variant, samples, monkeypatch):
     settings = trio(variant, PLANS["shard"], samples)
     settings = [settings[0], settings[2], settings[1]]  # those with the same data next to each other
-    assert len({signature(setting) for setting in settings}) == 1
-    expected = [play(Alone(setting), [setting]) for setting in settings]
+    assert len({compile_key(setting) for setting in settings}) == 1
+    expected = [play(SingleRunPrograms(setting), [setting]) for setting in settings]
     compiled, original = [], jax.stages.Lowered.compile
     monkeypatch.setattr(
         jax.stages.Lowered, "compile", lambda self, *a, **k: (compiled.append(1), original(self, *a, **k))[1]
     )
-    together = play(Group(settings).runner(settings), settings)
+    together = play(RunBatch(settings).runner(settings), settings)
     assert len(compiled) == 1 + ("test" in together) + 2 * ("own" in together)
     for index, alone in enumerate(expected):
         for name, (one,) in alone.items():
@@ -83,8 +83,8 @@ def test_a_run_is_what_it_is_alone(variant, samples, monkeypatch):
 def test_vmapped_runs_agree_too_and_chunks_share_their_programs(samples):
     """As on an accelerator; three runs in two chunks, of which the second is filled up."""
     settings = trio("perfedavg", PLANS["vmap"], samples)
-    expected = [play(Alone(setting), [setting]) for setting in settings]
-    group = Group(settings, at_once=2)
+    expected = [play(SingleRunPrograms(setting), [setting]) for setting in settings]
+    group = RunBatch(settings, at_once=2)
     assert [len(chunk) for chunk in group.chunks] == [2, 1]
     first, second = (play(group.runner(chunk), chunk) for chunk in group.chunks)
     assert sorted(group._programs) == ["personalise", "round", "test own"]
@@ -120,10 +120,12 @@ def test_what_programs_are_built_with_sets_runs_apart(change, samples):
         type(configure("ditto")).model_validate(table | {k: table.get(k, {}) | v for k, v in changed.items()})
         for changed in ({"model": MLP}, {"model": MLP} | change)
     )
-    assert signature(settle(one, PLANS["map"], samples)) != signature(settle(other, PLANS["map"], samples))
+    assert compile_key(build_problem(one, PLANS["map"], samples)) != compile_key(
+        build_problem(other, PLANS["map"], samples)
+    )
 
 
 def test_shapes_set_runs_apart():
     config = configure("fedavg")
     shapes = [make_samples(), make_samples(subjects=5), make_samples(window=40), make_samples(classes=4)]
-    assert len({signature(settle(config, PLANS["map"], pool)) for pool in shapes}) == len(shapes)
+    assert len({compile_key(build_problem(config, PLANS["map"], pool)) for pool in shapes}) == len(shapes)

@@ -5,7 +5,7 @@ import pytest
 
 from bofl_jax.algorithms.options import FedAvgOptions, LocalOptions, OptimizerOptions
 from bofl_jax.core.keys import root_key
-from bofl_jax.engine.cohort import draw
+from bofl_jax.engine.cohort import draw_cohort
 from bofl_jax.engine.problem import learning_rates
 from bofl_jax.partition import pack
 
@@ -18,23 +18,23 @@ def options(**given):
 
 
 def test_everyone_with_samples_takes_part():
-    cohort = draw(options(), ROWS, ROOT, 1)
+    cohort = draw_cohort(options(), ROWS, ROOT, 1)
     assert cohort.client.tolist() == [0, 2, 3, 4, 5, 6, 7]
     assert cohort.steps.tolist() == [6] * 7
     assert cohort.weight.tolist() == [10, 30, 40, 25, 7, 12, 9]
 
 
 def test_sampled_cohorts_are_sorted_fair_and_differ_by_round():
-    drawn = [tuple(draw(options(cohort=3), ROWS, ROOT, number).client) for number in range(1, 701)]
+    drawn = [tuple(draw_cohort(options(cohort=3), ROWS, ROOT, number).client) for number in range(1, 701)]
     assert all(list(cohort) == sorted(set(cohort)) and len(cohort) == 3 and 1 not in cohort for cohort in drawn)
     counts = np.bincount(np.concatenate(drawn), minlength=8)
     assert np.abs(counts[[0, 2, 3, 4, 5, 6, 7]] / 700 - 3 / 7).max() < 0.07
-    assert draw(options(cohort=3), ROWS, ROOT, 5).client.tolist() == list(drawn[4])
-    assert draw(options(cohort=3), ROWS, root_key(1), 5).client.tolist() != list(drawn[4])
+    assert draw_cohort(options(cohort=3), ROWS, ROOT, 5).client.tolist() == list(drawn[4])
+    assert draw_cohort(options(cohort=3), ROWS, root_key(1), 5).client.tolist() != list(drawn[4])
 
 
 def test_epochs_become_steps_by_size():
-    cohort = draw(FedAvgOptions(local_epochs=2, batch_size=8), ROWS, ROOT, 1)
+    cohort = draw_cohort(FedAvgOptions(local_epochs=2, batch_size=8), ROWS, ROOT, 1)
     assert cohort.steps.tolist() == [3, 8, 10, 7, 2, 3, 3]
 
 
@@ -42,7 +42,7 @@ def test_epochs_become_steps_by_size():
 def test_stragglers_do_part_of_the_work_or_are_left_out(policy):
     seen = set()
     for number in range(1, 200):
-        cohort = draw(options(stragglers=0.3, straggler_policy=policy), ROWS, ROOT, number)
+        cohort = draw_cohort(options(stragglers=0.3, straggler_policy=policy), ROWS, ROOT, number)
         late = cohort.steps < 6
         assert late.sum() == 2
         assert (cohort.weight[late] == 0).all() == (policy == "drop")
@@ -51,7 +51,7 @@ def test_stragglers_do_part_of_the_work_or_are_left_out(policy):
 
 
 def test_local_training_has_no_cohort():
-    assert len(draw(LocalOptions(algorithm="local", local_steps=2), ROWS, ROOT, 1).client) == 7
+    assert len(draw_cohort(LocalOptions(algorithm="local", local_steps=2), ROWS, ROOT, 1).client) == 7
 
 
 def test_learning_rates():

@@ -9,14 +9,14 @@ import pytest
 import bofl_jax as bofl
 from bofl_jax.engine import memory
 from bofl_jax.engine import round as rounds
-from bofl_jax.engine.batched import Group
-from bofl_jax.engine.problem import settle
-from bofl_jax.engine.round import digesting
-from bofl_jax.parallel.clients import Plan
+from bofl_jax.engine.batched import RunBatch
+from bofl_jax.engine.problem import build_problem
+from bofl_jax.engine.round import digest_location
+from bofl_jax.parallel.clients import ExecutionPlan
 from tests.support.methods import PLANS, configure
 from tests.support.tiny import conduct, exact, keep_snapshots, table, write_arrays
 
-VMAP = Plan("vmap", 0, 1, 1)
+VMAP = ExecutionPlan("vmap", 0, 1, 1)
 
 
 @pytest.fixture
@@ -26,24 +26,24 @@ def free(monkeypatch):
 
 
 def test_as_many_runs_are_side_by_side_as_fit_into_the_memory(samples, free):
-    setting = settle(configure("ditto"), PLANS["shard"], samples)
+    setting = build_problem(configure("ditto"), PLANS["shard"], samples)
     free(10**9)
     many = memory.runs_at_once(setting)
     assert many > 100
     free(10**8)
     assert many // 10 - 1 <= memory.runs_at_once(setting) <= many // 10
     free(0)
-    assert [len(chunk) for chunk in Group([setting] * 3).chunks] == [1, 1, 1]
+    assert [len(chunk) for chunk in RunBatch([setting] * 3).chunks] == [1, 1, 1]
 
 
 def test_clients_come_in_chunks_when_all_of_them_do_not_fit(samples, free):
-    setting = settle(configure("ditto"), VMAP, samples)
+    setting = build_problem(configure("ditto"), VMAP, samples)
     free(10**9)
-    assert memory.chunked([setting])[0] is setting
+    assert memory.fit_to_memory([setting])[0] is setting
     widths = []
     for count in (50_000, 25_000, 10_000, 0):
         free(count)
-        first, second = memory.chunked([setting, setting])
+        first, second = memory.fit_to_memory([setting, setting])
         assert first.plan == second.plan
         assert first.plan.execution == first.config.engine.execution == "map"
         assert first.plan.width == first.config.engine.width
@@ -55,8 +55,8 @@ def test_clients_come_in_chunks_when_all_of_them_do_not_fit(samples, free):
 
 def test_plans_that_hold_one_client_a_device_stay(samples, free):
     free(0)
-    setting = settle(configure("ditto"), PLANS["shard"], samples)
-    assert memory.chunked([setting])[0] is setting
+    setting = build_problem(configure("ditto"), PLANS["shard"], samples)
+    assert memory.fit_to_memory([setting])[0] is setting
 
 
 @pytest.fixture
@@ -96,11 +96,11 @@ def test_what_is_asked_for_is_not_changed(tmp_path, free):
 def test_many_updates_are_digested_where_they_come_about(tmp_path, monkeypatch):
     """And the ledger holds the digests that the host makes."""
     arrays = write_arrays(tmp_path / "own.npz")
-    setting = settle(bofl.load_config(table(arrays)), PLANS["shard"])
-    assert digesting(setting) == "host"
+    setting = build_problem(bofl.load_config(table(arrays)), PLANS["shard"])
+    assert digest_location(setting) == "host"
     conduct(tmp_path / "host", arrays)
     monkeypatch.setattr(rounds, "HOST_BYTES", 1000)
-    assert digesting(setting) == "device"
+    assert digest_location(setting) == "device"
     conduct(tmp_path / "device", arrays)
     assert exact(tmp_path / "device") == exact(tmp_path / "host")
 

@@ -10,11 +10,11 @@ import pytest
 from bofl_jax.core.digest_jax import words_to_bytes
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.core.layout import stacked_canonical_bytes
-from bofl_jax.engine.cohort import Cohort, draw
+from bofl_jax.engine.cohort import Cohort, draw_cohort
 from bofl_jax.engine.predict import compile_predict
-from bofl_jax.engine.problem import settle
-from bofl_jax.engine.round import compile_round, mean_loss, start
-from bofl_jax.ledger import Refusal, digest_rows
+from bofl_jax.engine.problem import build_problem
+from bofl_jax.engine.round import compile_round, initial_state, mean_loss
+from bofl_jax.ledger import RejectionReason, digest_rows
 from bofl_jax.partition import pack
 from tests.support.methods import CNN, PLANS, flat, personalise, train
 from tests.support.methods import configure as configure_method
@@ -27,10 +27,10 @@ def configure(name, **federation):
 def test_fedavg_is_the_weighted_mean_of_plain_sgd(samples):
     """A round by a Python loop over clients and steps, with its own sampling code."""
     config = configure("fedavg")
-    setting = settle(config, PLANS["shard"], samples)
-    params = setting.first
-    cohort = draw(config.federation, setting.training, setting.root, 1)
-    state, info = compile_round(setting, start(setting), cohort, False)(start(setting), cohort, 1, 0.1)
+    setting = build_problem(config, PLANS["shard"], samples)
+    params = setting.initial_params
+    cohort = draw_cohort(config.federation, setting.training, setting.root, 1)
+    state, info = compile_round(setting, initial_state(setting), cohort, False)(initial_state(setting), cohort, 1, 0.1)
 
     def loss(w, rows):
         logits = setting.model.apply(w, samples.x[rows], samples.features[rows])
@@ -73,14 +73,14 @@ def test_the_device_digests_what_the_host_would(samples):
 
 
 def one_round(setting, cohort, plan_state=None):
-    state = plan_state or start(setting)
+    state = plan_state or initial_state(setting)
     return compile_round(setting, state, cohort, "host")(state, cohort, 1, 0.1)
 
 
 @pytest.mark.parametrize("sampling", ["replacement", "shuffle"])
 def test_what_stands_in_the_padding_never_matters(samples, sampling):
     config = configure("fedavg", sampling=sampling)
-    setting = settle(config, PLANS["map"], samples)
+    setting = build_problem(config, PLANS["map"], samples)
     own = [setting.population.train.of(client)[: 5 + client] for client in range(6)]
     rows = pack(own)
     other = rows._replace(sample=rows.sample.copy())
@@ -89,14 +89,14 @@ def test_what_stands_in_the_padding_never_matters(samples, sampling):
     results = []
     for training in (rows, other):
         changed = dataclasses.replace(setting, training=training)
-        cohort = draw(config.federation, training, setting.root, 1)
+        cohort = draw_cohort(config.federation, training, setting.root, 1)
         results.append(flat(one_round(changed, cohort)[0]))
     np.testing.assert_array_equal(*results)
 
 
 def test_a_clients_update_depends_on_nobody_else(samples):
-    setting = settle(configure("fedavg"), PLANS["map"], samples)
-    everyone = draw(setting.config.federation, setting.training, setting.root, 1)
+    setting = build_problem(configure("fedavg"), PLANS["map"], samples)
+    everyone = draw_cohort(setting.config.federation, setting.training, setting.root, 1)
     few = Cohort(*(field[[1, 4]] for field in everyone))
     _, all_info = one_round(setting, everyone)
     _, few_info = one_round(setting, few)
@@ -107,10 +107,10 @@ def test_a_clients_update_depends_on_nobody_else(samples):
 def test_an_update_that_is_not_a_number_has_no_influence(samples):
     poisoned = dataclasses.replace(samples, x=samples.x.copy())
     poisoned.x[samples.subject == 2] = 3e38
-    setting = settle(configure("fedavg"), PLANS["shard"], poisoned)
-    everyone = draw(setting.config.federation, setting.training, setting.root, 1)
+    setting = build_problem(configure("fedavg"), PLANS["shard"], poisoned)
+    everyone = draw_cohort(setting.config.federation, setting.training, setting.root, 1)
     state, info = one_round(setting, everyone)
-    assert np.asarray(info.verdict).tolist() == [0, 0, Refusal.NOT_FINITE, 0, 0, 0]
+    assert np.asarray(info.verdict).tolist() == [0, 0, RejectionReason.NOT_FINITE, 0, 0, 0]
     without = everyone._replace(weight=np.where(everyone.client == 2, 0, everyone.weight).astype(np.float32))
     expected, _ = one_round(setting, without)
     np.testing.assert_array_equal(flat(state), flat(expected))
@@ -118,13 +118,13 @@ def test_an_update_that_is_not_a_number_has_no_influence(samples):
 
 
 def test_predictions_are_the_models_own(samples):
-    setting = settle(configure("perfedavg"), PLANS["shard"], samples)
-    params = setting.first
+    setting = build_problem(configure("perfedavg"), PLANS["shard"], samples)
+    params = setting.initial_params
     rows, client = setting.population.test.flat()
     common = compile_predict(setting, params, own=False)(params)
     expected = jax.nn.softmax(setting.model.apply(params, samples.x[rows], samples.features[rows]))
     np.testing.assert_allclose(common, expected, atol=1e-6)
-    personal = personalise(setting, start(setting), setting.config.personalise)
+    personal = personalise(setting, initial_state(setting), setting.config.personalise)
     own = compile_predict(setting, personal, own=True)(personal)
     mine = jax.tree.map(lambda a: a[4], personal)
     at = rows[client == 4]
@@ -136,8 +136,8 @@ def test_held_out_patients_keep_the_shared_model(samples):
     config = configure("perfedavg")
     table = config.model_dump()
     table["partition"] = {"scheme": "patient", "test_subjects": ["s1"]}
-    setting = settle(type(config).model_validate(table), PLANS["shard"], samples)
-    params = setting.first
-    personal = personalise(setting, start(setting), setting.config.personalise)
+    setting = build_problem(type(config).model_validate(table), PLANS["shard"], samples)
+    params = setting.initial_params
+    personal = personalise(setting, initial_state(setting), setting.config.personalise)
     np.testing.assert_array_equal(flat(jax.tree.map(lambda a: a[1], personal)), flat(params))
     assert np.abs(flat(jax.tree.map(lambda a: a[0], personal)) - flat(params)).max() > 0

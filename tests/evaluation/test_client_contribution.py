@@ -8,15 +8,15 @@ from sklearn.metrics import log_loss
 
 import bofl_jax as bofl
 from bofl_jax.core.errors import BoflError
-from bofl_jax.engine.cohort import draw
-from bofl_jax.engine.problem import settle
-from bofl_jax.engine.round import compile_round, digesting, start
+from bofl_jax.engine.cohort import draw_cohort
+from bofl_jax.engine.problem import build_problem
+from bofl_jax.engine.round import compile_round, digest_location, initial_state
 from bofl_jax.evaluation.client_contribution import Contributions, utility, valued_on
-from bofl_jax.ledger import Refusal
+from bofl_jax.ledger import RejectionReason
 from bofl_jax.metrics.contribution import round_value, shapley
 from bofl_jax.parallel.clients import resolve
 from bofl_jax.runs import audit
-from bofl_jax.runs.api import prepared
+from bofl_jax.runs.api import prepare_run
 from bofl_jax.runs.directory import RunDirectory
 from bofl_jax.sweep import Axis, sweep
 from tests.support.tiny import ROUNDS, conduct, exact, read_clients, read_rounds, table, write_arrays
@@ -40,11 +40,13 @@ class Round:
 
     def __init__(self, arrays, overrides):
         config = bofl.load_config(table(arrays), overrides)
-        self.setting = settle(config, resolve(config.engine))
-        state = start(self.setting)
+        self.setting = build_problem(config, resolve(config.engine))
+        state = initial_state(self.setting)
         self.before = state.params
-        self.cohort = draw(config.federation, self.setting.training, self.setting.root, 1, None, config.adversary)
-        program = compile_round(self.setting, state, self.cohort, digesting(self.setting))
+        self.cohort = draw_cohort(
+            config.federation, self.setting.training, self.setting.root, 1, None, config.adversary
+        )
+        program = compile_round(self.setting, state, self.cohort, digest_location(self.setting))
         after, self.info = program(state, self.cohort, 1, self.setting.lr[0])
         self.after = after.params
 
@@ -89,12 +91,12 @@ def test_the_coalition_of_all_is_the_model_of_the_round(arrays):
 def test_an_update_that_did_not_count_is_no_player_whatever_it_holds(arrays):
     first = Round(arrays, LOO)
     bad = jax.tree.map(lambda leaf: leaf.at[2].set(jnp.nan), first.info.updates)
-    verdict = np.where(np.arange(6) == 2, Refusal.NOT_FINITE, Refusal.NONE)
+    verdict = np.where(np.arange(6) == 2, RejectionReason.NOT_FINITE, RejectionReason.NONE)
     first.info = first.info._replace(updates=bad, verdict=verdict)
     clients, worth = first.contributions()
     assert clients.tolist() == [0, 1, 3, 4, 5]
     np.testing.assert_allclose(worth, first.left_out(np.array([0, 1, 3, 4, 5])), atol=1e-6)
-    first.info = first.info._replace(verdict=np.full(6, Refusal.NOT_FINITE))
+    first.info = first.info._replace(verdict=np.full(6, RejectionReason.NOT_FINITE))
     assert [len(part) for part in first.contributions()] == [0, 0]
 
 
@@ -116,7 +118,7 @@ def test_the_samples_are_those_that_were_trained_on_unless_there_are_better(arra
     assert sorted(valued_on(setting)) == sorted(setting.population.train.flat()[0])
     held_out = {"partition.test_subjects": ["s0", "s3"], "partition.adapt_minutes": 0.8}
     config = bofl.load_config(table(arrays), LOO | held_out)
-    rows = valued_on(settle(config, resolve(config.engine)))
+    rows = valued_on(build_problem(config, resolve(config.engine)))
     assert sorted(rows) == np.flatnonzero(np.isin(samples.subject, (0, 3)) & (samples.time < 48)).tolist()
 
 
@@ -211,4 +213,4 @@ def test_methods_without_a_shared_classifier_are_refused(arrays, tmp_path):
 def test_several_processes_are_refused(arrays, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(BoflError, match=r"in one process: leave --distributed out$"):
-        prepared(bofl.load_config(table(arrays), LOO), RunDirectory(tmp_path / "run"))
+        prepare_run(bofl.load_config(table(arrays), LOO), RunDirectory(tmp_path / "run"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bofl_jax.engine.problem import settle
+from bofl_jax.engine.problem import build_problem
 from bofl_jax.evaluation.explanations import _qrs
 from bofl_jax.runs import audit
 from tests.conftest import make_samples
@@ -122,7 +122,7 @@ def test_more_than_there_are_explains_all(arrays, tmp_path):
 
 def test_beats_tell_how_much_lies_in_the_qrs_complex():
     """Simulated beats at 180 Hz: R is sample 64 of 128, and 60 ms are 10.8 samples on each side."""
-    setting = settle(configure("fedavg"), PLANS["shard"], make_samples(each=4, window=128))
+    setting = build_problem(configure("fedavg"), PLANS["shard"], make_samples(each=4, window=128))
     attribution = np.random.default_rng(0).standard_normal((5, 128, 1)).astype(np.float32)
     attribution[3] = 0  # says nothing
     size = np.abs(attribution[:, :, 0])

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bofl_jax.ledger import Ledger, LedgerOptions, Refusal, RoundCost, Submissions, create_ledger
+from bofl_jax.ledger import Ledger, LedgerOptions, RejectionReason, RoundCost, Submissions, create_ledger
 
-OK, REFUSED = Refusal.NONE, {1: Refusal.NOT_FINITE}
+OK, REFUSED = RejectionReason.NONE, {1: RejectionReason.NOT_FINITE}
 CLIENTS, SEED, CONFIG = 5, 7, sha256(b"config").digest()
 MODEL = sha256(b"model").digest()
 
@@ -29,7 +29,7 @@ def submissions(*rows: tuple, received: dict[int, bytes] | None = None) -> Submi
 
 
 def row(
-    client: int, refusal: Refusal = OK, *, digest: bytes | None = None, samples: int = 10, metric: int = 10**6
+    client: int, refusal: RejectionReason = OK, *, digest: bytes | None = None, samples: int = 10, metric: int = 10**6
 ) -> tuple:
     """A row of `submissions`: unless told otherwise, client k sends 32 times the byte k + 1."""
     return client, bytes([client + 1]) * 32 if digest is None else digest, samples, metric, refusal
@@ -37,7 +37,7 @@ def row(
 
 def opened(ledger: Ledger, number: int, cohort: Sequence[int]) -> Ledger:
     """The ledger with a round in hand."""
-    ledger.standing(number)
+    ledger.eligibility(number)
     ledger.open_round(number, np.array(cohort, int))
     return ledger
 
@@ -53,7 +53,7 @@ def play(ledger: Ledger, first: int, last: int) -> list[RoundCost]:
     """Rounds in which client 4 stays away and client 1's update is rejected."""
     costs = []
     for number in range(first, last + 1):
-        ledger.standing(number)
+        ledger.eligibility(number)
         ledger.open_round(number, np.array([3, 0, 1, 2]))
         updates = [
             (client, digest_of(number, client), 10 + client, 10**6, REFUSED.get(client, OK)) for client in (2, 0, 3, 1)

@@ -10,7 +10,14 @@ import pytest
 from pydantic import ValidationError
 
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.ledger import LedgerOptions, Refusal, VerdictDiffersError, audit_chain, create_ledger, resume_ledger
+from bofl_jax.ledger import (
+    LedgerOptions,
+    RejectionReason,
+    VerdictDiffersError,
+    audit_chain,
+    create_ledger,
+    resume_ledger,
+)
 from bofl_jax.ledger.base import NO_COST
 from tests.ledger.conftest import CLIENTS, CONFIG, MODEL, SEED, opened, row, submissions
 
@@ -83,7 +90,7 @@ def test_the_order_of_submissions_does_not_matter(tmp_path, new_ledger):
 def test_a_round_may_end_without_an_accepted_update(tmp_path, new_ledger):
     ledger = new_ledger(tmp_path)
     opened(ledger, 1, [0, 1])
-    cost = ledger.close_round(1, submissions(row(0, refusal=Refusal.NOT_FINITE)), MODEL)
+    cost = ledger.close_round(1, submissions(row(0, refusal=RejectionReason.NOT_FINITE)), MODEL)
     assert (cost.accepted, cost.rejected) == (0, 1)
     assert audit_chain(tmp_path).rounds[0].count == 0
 
@@ -101,7 +108,7 @@ def test_mode_off_does_nothing(tmp_path):
         resume(tmp_path, 4, options=LedgerOptions(mode="off")),
     ):
         opened(ledger, 1, [0, 1])
-        cost = ledger.close_round(1, submissions(row(0), row(1, refusal=Refusal.NOT_FINITE)), MODEL)
+        cost = ledger.close_round(1, submissions(row(0), row(1, refusal=RejectionReason.NOT_FINITE)), MODEL)
         ledger.close()
         assert (ledger.mode, ledger.head_hash, ledger.blocks) == ("off", "", 0)
         assert cost == NO_COST._replace(accepted=1, rejected=1)

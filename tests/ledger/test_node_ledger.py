@@ -33,7 +33,7 @@ def test_a_ledger_on_a_node_goes_on_and_gives_up_the_round_that_was_open(free, t
     options = LedgerOptions(mode="signed", node=free)
     ledger = create_ledger(options, tmp_path, CLIENTS, SEED, CONFIG)
     play(ledger, 1, 2)
-    ledger.standing(3)
+    ledger.eligibility(3)
     ledger.open_round(3, np.array([0, 1]))
     play(resume_ledger(options, tmp_path, CLIENTS, SEED, CONFIG, 2), 3, 3)
     found = audit_chain(tmp_path, node=free)

@@ -7,7 +7,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from bofl_jax.parallel import devices
-from bofl_jax.parallel.devices import keep_programs, make_room
+from bofl_jax.parallel.devices import clear_program_cache, enable_compilation_cache
 
 NAMES = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 
@@ -26,7 +26,7 @@ def nothing_kept():
 @pytest.mark.usefixtures("nothing_kept")
 def test_programs_are_kept_in_the_cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("BOFL_CACHE", str(tmp_path / "cache"))
-    keep_programs()
+    enable_compilation_cache()
     assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path / "cache" / "programs")
 
 
@@ -34,7 +34,7 @@ def test_programs_are_kept_in_the_cache_folder(tmp_path, monkeypatch):
 def test_without_a_folder_nothing_is_kept_and_nothing_said(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("BOFL_CACHE", str(tmp_path / "file"))
-    keep_programs()
+    enable_compilation_cache()
     assert jax.config.values["jax_compilation_cache_dir"] is None
 
 
@@ -61,7 +61,7 @@ def test_programs_are_let_go_when_half_of_the_maps_are_in_use(monkeypatch, share
     known = _Jitted()
     used = Path("/proc/self/maps").read_bytes().count(b"\n")
     monkeypatch.setattr(devices, "_map_limit", lambda: int(used / share))
-    make_room()
+    clear_program_cache()
     assert known() == traces
 
 
@@ -71,5 +71,5 @@ def test_where_maps_are_not_counted_programs_are_kept(monkeypatch):
 
     known = _Jitted()
     monkeypatch.setattr(devices, "_map_limit", absent)
-    make_room()
+    clear_program_cache()
     assert known() == 1

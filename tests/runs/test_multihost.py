@@ -13,7 +13,7 @@ import pytest
 import bofl_jax as bofl
 from bofl_jax.core.errors import BoflError
 from bofl_jax.parallel.options import EngineOptions
-from bofl_jax.runs import join
+from bofl_jax.runs import join_processes
 from tests.conftest import make_samples
 from tests.support.tiny import ROUNDS, conduct, exact, read_rounds, table, write_arrays
 
@@ -164,12 +164,12 @@ def test_both_processes_refuse_what_one_cannot_do(request_, said):
 @pytest.mark.parametrize("text", ["", "1/2", "0/2@host:1", "3/2@host:1", "1/2@host", "1/2@host:port", "all"])
 def test_a_mistyped_request_to_join_is_refused(text):
     with pytest.raises(BoflError, match="write auto, or I/N@HOST:PORT, as in 2/3@node1:8476"):
-        join(text, EngineOptions())
+        join_processes(text, EngineOptions())
 
 
 def test_without_a_scheduler_auto_says_what_to_write(monkeypatch):
     for name in ("SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri", "JAX_COORDINATOR_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BoflError, match=r"--distributed auto: .*: write I/N@HOST:PORT"):
-        join("auto", EngineOptions())
+        join_processes("auto", EngineOptions())
     assert jax.process_count() == 1

@@ -4,19 +4,19 @@ import jax
 import numpy as np
 
 from bofl_jax.config import load_config
-from bofl_jax.engine.cohort import draw
+from bofl_jax.engine.cohort import draw_cohort
 from bofl_jax.engine.personalise import compile_personalise
-from bofl_jax.engine.problem import settle
-from bofl_jax.engine.round import compile_round, start
-from bofl_jax.parallel.clients import Plan
+from bofl_jax.engine.problem import build_problem
+from bofl_jax.engine.round import compile_round, initial_state
+from bofl_jax.parallel.clients import ExecutionPlan
 
 PLANS = {
-    "vmap": Plan("vmap", 0, 1, 1),
-    "map": Plan("map", 1, 1, 8),
-    "map-2": Plan("map", 2, 1, 8),
-    "shard": Plan("shard", 1, 2, 8),
-    "shard-one-device": Plan("shard", 1, 1, 8),
-    "loop": Plan("loop", 1, 1, 1),
+    "vmap": ExecutionPlan("vmap", 0, 1, 1),
+    "map": ExecutionPlan("map", 1, 1, 8),
+    "map-2": ExecutionPlan("map", 2, 1, 8),
+    "shard": ExecutionPlan("shard", 1, 2, 8),
+    "shard-one-device": ExecutionPlan("shard", 1, 1, 8),
+    "loop": ExecutionPlan("loop", 1, 1, 1),
 }
 CNN = {"name": "cnn1d", "channels": [4], "kernels": [5], "strides": [2], "hidden": 8}
 MLP = {"name": "mlp", "hidden": [6]}
@@ -81,13 +81,15 @@ def train(variant, samples, plan, rounds=1, digests="off", change=None, model=No
         federation: overrides of that section.
     """
     config = configure(variant, model, **federation)
-    setting = settle(config, plan, samples)
+    setting = build_problem(config, plan, samples)
     setting = change(setting) if change else setting
-    state = start(setting)
-    cohort = draw(config.federation, setting.training, setting.root, 1)
+    state = initial_state(setting)
+    cohort = draw_cohort(config.federation, setting.training, setting.root, 1)
     one_round = compile_round(setting, state, cohort, digests)
     for number in range(1, rounds + 1):
-        state, info = one_round(state, draw(config.federation, setting.training, setting.root, number), number, 0.1)
+        state, info = one_round(
+            state, draw_cohort(config.federation, setting.training, setting.root, number), number, 0.1
+        )
     return state, info
 
 

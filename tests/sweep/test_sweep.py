@@ -12,7 +12,7 @@ import pytest
 import bofl_jax as bofl
 from bofl_jax.core.errors import BoflError
 from bofl_jax.runs import Interrupted
-from bofl_jax.runs.session import Course
+from bofl_jax.runs.session import RunSession
 from bofl_jax.sweep import Axis, sweep
 from tests.support.tiny import conduct, exact, table, write_arrays
 
@@ -148,14 +148,14 @@ def test_ctrl_c_leaves_a_sweep_that_goes_on(arrays, tmp_path, monkeypatch):
     """All members of a group complete their round and save it; the rest is bit-equal to a sweep in one go."""
     axes = [Axis("seed", (0, 1))]
     whole = sweep(loader(arrays), axes, tmp_path / "whole")
-    record = Course.record
+    record = RunSession.begin_round_record
 
     def press(course, number, *rest):
         if number == 3 and course.setting.config.seed == 0:
             signal.raise_signal(signal.SIGINT)
         return record(course, number, *rest)
 
-    monkeypatch.setattr(Course, "record", press)
+    monkeypatch.setattr(RunSession, "record", press)
     with pytest.raises(Interrupted, match=r"^stopped, 0 of 2 members were done; go on with --resume --out "):
         sweep(loader(arrays), axes, tmp_path / "out")
     assert [row["status"] for row in rows(tmp_path / "out")] == ["missing", "missing"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.core.verdicts import Refusal
+from bofl_jax.core.verdicts import RejectionReason
 from bofl_jax.ledger import merkle
 from bofl_jax.ledger.chain.base import Applied, Follower
 
@@ -308,6 +308,6 @@ def _audit_updates(chain: "ChainRound", record: "RoundLeaves") -> None:
         raise VerificationError(f"round {number}: the leaves are not the updates that clients handed in on chain")
     if chain.published and chain.published != [leaf.update_digest for leaf in leaves]:
         raise VerificationError(f"round {number}: the leaves are not the digests that were published on chain")
-    recorded = Counter(e.args["client"] for e in refused(chain) if e.args["reason"] < Refusal.DIGEST_MISMATCH)
+    recorded = Counter(e.args["client"] for e in refused(chain) if e.args["reason"] < RejectionReason.DIGEST_MISMATCH)
     if chain.reverted - recorded:
         raise VerificationError(f"round {number}: an update was refused by the contract and is not on record")

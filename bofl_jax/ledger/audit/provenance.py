@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.core.verdicts import Refusal
+from bofl_jax.core.verdicts import RejectionReason
 from bofl_jax.ledger import merkle
 from bofl_jax.ledger.audit.chain_audit import AuditedRound, ChainAudit
 from bofl_jax.ledger.contract.artefact import LogEvent
@@ -101,6 +101,6 @@ def _particulars(event: LogEvent) -> Row:
         if name in ("client", "round"):
             continue
         if name == "reason":
-            value = Refusal(value).name if event.name == "UpdateRefused" else ENUMS["Rejection"][value]  # noqa: PLW2901
+            value = RejectionReason(value).name if event.name == "UpdateRefused" else ENUMS["Rejection"][value]  # noqa: PLW2901
         shown.append(f"{name} {'0x' + value.hex() if isinstance(value, bytes) else value}")
     return {"particulars": ", ".join(shown)}

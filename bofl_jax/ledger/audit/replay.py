@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bofl_jax.core.errors import VerificationError
-from bofl_jax.core.verdicts import Refusal
+from bofl_jax.core.verdicts import RejectionReason
 from bofl_jax.ledger.chain.base import Applied, Follower, Outcome
 from bofl_jax.ledger.contract.artefact import LogEvent, load_contract
 
@@ -201,6 +201,6 @@ def standing_updates(round: ChainRound) -> dict[str, tuple[bytes, int, int]]:
         client = event.args.get("client", "")
         if event.name == "UpdateAccepted":
             standing[client] = (event.args["updateDigest"], event.args["samples"], event.args["metric"])
-        elif event.name == "UpdateRefused" and event.args["reason"] >= Refusal.DIGEST_MISMATCH:
+        elif event.name == "UpdateRefused" and event.args["reason"] >= RejectionReason.DIGEST_MISMATCH:
             standing.pop(client, None)
     return standing

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bofl_jax.core.verdicts import Refusal
+from bofl_jax.core.verdicts import RejectionReason
 from bofl_jax.ledger.base import Submissions
 from bofl_jax.ledger.chain.accounts import Account, Network
 from bofl_jax.ledger.chain.base import Outcome
@@ -20,7 +20,7 @@ from bofl_jax.ledger.contract.eip712 import domain_separator, sign_update
 from bofl_jax.ledger.merkle import Leaf
 
 SIGNED_BATCH, DIGEST_BATCH, REFUSED_BATCH = 100, 10_000, 200
-BY_SERVER = Refusal.DIGEST_MISMATCH
+BY_SERVER = RejectionReason.DIGEST_MISMATCH
 """From here on, reasons are the server's to find: the contract cannot see what arrived."""
 
 
@@ -46,16 +46,16 @@ class Mode(NamedTuple):
 
     listed: bool
     record: Callable[[Place, Submissions], Iterator[Step]]
-    heard: Callable[[Sequence[Outcome]], Iterator[Refusal]]
+    heard: Callable[[Sequence[Outcome]], Iterator[RejectionReason]]
     reverts: bool = False
-    unsaid: Refusal = Refusal.NOT_REGISTERED
+    unsaid: RejectionReason = RejectionReason.NOT_REGISTERED
 
 
 def _nothing(_place: Place, _sent: Submissions) -> Iterator[Step]:
     return iter(())
 
 
-def _unheard(_outcomes: Sequence[Outcome]) -> Iterator[Refusal]:
+def _unheard(_outcomes: Sequence[Outcome]) -> Iterator[RejectionReason]:
     return iter(())
 
 
@@ -72,12 +72,12 @@ def _signed(place: Place, sent: Submissions) -> Iterator[Step]:
         yield Step(place.network.aggregator, "submitSignedUpdates", (place.round, batch), BATCH_GAS)
 
 
-def _heard_signed(outcomes: Sequence[Outcome]) -> Iterator[Refusal]:
+def _heard_signed(outcomes: Sequence[Outcome]) -> Iterator[RejectionReason]:
     """One event an update, in the order of the batch."""
     contract = load_contract()
     for outcome in outcomes:
         for _, topics, data in outcome.logs:
-            yield Refusal(contract.decode_log(topics, data).args.get("reason", 0))
+            yield RejectionReason(contract.decode_log(topics, data).args.get("reason", 0))
 
 
 def _per_client(place: Place, sent: Submissions) -> Iterator[Step]:
@@ -85,7 +85,7 @@ def _per_client(place: Place, sent: Submissions) -> Iterator[Step]:
         yield Step(account, "submitUpdate", (place.round, *leaf[2:]))
 
 
-def _heard_per_client(outcomes: Sequence[Outcome]) -> Iterator[Refusal]:
+def _heard_per_client(outcomes: Sequence[Outcome]) -> Iterator[RejectionReason]:
     """A refused update is a reverted transaction, and its error says why.
 
     Raises:
@@ -96,7 +96,7 @@ def _heard_per_client(outcomes: Sequence[Outcome]) -> Iterator[Refusal]:
             reason = 0 if outcome.success else load_contract().decode_error(outcome.output, "UpdateNotAccepted")[1]
         except ValueError as error:
             raise ContractRefusedError(f"the contract refused submitUpdate: {error}") from error
-        yield Refusal(reason)
+        yield RejectionReason(reason)
 
 
 MODES = {
@@ -109,11 +109,11 @@ MODES = {
 
 def refusals(mode: Mode, place: Place, sent: Submissions) -> Iterator[Step]:
     """The calls that record which updates have no influence, and why, as far as the contract has not said it."""
-    refused = sent.take(np.flatnonzero(sent.refusal >= mode.unsaid))
+    refused = sent.take(np.flatnonzero(sent.rejection >= mode.unsaid))
     addresses = place.network.address_rows[refused.client]
     rows = [
         (address.tobytes(), received.tobytes(), int(reason))
-        for address, received, reason in zip(addresses, refused.received, refused.refusal, strict=True)
+        for address, received, reason in zip(addresses, refused.received, refused.rejection, strict=True)
     ]
     for batch in _batches(rows, REFUSED_BATCH):
         yield Step(place.network.aggregator, "refuseUpdates", (place.round, batch), BATCH_GAS)
@@ -121,7 +121,7 @@ def refusals(mode: Mode, place: Place, sent: Submissions) -> Iterator[Step]:
 
 def expected(sent: Submissions) -> np.ndarray:
     """uint8[M]: what the contract must say of each update; what only the server can find it accepts at first."""
-    return np.where(sent.refusal >= BY_SERVER, Refusal.NONE, sent.refusal)
+    return np.where(sent.rejection >= BY_SERVER, RejectionReason.NONE, sent.rejection)
 
 
 def bit_map(cohort: np.ndarray) -> list[int]:

@@ -5,17 +5,19 @@ from collections.abc import Iterator
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.core.verdicts import Refusal
+from bofl_jax.core.verdicts import RejectionReason
 from bofl_jax.ledger.options import LedgerOptions, RegistryChange
 
-BY_STATE = np.array([Refusal.NOT_REGISTERED, Refusal.NONE, Refusal.SUSPENDED, Refusal.REVOKED], np.uint8)
+BY_STATE = np.array(
+    [RejectionReason.NOT_REGISTERED, RejectionReason.NONE, RejectionReason.SUSPENDED, RejectionReason.REVOKED], np.uint8
+)
 """The contract's ClientState -> why such a client may not contribute."""
 
 AFTER = {
-    "register": Refusal.NONE,
-    "readmit": Refusal.NONE,
-    "suspend": Refusal.SUSPENDED,
-    "revoke": Refusal.REVOKED,
+    "register": RejectionReason.NONE,
+    "readmit": RejectionReason.NONE,
+    "suspend": RejectionReason.SUSPENDED,
+    "revoke": RejectionReason.REVOKED,
 }
 FUNCTION = {
     "register": "registerClients",
@@ -47,8 +49,8 @@ def due(options: LedgerOptions, round: int) -> Iterator[RegistryChange]:
 
 def planned_standing(options: LedgerOptions, clients: int, round: int) -> np.ndarray:
     """uint8[C]: the standing at a round that follows from the configuration alone, without asking a contract."""
-    standing = np.full(clients, Refusal.NOT_REGISTERED, np.uint8)
-    standing[: at_start(options, clients)] = Refusal.NONE
+    standing = np.full(clients, RejectionReason.NOT_REGISTERED, np.uint8)
+    standing[: at_start(options, clients)] = RejectionReason.NONE
     for change in sorted(options.changes, key=lambda change: change.round):
         if change.round <= round:
             standing[change.client] = AFTER[change.action]

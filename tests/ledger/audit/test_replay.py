@@ -3,7 +3,14 @@
 import pytest
 
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.ledger import LedgerOptions, Refusal, RegistryChange, VerdictDiffersError, audit_chain, create_ledger
+from bofl_jax.ledger import (
+    LedgerOptions,
+    RegistryChange,
+    RejectionReason,
+    VerdictDiffersError,
+    audit_chain,
+    create_ledger,
+)
 from bofl_jax.ledger.chain.base import Call
 from bofl_jax.ledger.contract import modes
 from bofl_jax.ledger.contract.artefact import load_contract
@@ -208,9 +215,9 @@ def with_a_revert(directory, records, times=1):
     ("records", "times"),
     [
         ([], 1),
-        ([(3, Refusal.NOT_IN_COHORT)], 2),
-        ([(2, Refusal.NOT_IN_COHORT)], 1),
-        ([(3, Refusal.NOT_FINITE)], 1),  # the contract knows nothing of that: it had another reason
+        ([(3, RejectionReason.NOT_IN_COHORT)], 2),
+        ([(2, RejectionReason.NOT_IN_COHORT)], 1),
+        ([(3, RejectionReason.NOT_FINITE)], 1),  # the contract knows nothing of that: it had another reason
     ],
     ids=["none", "one of two", "another client's", "another kind"],
 )
@@ -221,13 +228,13 @@ def test_an_update_that_was_refused_and_is_not_on_record_is_found(tmp_path, reco
 
 
 def test_an_update_that_was_refused_and_is_on_record_is_as_it_should_be(tmp_path):
-    with_a_revert(tmp_path, [(3, Refusal.NOT_IN_COHORT)])
+    with_a_revert(tmp_path, [(3, RejectionReason.NOT_IN_COHORT)])
     found = audit_chain(tmp_path).rounds[0]
     assert (found.count, found.refused) == (1, 1)
 
 
 def test_a_block_of_nothing_but_refused_updates_is_paid_for_in_its_round(tmp_path):
-    cost = with_a_revert(tmp_path, [(3, Refusal.NOT_IN_COHORT)])
+    cost = with_a_revert(tmp_path, [(3, RejectionReason.NOT_IN_COHORT)])
     assert audit_chain(tmp_path).rounds[0].gas == cost.gas
 
 

@@ -16,7 +16,7 @@ from eth_keys import keys
 from eth_keys.constants import SECPK1_N
 
 from bofl_jax.core.errors import VerificationError
-from bofl_jax.core.verdicts import Refusal
+from bofl_jax.core.verdicts import RejectionReason
 from bofl_jax.ledger.chain.accounts import account
 from bofl_jax.ledger.chain.base import Call
 from bofl_jax.ledger.chain.genesis import CHAIN_ID, Genesis
@@ -78,7 +78,7 @@ def signed(number, client, key=None):
 
 
 def refused(number, client):
-    return (MEMBERS[client].address, leaf(number, client).update_digest, int(Refusal.NOT_FINITE))
+    return (MEMBERS[client].address, leaf(number, client).update_digest, int(RejectionReason.NOT_FINITE))
 
 
 # Opcodes with which a contract asks the chain, a word each: for accounts, the call, the block, other blocks.

@@ -8,8 +8,8 @@ import pytest
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.ledger import (
     LedgerOptions,
-    Refusal,
     RegistryChange,
+    RejectionReason,
     VerdictDiffersError,
     audit_chain,
     create_ledger,
@@ -75,7 +75,7 @@ def test_what_the_chain_is_told(tmp_path, new_ledger, rounds, mode, names):
     between = list(told(tmp_path))[3:-1]  # of opening and closing
     events = [event for events, _ in between for event in events]
     assert [event.name for event in events] == names
-    assert events[-1].args["reason"] == Refusal.NOT_FINITE
+    assert events[-1].args["reason"] == RejectionReason.NOT_FINITE
     people = {bytes.fromhex(event.args["client"][2:]) for event in events if "client" in event.args}
     senders = {sender for _, senders in between for sender in senders}
     assert (people < senders) == (mode == "per-client")
@@ -141,7 +141,7 @@ def test_leaves_that_are_not_what_was_recorded_are_found(tmp_path, new_ledger, m
 @pytest.mark.parametrize("mode", ON)
 def test_a_quorum_that_is_missed_is_refused(tmp_path, new_ledger, mode):
     ledger = opened(new_ledger(tmp_path, mode=mode, quorum=0.7), 1, [0, 1, 2, 3])
-    aborted_by(ledger, [row(0), row(1), row(2, Refusal.NOT_FINITE)], r"QuorumMissed\(count=2, quorum=3\)")
+    aborted_by(ledger, [row(0), row(1), row(2, RejectionReason.NOT_FINITE)], r"QuorumMissed\(count=2, quorum=3\)")
     assert aborted_once(tmp_path)
 
 
@@ -160,13 +160,13 @@ STANDING = LedgerOptions(
 )
 SENT = {
     "first of two": row(0),
-    "second of two": row(0, Refusal.DUPLICATE),
-    "altered": row(1, Refusal.DIGEST_MISMATCH),
-    "not finite": row(2, Refusal.NOT_FINITE),
-    "not in the cohort": row(3, Refusal.NOT_IN_COHORT),
-    "suspended": row(4, Refusal.SUSPENDED),
-    "revoked": row(5, Refusal.REVOKED),
-    "unregistered": row(UNREGISTERED, Refusal.NOT_REGISTERED),
+    "second of two": row(0, RejectionReason.DUPLICATE),
+    "altered": row(1, RejectionReason.DIGEST_MISMATCH),
+    "not finite": row(2, RejectionReason.NOT_FINITE),
+    "not in the cohort": row(3, RejectionReason.NOT_IN_COHORT),
+    "suspended": row(4, RejectionReason.SUSPENDED),
+    "revoked": row(5, RejectionReason.REVOKED),
+    "unregistered": row(UNREGISTERED, RejectionReason.NOT_REGISTERED),
 }
 ARRIVED = {list(SENT).index("altered"): b"\xee" * 32}
 
@@ -228,25 +228,29 @@ def test_refused_senders_are_paid_for_in_the_round(mixed):
 
 WRONG = {
     "suspended taken for active": ([0, 4], [row(0), row(4)], "client 4 is refused (suspended)"),
-    "active taken for suspended": ([0, 1], [row(0), row(1, Refusal.SUSPENDED)], "client 1 is accepted"),
-    "revoked taken for suspended": ([0], [row(0), row(5, Refusal.SUSPENDED)], "client 5 is refused (revoked)"),
-    "revoked taken for not finite": ([0], [row(0), row(5, Refusal.NOT_FINITE)], "client 5 is refused (revoked)"),
+    "active taken for suspended": ([0, 1], [row(0), row(1, RejectionReason.SUSPENDED)], "client 1 is accepted"),
+    "revoked taken for suspended": ([0], [row(0), row(5, RejectionReason.SUSPENDED)], "client 5 is refused (revoked)"),
+    "revoked taken for not finite": (
+        [0],
+        [row(0), row(5, RejectionReason.NOT_FINITE)],
+        "client 5 is refused (revoked)",
+    ),
     "unregistered taken for uninvited": (
         [0],
-        [row(0), row(UNREGISTERED, Refusal.NOT_IN_COHORT)],
+        [row(0), row(UNREGISTERED, RejectionReason.NOT_IN_COHORT)],
         "client 6 is refused (not registered)",
     ),
     "uninvited taken for a duplicate": (
         [0],
-        [row(0), row(1, Refusal.DUPLICATE)],
+        [row(0), row(1, RejectionReason.DUPLICATE)],
         "client 1 is refused (not in cohort)",
     ),
     "duplicate taken for altered": (
         [0, 1],
-        [row(0), row(0, Refusal.DIGEST_MISMATCH)],
+        [row(0), row(0, RejectionReason.DIGEST_MISMATCH)],
         "client 0 is refused (duplicate)",
     ),
-    "good signature taken for a bad one": ([0], [row(0, Refusal.BAD_SIGNATURE)], "client 0 is accepted"),
+    "good signature taken for a bad one": ([0], [row(0, RejectionReason.BAD_SIGNATURE)], "client 0 is accepted"),
 }
 
 
@@ -280,7 +284,7 @@ def test_a_cohort_with_an_unregistered_client_is_found(tmp_path, mode):
 def test_an_update_that_the_contract_takes_for_none_aborts_the_round(tmp_path, new_ledger, mode):
     """No update has a digest of zeros."""
     ledger = opened(new_ledger(tmp_path, mode=mode), 1, [0, 1])
-    aborted_by(ledger, [row(0), (1, bytes(32), 10, 10**6, Refusal.NONE)], "EmptyDigest")
+    aborted_by(ledger, [row(0), (1, bytes(32), 10, 10**6, RejectionReason.NONE)], "EmptyDigest")
     assert aborted_once(tmp_path)
 
 
@@ -288,5 +292,9 @@ def test_an_update_that_the_contract_takes_for_none_aborts_the_round(tmp_path, n
 def test_an_update_that_is_withdrawn_twice_aborts_the_round(tmp_path, new_ledger, mode):
     """The second one of a client is a duplicate, whatever is in it."""
     ledger = opened(new_ledger(tmp_path, mode=mode), 1, [0, 1])
-    aborted_by(ledger, [row(0), row(1, Refusal.NOT_FINITE), row(1, Refusal.NOT_FINITE)], "client 1|AlreadyWithdrawn")
+    aborted_by(
+        ledger,
+        [row(0), row(1, RejectionReason.NOT_FINITE), row(1, RejectionReason.NOT_FINITE)],
+        "client 1|AlreadyWithdrawn",
+    )
     assert aborted_once(tmp_path)

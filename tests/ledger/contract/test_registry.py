@@ -5,15 +5,15 @@ import pytest
 from pydantic import ValidationError
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.ledger import LedgerOptions, Refusal, RegistryChange, audit_chain, create_ledger, resume_ledger
+from bofl_jax.ledger import LedgerOptions, RegistryChange, RejectionReason, audit_chain, create_ledger, resume_ledger
 from bofl_jax.ledger.contract.registry import AFTER, planned_standing
 from tests.ledger.conftest import CONFIG, MODEL, SEED, change_registry, opened, row, submissions
 
 CLIENTS, REGISTERED, ROUNDS = 6, 3, 5
 ALLOWED = {
-    Refusal.NONE: ["suspend", "revoke"],
-    Refusal.SUSPENDED: ["revoke", "readmit"],
-    Refusal.REVOKED: ["readmit"],
+    RejectionReason.NONE: ["suspend", "revoke"],
+    RejectionReason.SUSPENDED: ["revoke", "readmit"],
+    RejectionReason.REVOKED: ["readmit"],
 }
 
 
@@ -23,14 +23,14 @@ def change(round, action, client):
 
 def random_schedule(seed):
     """Changes that the contract allows, of each client at most one a round; client 0 always stays."""
-    draw, state, changes = np.random.default_rng(seed), dict.fromkeys(range(REGISTERED), Refusal.NONE), []
+    draw, state, changes = np.random.default_rng(seed), dict.fromkeys(range(REGISTERED), RejectionReason.NONE), []
     for number in range(1, ROUNDS + 1):
         for client in draw.permutation(range(1, len(state)))[: draw.integers(0, 3)].tolist():
             changes.append(change(number, str(draw.choice(ALLOWED[state[client]])), client))
             state[client] = AFTER[changes[-1].action]
         if len(state) < CLIENTS and draw.random() < 0.5:
             changes.append(change(number, "register", len(state)))
-            state[len(state)] = Refusal.NONE
+            state[len(state)] = RejectionReason.NONE
     return LedgerOptions(registered=REGISTERED, changes=tuple(changes))
 
 
@@ -40,8 +40,8 @@ def ledger_of(options, directory):
 
 def play_round(ledger, number):
     """Whoever may contribute does."""
-    standing = ledger.standing(number)
-    active = np.flatnonzero(standing == Refusal.NONE)
+    standing = ledger.eligibility(number)
+    active = np.flatnonzero(standing == RejectionReason.NONE)
     ledger.open_round(number, active)
     ledger.close_round(number, submissions(*(row(client) for client in active)), MODEL)
     return standing
@@ -55,7 +55,9 @@ def test_the_contract_says_what_was_planned(tmp_path, seed, mode):
     for number in range(1, ROUNDS + 1):
         assert play_round(ledger, number).tolist() == planned_standing(options, CLIENTS, number).tolist()
     audit = audit_chain(tmp_path)
-    active = [np.flatnonzero(planned_standing(options, CLIENTS, n) == Refusal.NONE) for n in range(1, ROUNDS + 1)]
+    active = [
+        np.flatnonzero(planned_standing(options, CLIENTS, n) == RejectionReason.NONE) for n in range(1, ROUNDS + 1)
+    ]
     assert [found.record.clients.tolist() for found in audit.rounds] == [clients.tolist() for clients in active]
     joined = sum(change.action == "register" for change in options.changes)
     assert audit.registry == ledger.network.addresses[: REGISTERED + joined]
@@ -69,7 +71,7 @@ def test_without_a_ledger_the_plan_is_taken_for_the_truth(tmp_path):
     options = random_schedule(0).model_copy(update={"mode": "off"})
     ledger = ledger_of(options, tmp_path)
     for number in range(1, ROUNDS + 1):
-        assert ledger.standing(number).tolist() == planned_standing(options, CLIENTS, number).tolist()
+        assert ledger.eligibility(number).tolist() == planned_standing(options, CLIENTS, number).tolist()
 
 
 @pytest.mark.parametrize("known", range(1, ROUNDS))
@@ -80,7 +82,7 @@ def test_resuming_within_a_schedule_equals_not_having_stopped(tmp_path, known):
         play_round(whole, number)
     for number in range(1, known + 1):
         play_round(cut, number)
-    cut.standing(known + 1)  # the changes are on the chain, the round is not
+    cut.eligibility(known + 1)  # the changes are on the chain, the round is not
     resumed = resume_ledger(options, tmp_path / "cut", CLIENTS, SEED, CONFIG, known)
     for number in range(known + 1, ROUNDS + 1):
         play_round(resumed, number)
@@ -105,22 +107,22 @@ def test_asking_twice_changes_nothing_more(tmp_path, actions):
     """A round that was aborted asks again; several changes of one client before a round are made once."""
     options = LedgerOptions(changes=tuple(change(1, action, 1) for action in actions))
     ledger = ledger_of(options, tmp_path)
-    standing, head = ledger.standing(1), ledger.head_hash
-    assert ledger.standing(1).tolist() == standing.tolist() == planned_standing(options, CLIENTS, 1).tolist()
+    standing, head = ledger.eligibility(1), ledger.head_hash
+    assert ledger.eligibility(1).tolist() == standing.tolist() == planned_standing(options, CLIENTS, 1).tolist()
     assert ledger.head_hash == head
 
 
 def test_a_client_that_joins_and_leaves_before_one_round_does_so_once(tmp_path):
     options = LedgerOptions(registered=3, changes=(change(1, "register", 3), change(1, "suspend", 3)))
     ledger = ledger_of(options, tmp_path)
-    head = [ledger.standing(1).tolist(), ledger.head_hash]
-    assert head == [ledger.standing(1).tolist(), ledger.head_hash]
+    head = [ledger.eligibility(1).tolist(), ledger.head_hash]
+    assert head == [ledger.eligibility(1).tolist(), ledger.head_hash]
 
 
 @pytest.mark.parametrize("function", ["suspendClient", "revokeClient"])
 def test_a_change_behind_the_servers_back_is_refused_by_the_contract(tmp_path, function):
     ledger = ledger_of(LedgerOptions(), tmp_path)
-    assert not ledger.standing(1).any()
+    assert not ledger.eligibility(1).any()
     change_registry(ledger, function, 1)
     with pytest.raises(
         BoflError, match=r"refused openRound while opening round 1: RegistryChanged\(given=1, actual=2\)"
@@ -130,11 +132,11 @@ def test_a_change_behind_the_servers_back_is_refused_by_the_contract(tmp_path, f
 
 def test_after_asking_again_the_round_can_be_opened(tmp_path):
     ledger = ledger_of(LedgerOptions(), tmp_path)
-    ledger.standing(1)
+    ledger.eligibility(1)
     change_registry(ledger, "suspendClient", 1)
     with pytest.raises(BoflError, match="RegistryChanged"):
         ledger.open_round(1, np.arange(CLIENTS))
-    assert play_round(ledger, 1).tolist() == [0, Refusal.SUSPENDED, 0, 0, 0, 0]
+    assert play_round(ledger, 1).tolist() == [0, RejectionReason.SUSPENDED, 0, 0, 0, 0]
     assert audit_chain(tmp_path).rounds[0].record.clients.tolist() == [0, 2, 3, 4, 5]
 
 
@@ -159,7 +161,7 @@ def test_a_change_that_the_contract_forbids_is_refused_in_one_line(tmp_path, cha
     ledger = ledger_of(LedgerOptions(registered=3, changes=changes), tmp_path)
     play_round(ledger, 1)
     with pytest.raises(BoflError, match=rf"changing the entry of client \d \(.*\): {message}") as caught:
-        ledger.standing(2)
+        ledger.eligibility(2)
     assert "\n" not in str(caught.value)
 
 

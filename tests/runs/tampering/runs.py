@@ -73,7 +73,7 @@ def _create_busy_ledger(options: Any, directory: Path, clients: int, seed: int, 
     """The run's ledger after a round that was aborted, with requests for synthetic samples before and in rounds."""
     ledger: Any = create_ledger(options, directory, clients, seed, config_hash)
     desk, open_round = SyntheticDesk(ledger), ledger.open_round
-    ledger.standing(1)
+    ledger.eligibility(1)
     ledger.open_round(1, np.arange(3))
     ledger.abort_round(1)
     desk.set_policy(Policy(rare_threshold=500, round_quota=100, total_quota=250, max_batch=80))

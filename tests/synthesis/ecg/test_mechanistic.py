@@ -11,7 +11,7 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.data import MitbihOptions, load
 from bofl_jax.data.ecg.features import FEATURE_NAMES, rr_features
 from bofl_jax.data.ecg.morphology import CENTRE_S, WIDTH_S, S, V, Waves, wave_sum
-from bofl_jax.parallel.clients import Plan
+from bofl_jax.parallel.clients import ExecutionPlan
 from bofl_jax.partition import pack
 from bofl_jax.synthesis.base import Examples, Shape
 from bofl_jax.synthesis.ecg.beat_fit import fit_beat, wave_train
@@ -287,7 +287,7 @@ def test_federated_training_gives_the_heart_of_the_pooled_beats():
     )
     pool, rows = Batch(*map(jnp.asarray, (x, features, y))), pack([np.arange(20), np.arange(20, 72)])
     hearts = {
-        how: fit(GENERATOR, Plan("vmap", 0, 1, 1), pool, rows, y, 5, how, KEY)
+        how: fit(GENERATOR, ExecutionPlan("vmap", 0, 1, 1), pool, rows, y, 5, how, KEY)
         for how in ("federated", "pooled", "local")
     }
     together, pooled = (hearts[how].of(0) for how in ("federated", "pooled"))

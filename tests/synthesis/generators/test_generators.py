@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from bofl_jax.algorithms import Batch
 from bofl_jax.balancing.fit import DivergedError, fit
-from bofl_jax.parallel.clients import Plan
+from bofl_jax.parallel.clients import ExecutionPlan
 from bofl_jax.partition import pack
 from bofl_jax.synthesis import GENERATORS, Examples, Generator, Shape, Stage, build
 from bofl_jax.synthesis.base import Drawn, fitted_digest
@@ -21,7 +21,7 @@ from bofl_jax.synthesis.options import GenerationOptions, NoSynthesisOptions
 WINDOW, CLIENTS, EACH = 16, 3, 60
 SHAPE = Shape(window=WINDOW, leads=1, features=2, classes=3, fs=180.0)
 CLASSES = ("N", "S", "V")
-PLAN = Plan("vmap", 0, 1, 1)
+PLAN = ExecutionPlan("vmap", 0, 1, 1)
 
 
 QUICK = {
