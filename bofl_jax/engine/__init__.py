@@ -1,1 +1,45 @@
-"""Federated training: the problem, the rounds, personalisation and prediction."""
+"""Federated training: the problem, the rounds, personalisation and prediction.
+
+A run composed of these parts, without a run directory and without a ledger:
+
+    problem = build_problem(config, resolve_plan(config.engine))
+    programs = SingleRunPrograms(problem)
+    for done in train(problem, programs=programs):  # TrainedRound: number, cohorts, before, state, info
+        ...
+    probabilities = programs.test(done.state)[0]  # by the global model
+"""
+
+from bofl_jax.engine.cohort import Cohort, draw_cohort
+from bofl_jax.engine.personalise import compile_personalise, personal_options
+from bofl_jax.engine.predict import compile_predict, global_model
+from bofl_jax.engine.problem import (
+    FederatedProblem,
+    MethodParts,
+    TracedHyperparameters,
+    build_from_population,
+    build_problem,
+)
+from bofl_jax.engine.programs import RunPrograms, SingleRunPrograms
+from bofl_jax.engine.round import RoundInfo, TrainState, initial_state
+from bofl_jax.engine.train import TrainedRound, train
+
+__all__ = [
+    "Cohort",
+    "FederatedProblem",
+    "MethodParts",
+    "RoundInfo",
+    "RunPrograms",
+    "SingleRunPrograms",
+    "TracedHyperparameters",
+    "TrainState",
+    "TrainedRound",
+    "build_from_population",
+    "build_problem",
+    "compile_personalise",
+    "compile_predict",
+    "draw_cohort",
+    "global_model",
+    "initial_state",
+    "personal_options",
+    "train",
+]
