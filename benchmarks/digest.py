@@ -19,7 +19,7 @@ from output import emit, machine
 
 from bofl_jax.core.digest import digest_rows
 from bofl_jax.core.digest_jax import digest_words, words_to_bytes
-from bofl_jax.core.layout import stacked_canonical_bytes
+from bofl_jax.core.serialization import stacked_canonical_bytes
 
 
 def main() -> None:

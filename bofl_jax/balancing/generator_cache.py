@@ -20,7 +20,7 @@ import numpy as np
 from bofl_jax import algorithms
 from bofl_jax.balancing.fit import FittedGenerators
 from bofl_jax.core.errors import BoflError
-from bofl_jax.core.layout import canonical_bytes
+from bofl_jax.core.serialization import canonical_bytes
 from bofl_jax.parallel.clients import ExecutionPlan
 from bofl_jax.partition import ClientIndices
 from bofl_jax.results.writing import write_arrays

@@ -11,7 +11,7 @@ from bofl_jax.balancing.fit import DivergedError, FittedGenerators, fit
 from bofl_jax.balancing.generator_cache import GeneratorCache, cache_key
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive
-from bofl_jax.core.layout import layout_of
+from bofl_jax.core.serialization import layout_of
 from bofl_jax.engine.problem import FederatedProblem
 from bofl_jax.ledger.sample_requests import Decision, State
 from bofl_jax.partition import ClientIndices, pack

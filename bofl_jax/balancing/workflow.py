@@ -18,7 +18,7 @@ from bofl_jax.balancing.sample_service import Batch, SampleService
 from bofl_jax.balancing.validation import improving_batches
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.padding import bucket_size
-from bofl_jax.core.types import Samples
+from bofl_jax.core.types import Samples, concatenate, fully_observed
 from bofl_jax.engine.problem import FederatedProblem, build_from_population
 from bofl_jax.ledger.contract_ledger import GovernedLedger
 from bofl_jax.ledger.sample_requests import Decision, State, SyntheticDesk
@@ -99,7 +99,7 @@ def with_synthetic_samples(setting: FederatedProblem, directory: Path) -> Federa
     if not synthetic:
         return setting
     known = replace(population, train=_append(population.train, rows), adapt=_append(population.adapt, rows))
-    return build_from_population(setting.config, setting.plan, _join(parts), known, synthetic)
+    return build_from_population(setting.config, setting.plan, concatenate(parts), known, synthetic)
 
 
 def _ask(desk: SyntheticDesk, workshop: SampleService, need: Need, counts: np.ndarray) -> Decision:
@@ -143,22 +143,7 @@ def _log(desk: SyntheticDesk, directory: Path, batch: Batch, wanted: Collection[
 def _like(setting: FederatedProblem, client: int, x: np.ndarray, features: np.ndarray, y: np.ndarray) -> Samples:
     """Synthetic samples of a client, as if recorded at the beginning of its subject's recording."""
     subject = setting.samples.subject[setting.population.train.of(client)[0]]
-    return replace(
-        setting.samples,
-        x=x,
-        features=features,
-        y=y,
-        subject=np.full(len(y), subject, np.int32),
-        time=np.zeros(len(y)),
-    )
-
-
-def _join(parts: Sequence[Samples]) -> Samples:
-    joined: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("x", "features", "y", "subject", "time")
-    }
-    return replace(parts[0], **joined)
+    return fully_observed(setting.samples, x, features, y, np.full(len(y), subject, np.int32), np.zeros(len(y)))
 
 
 def _append(rows: ClientIndices, more: Sequence[Sequence[np.ndarray]]) -> ClientIndices:

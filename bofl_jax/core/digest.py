@@ -8,7 +8,7 @@ The bytes are cut into chunks of 1024 (the last one shorter; no bytes at all are
 
 with 0, 1, 2 as 4-byte words and the length as 8 bytes, all big-endian. The shape is that of RFC 6962 (Laurie, Langley,
 Kasper, Certificate Transparency, 2013); the tags are words so that a GPU can hash word-aligned messages. Bytes and
-layout text come from `bofl_jax.core.layout`.
+layout text come from `bofl_jax.core.serialization`.
 """
 
 from collections.abc import Callable, Sequence

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax.core.digest import CHUNK
-from bofl_jax.core.layout import layout_of
+from bofl_jax.core.serialization import layout_of
 
 WORD, BLOCK = 4, 16  # bytes a word, words a block
 LEAF, NODE, DIGEST = range(3)

@@ -17,8 +17,8 @@ import jax
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.core.layout import canonical_bytes
 from bofl_jax.core.parsing import parse_json, parse_toml
+from bofl_jax.core.serialization import canonical_bytes
 
 PACKAGES = ("bofl_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "wfdb", "orbax-checkpoint", "py-evm")
 

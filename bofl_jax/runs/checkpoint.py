@@ -8,11 +8,11 @@ import numpy as np
 
 from bofl_jax.core.digest import digest
 from bofl_jax.core.errors import BoflError
-from bofl_jax.core.layout import canonical_bytes
+from bofl_jax.core.serialization import canonical_bytes
 from bofl_jax.engine.round import TrainState
 
 
-class Saved(NamedTuple):
+class Checkpoint(NamedTuple):
     """A checkpoint as it lies on disk: the leaves of each part of the state in path order, and their layout."""
 
     round: int
@@ -24,7 +24,7 @@ class Saved(NamedTuple):
         return digest(self.layout[part], b"".join(_bytes(leaf) for leaf in self.leaves[part]))
 
 
-class Checkpoints:
+class CheckpointStore:
     """The checkpoints of one run directory (Orbax); the newest two are kept."""
 
     def __init__(self, directory: Path) -> None:
@@ -57,7 +57,7 @@ class Checkpoints:
         """Whether there is a checkpoint of a round."""
         return round_number in self._manager.all_steps()
 
-    def latest(self) -> Saved | None:
+    def latest(self) -> Checkpoint | None:
         """Read the newest checkpoint; None if there is none.
 
         Raises:
@@ -75,7 +75,7 @@ class Checkpoints:
             meta, parts = read["meta"], read["state"]
             leaves = {name: [np.asarray(part[key]) for key in sorted(part)] for name, part in parts.items()}
             leaves |= {name: [] for name in meta["layout"] if name not in leaves}
-            saved = Saved(int(meta["round"]), leaves, meta["layout"])
+            saved = Checkpoint(int(meta["round"]), leaves, meta["layout"])
             damaged = [name for name in meta["layout"] if saved.digest(name).hex() != meta["digest"][name]]
         except Exception as error:
             reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
@@ -90,13 +90,13 @@ class Checkpoints:
         self._manager.close()
 
 
-def saved_round(directory: Path) -> int:
+def latest_round(directory: Path) -> int:
     """The round of the newest checkpoint in a folder; 0 if there is none."""
     names = (path.name for path in directory.iterdir()) if directory.is_dir() else ()
     return max((int(name) for name in names if name.isdigit()), default=0)
 
 
-def restore(saved: Saved, template: TrainState) -> TrainState:
+def restore(saved: Checkpoint, template: TrainState) -> TrainState:
     """Give a checkpoint the structure of ``template``.
 
     Raises:

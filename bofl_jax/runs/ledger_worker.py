@@ -9,14 +9,14 @@ import numpy as np
 
 from bofl_jax.core.digest import digest
 from bofl_jax.core.digest_jax import words_to_bytes
-from bofl_jax.core.layout import canonical_bytes, stacked_canonical_bytes
+from bofl_jax.core.serialization import canonical_bytes, stacked_canonical_bytes
 from bofl_jax.engine.cohort import Cohort
 from bofl_jax.engine.round import RoundInfo
 from bofl_jax.ledger import Ledger, RejectionReason, RoundCost, Submissions, VerdictDiffersError, digest_rows
 from bofl_jax.ledger.base import NO_COST
 
 Tree = Any
-COST = ("gas", "bytes", "cpu_ms", "accepted", "rejected")
+COST_FIELDS = ("gas", "bytes", "cpu_ms", "accepted", "rejected")
 
 
 def ledger_thread() -> ThreadPoolExecutor:
@@ -52,7 +52,7 @@ class LedgerWorker:
             info: what arrived, and the server's verdicts.
             params: the global model after the round.
         """
-        work = self._record if self._shares else lambda *_: line(NO_COST, 0.0)
+        work = self._record if self._shares else lambda *_: cost_record(NO_COST, 0.0)
         return self._thread.submit(work, number, standing, cohort, info, params)
 
     def publish(self, digest: bytes) -> None:
@@ -77,7 +77,7 @@ class LedgerWorker:
         hashed = info._replace(updates=()) if info.digests else info
         submissions, model = self._submissions(cohort, jax.device_get(hashed)), self._digest(params)
         digest_ms = (time.thread_time() - began) * 1e3
-        return line(self.ledger.close_round(number, submissions, model), digest_ms)
+        return cost_record(self.ledger.close_round(number, submissions, model), digest_ms)
 
     def _submissions(self, cohort: Cohort, info: RoundInfo) -> Submissions:
         rows = np.flatnonzero(cohort.sends)
@@ -107,9 +107,9 @@ class LedgerWorker:
         return b"" if self.ledger.mode == "off" else digest(*canonical_bytes(params))
 
 
-def line(cost: RoundCost, digest_ms: float) -> dict[str, Any]:
+def cost_record(cost: RoundCost, digest_ms: float) -> dict[str, Any]:
     """What ``rounds.jsonl`` says of a round's cost; hashing of updates and of their tree is ``digest_ms``."""
-    return {name: getattr(cost, name) for name in COST} | {"digest_ms": digest_ms + cost.hash_ms}
+    return {name: getattr(cost, name) for name in COST_FIELDS} | {"digest_ms": digest_ms + cost.hash_ms}
 
 
 def _millionths(loss: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from bofl_jax.core.digest import digest
-from bofl_jax.core.layout import canonical_bytes
+from bofl_jax.core.serialization import canonical_bytes
 
 State = Any
 Fitted = Any

@@ -8,7 +8,7 @@ import pytest
 
 from bofl_jax.core.errors import BoflError, VerificationError, in_one_line
 from bofl_jax.core.keys import Purpose, derive, root_key
-from bofl_jax.core.layout import canonical_bytes, stacked_canonical_bytes
+from bofl_jax.core.serialization import canonical_bytes, stacked_canonical_bytes
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bofl_jax.core.digest import digest, digest_rows
-from bofl_jax.core.layout import canonical_bytes, stacked_canonical_bytes
+from bofl_jax.core.serialization import canonical_bytes, stacked_canonical_bytes
 
 LENGTHS = (0, 1, 4, 1023, 1024, 1025, 2048, 3000, 3072, 5000, 7 * 1024 + 1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from bofl_jax.core.digest import digest
 from bofl_jax.core.digest_jax import CONSTANTS, START, digest_words, words_to_bytes
-from bofl_jax.core.layout import canonical_bytes
+from bofl_jax.core.serialization import canonical_bytes
 
 CHUNK = 256  # words a chunk
 SHORT = (0, 12, 13)  # a SHA-256 block has 16 words, of which tag and padding take 4

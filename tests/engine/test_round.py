@@ -9,7 +9,7 @@ import pytest
 
 from bofl_jax.core.digest_jax import words_to_bytes
 from bofl_jax.core.keys import Purpose, derive
-from bofl_jax.core.layout import stacked_canonical_bytes
+from bofl_jax.core.serialization import stacked_canonical_bytes
 from bofl_jax.engine.cohort import Cohort, draw_cohort
 from bofl_jax.engine.predict import compile_predict
 from bofl_jax.engine.problem import build_problem
