@@ -7,20 +7,19 @@ The main job in three lines::
     run = bofl.run(config, out="runs/mine")     # api.summary, api.params, api.personal_params
 """
 
-from bofl_jax.algorithms.options import SharedOptions
-from bofl_jax.algorithms.registry import Method
+from bofl_jax.algorithms import Algorithm, FederatedOptions
 from bofl_jax.config import Config, load_config, presets, register
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.core.types import Samples
 from bofl_jax.runs import Run, audit, run
 
 __all__ = [
+    "Algorithm",
     "BoflError",
     "Config",
-    "Method",
+    "FederatedOptions",
     "Run",
     "Samples",
-    "SharedOptions",
     "VerificationError",
     "audit",
     "load_config",

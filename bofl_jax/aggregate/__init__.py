@@ -1,20 +1,35 @@
-"""How the server combines updates."""
+"""How the server combines updates: reductions over the clients, and server optimisers."""
 
-from bofl_jax.aggregate.base import Aggregator, Gathered, Mean
-from bofl_jax.aggregate.clustered import clustered
-from bofl_jax.aggregate.mean import mean, nova, scaffold
-from bofl_jax.aggregate.optimizers import adagrad, adam, momentum, yogi
+from bofl_jax.aggregate.base import (
+    MEAN,
+    Aggregator,
+    AggregatorState,
+    ReducedUpdate,
+    Reduction,
+    ReductionInfo,
+    ServerOptimizer,
+    StackedUpdates,
+    stateless,
+)
+from bofl_jax.aggregate.cluster_means import cluster_means
+from bofl_jax.aggregate.optimizers import adagrad, adam, add_scaled, momentum, replace, sgd, yogi
 
 __all__ = [
+    "MEAN",
     "Aggregator",
-    "Gathered",
-    "Mean",
+    "AggregatorState",
+    "ReducedUpdate",
+    "Reduction",
+    "ReductionInfo",
+    "ServerOptimizer",
+    "StackedUpdates",
     "adagrad",
     "adam",
-    "clustered",
-    "mean",
+    "add_scaled",
+    "cluster_means",
     "momentum",
-    "nova",
-    "scaffold",
+    "replace",
+    "sgd",
+    "stateless",
     "yogi",
 ]

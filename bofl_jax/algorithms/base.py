@@ -1,12 +1,11 @@
-"""What ONE client does in a round: a local algorithm is a pair of pure functions, and nothing in it sees a client axis.
+"""A local algorithm: what ONE client does in a round, as pure functions. Nothing here sees a client axis.
 
-``init`` says what a client keeps to itself when it joins, ``train`` what it does with what the server shares: it
-returns the update that it sends, and what it keeps for its next round. That is all that a new method needs; the further
-fields have defaults that suit a method in which the server shares one whole network.
+``init`` builds the state that a client keeps when it joins. ``train`` turns what the server shares into an update and
+the client's next state. A new algorithm needs no more than these two: the other fields have defaults that suit an
+algorithm in which the server shares one whole network.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -29,55 +28,86 @@ class Batch(NamedTuple):
     y: jax.Array  # int32[B]
 
 
-Loss = Callable[[Params, Batch], jax.Array]
-ValueAndGrad = Callable[[Params, Batch], tuple[jax.Array, Params]]
-"""parameters, batch -> (loss, direction of ascent)."""
+class Loss(Protocol):
+    """Call signature of a loss."""
+
+    def __call__(self, params: Params, batch: Batch, /) -> jax.Array:
+        """Return the loss of one batch, float32."""
+        ...
+
+
+class ValueAndGrad(Protocol):
+    """Call signature of what an optimiser follows, usually ``jax.value_and_grad(loss)``."""
+
+    def __call__(self, params: Params, batch: Batch, /) -> tuple[jax.Array, Params]:
+        """Return the loss of one batch and the direction of steepest ascent."""
+        ...
 
 
 class TrainInfo(NamedTuple):
-    """What explains a client's round."""
+    """What explains a client's training in a round."""
 
-    loss: jax.Array  # float32, mean over its steps
-    examples: jax.Array  # int32, samples seen
+    loss: jax.Array  # float32, mean over the client's steps
+    examples: jax.Array  # int32, samples that the client's batches held
 
 
 Trained = tuple[Update, ClientState, TrainInfo]
-"""What comes out of a client's round: what it sends, what it keeps, what explains it."""
+"""Results of a client's round: its update for the server, its next state, and what explains them."""
+
+
+class BatchOf(Protocol):
+    """Call signature of ``LocalData.batch``."""
+
+    def __call__(self, step: jax.Array, part: int, /) -> Batch:
+        """Return the batch of one step.
+
+        Args:
+            step: int32, index of the local step.
+            part: index of an independent stream of batches in the same round.
+        """
+        ...
+
+
+class LocalStep(Protocol):
+    """Call signature of one local step."""
+
+    def __call__(self, state: Tree, batch: Batch, /) -> tuple[Tree, jax.Array]:
+        """Return the next state and the loss of the batch."""
+        ...
 
 
 class LocalData(NamedTuple):
-    """One client's data in a round, as a stream of batches.
+    """One client's data in a round, as streams of batches.
 
     Attributes:
-        batch: step, part -> the batch; ``part`` numbers independent streams of one round.
+        batch: returns the batch of a step.
         batch_size: B.
-        steps: int32, the local steps that the client has to do (0 for a padded client).
+        steps: int32, the local steps of this client; 0 for a padded client.
         lr: float32, the learning rate of the round.
     """
 
-    batch: Callable[[jax.Array, int], Batch]
+    batch: BatchOf
     batch_size: int
     steps: jax.Array
     lr: jax.Array
 
     def run(
-        self,
-        step: Callable[[Tree, Batch], tuple[Tree, jax.Array]],
-        state: Tree,
-        part: int = 0,
-        steps: int | jax.Array | None = None,
+        self, step: LocalStep, state: Tree, part: int = 0, steps: int | jax.Array | None = None
     ) -> tuple[Tree, TrainInfo]:
-        """Do ``step(state, batch) -> (state, loss)`` once for every batch.
+        """Apply ``step`` to one batch after another.
 
         Args:
-            step: a local step.
-            state: what it begins with.
-            part: which stream of batches.
-            steps: how many, where not the round's; a client without work does none whatever is said here.
+            step: one local step.
+            state: the state before the first step.
+            part: index of the stream of batches.
+            steps: number of steps, if not the round's. A client without local steps never does any.
+
+        Returns:
+            The state after the last step, and what explains it.
         """
         count = self.steps if steps is None else jnp.where(self.steps > 0, steps, 0).astype(jnp.int32)
 
-        def body(index: jax.Array, carry: tuple) -> tuple:
+        def body(index: jax.Array, carry: tuple[Tree, jax.Array]) -> tuple[Tree, jax.Array]:
             state, total = carry
             state, loss = step(state, self.batch(index, part))
             return state, total + loss
@@ -86,8 +116,70 @@ class LocalData(NamedTuple):
         return state, TrainInfo(total / jnp.maximum(count, 1), count * self.batch_size)
 
 
-def _identity(params: Params) -> Params:
-    return params
+class InitClient(Protocol):
+    """Call signature of ``LocalAlgorithm.init``."""
+
+    def __call__(self, initial_params: Params, download: Shared, /) -> ClientState:
+        """Build the state of a client that joins.
+
+        Args:
+            initial_params: the network's initial parameters, the same for all clients.
+            download: what the server sends to this client.
+        """
+        ...
+
+
+class TrainClient(Protocol):
+    """Call signature of ``LocalAlgorithm.train``."""
+
+    def __call__(self, download: Shared, state: ClientState, data: LocalData, /) -> Trained:
+        """Train one client for one round.
+
+        Args:
+            download: what the server sends to this client.
+            state: the client's state.
+            data: the client's batches.
+
+        Returns:
+            The update for the server, the client's next state, and what explains them.
+        """
+        ...
+
+
+class PersonalModel(Protocol):
+    """Call signature of ``LocalAlgorithm.personal_model``."""
+
+    def __call__(self, download: Shared, state: ClientState, /) -> Params:
+        """Return the parameters of the client's personal model."""
+        ...
+
+
+class InitShared(Protocol):
+    """Call signature of ``LocalAlgorithm.initial_shared``."""
+
+    def __call__(self, initial_params: Params, /) -> Shared:
+        """Return what the server shares before the first round."""
+        ...
+
+
+class Download(Protocol):
+    """Call signature of ``LocalAlgorithm.download``."""
+
+    def __call__(self, shared: Shared, client: jax.Array, /) -> Shared:
+        """Return the part of ``shared`` that the server sends to client int32 ``client``."""
+        ...
+
+
+class GlobalModel(Protocol):
+    """Call signature of ``LocalAlgorithm.model``."""
+
+    def __call__(self, shared: Shared, /) -> Params:
+        """Return the parameters of the one network that all clients share."""
+        ...
+
+
+def _identity(tree: Tree) -> Tree:
+    return tree
 
 
 def _everything(shared: Shared, client: jax.Array) -> Shared:
@@ -96,69 +188,84 @@ def _everything(shared: Shared, client: jax.Array) -> Shared:
 
 
 class LocalAlgorithm(NamedTuple):
-    """One client's part of a federated method.
+    """One client's part of a federated algorithm.
 
     Attributes:
-        init: the network's first parameters, what the server shares -> what a client keeps when it joins; () for
-            nothing.
-        train: shared, kept, data -> (update for the server, kept, info). The update is averaged by the aggregator.
-        own: shared, kept -> the parameters of the client's own model; None where it has none.
-        share: the network's first parameters -> what the server shares at first.
-        view: all that is shared, a client's index -> what of it this client is sent, and the other functions see.
-        model: shared -> the parameters of one whole network; None where what is shared is none.
-        classifies: whether that network is a classifier as it is, without being adapted.
+        init: builds a client's state; `stateless` for clients that keep nothing.
+        train: trains one client for one round. The server reduces the updates of all clients to one.
+        personal_model: returns the client's personal model; None for an algorithm without such models.
+        initial_shared: returns what the server shares before the first round.
+        download: returns what the server sends to one client. ``init``, ``train`` and ``personal_model`` see only this.
+        model: returns the global model; None if what is shared is not one whole network.
+        classifies: whether the global model is a classifier without further adaptation.
     """
 
-    init: Callable[[Params, Shared], ClientState]
-    train: Callable[[Shared, ClientState, LocalData], Trained]
-    personal_model: Callable[[Shared, ClientState], Params] | None = None
-    initial_shared: Callable[[Params], Shared] = _identity
-    download: Callable[[Shared, jax.Array], Shared] = _everything
-    model: Callable[[Shared], Params] | None = _identity
+    init: InitClient
+    train: TrainClient
+    personal_model: PersonalModel | None = None
+    initial_shared: InitShared = _identity
+    download: Download = _everything
+    model: GlobalModel | None = _identity
     classifies: bool = True
 
     @property
     def has_global(self) -> bool:
-        """Whether what is shared can be tested as it is."""
+        """Whether there is a global model that can be tested as it is."""
         return self.model is not None and self.classifies
 
-    def fine_tune_start(self, shared: Shared, kept: ClientState) -> Params:
-        """The parameters that a client goes on from when it fine-tunes: its own, else the shared ones."""
+    def fine_tune_start(self, download: Shared, state: ClientState) -> Params:
+        """The parameters from which a client fine-tunes: its personal model, or else the global one.
+
+        Args:
+            download: what the server sends to this client.
+            state: the client's state.
+        """
         if self.personal_model is not None:
-            return self.personal_model(shared, kept)
-        return (self.model or _identity)(shared)
+            return self.personal_model(download, state)
+        return (self.model or _identity)(download)
 
 
-def stateless(first: Params, shared: Shared) -> tuple[()]:
-    """The ``init`` of a method whose clients remember nothing."""
-    del first, shared
+def stateless(initial_params: Params, download: Shared) -> tuple[()]:
+    """The ``init`` of an algorithm whose clients keep nothing.
+
+    Args:
+        initial_params: not used.
+        download: not used.
+    """
+    del initial_params, download
     return ()
 
 
 class OptimizerState(NamedTuple):
-    """Parameters and the optimiser's moments."""
+    """Parameters and the state of their optimiser."""
 
     params: Params
     opt_state: optax.OptState
 
 
 class OptimizerLoop(NamedTuple):
-    """Following a gradient with an optimiser that was built for a learning rate of 1."""
+    """Steps of an optimiser that was built for a learning rate of 1."""
 
     optimizer: optax.GradientTransformation
 
     def init(self, params: Params) -> OptimizerState:
-        """No moments yet."""
+        """Build the state before the first step."""
         return OptimizerState(params, self.optimizer.init(params))
 
-    def step(self, state: OptimizerState, direction: Params, rate: jax.Array) -> OptimizerState:
-        """One step of the optimiser, at ``rate``."""
-        updates, moments = self.optimizer.update(direction, state.opt_state, state.params)
-        return OptimizerState(jax.tree.map(lambda p, u: p + rate * u, state.params, updates), moments)
+    def step(self, state: OptimizerState, gradient: Params, lr: jax.Array) -> OptimizerState:
+        """Do one step.
+
+        Args:
+            state: parameters and optimiser state.
+            gradient: direction of steepest ascent.
+            lr: float32, learning rate.
+        """
+        updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
+        return OptimizerState(jax.tree.map(lambda p, u: p + lr * u, state.params, updates), opt_state)
 
     def run(
         self,
-        gradient: ValueAndGrad,
+        value_and_grad: ValueAndGrad,
         state: OptimizerState,
         data: LocalData,
         *,
@@ -166,46 +273,78 @@ class OptimizerLoop(NamedTuple):
         steps: int | jax.Array | None = None,
         lr: float | None = None,
     ) -> tuple[OptimizerState, TrainInfo]:
-        """Descend for the round's steps, or for ``steps``, at the round's rate, or at ``lr``."""
+        """Do one step for every batch.
+
+        Args:
+            value_and_grad: what is followed.
+            state: parameters and optimiser state before the first step.
+            data: the client's batches.
+            part: index of the stream of batches.
+            steps: number of steps, if not the round's.
+            lr: learning rate, if not the round's.
+
+        Returns:
+            The state after the last step, and what explains it.
+        """
         rate = data.lr if lr is None else jnp.float32(lr)
 
         def step(state: OptimizerState, batch: Batch) -> tuple[OptimizerState, jax.Array]:
-            loss, direction = gradient(state.params, batch)
-            return self.step(state, direction, rate), loss
+            loss, gradient = value_and_grad(state.params, batch)
+            return self.step(state, gradient, rate), loss
 
         return data.run(step, state, part, steps)
 
-    def __call__(self, gradient: ValueAndGrad, params: Params, data: LocalData, **how: Any) -> tuple[Params, TrainInfo]:
-        """The same from and to bare parameters: the moments begin at nothing and are forgotten."""
-        state, info = self.run(gradient, self.init(params), data, **how)
+    def __call__(
+        self, value_and_grad: ValueAndGrad, params: Params, data: LocalData, **options: Any
+    ) -> tuple[Params, TrainInfo]:
+        """The same as `run`, from parameters to parameters, with an optimiser state that is new and then dropped.
+
+        Args:
+            value_and_grad: what is followed.
+            params: parameters before the first step.
+            data: the client's batches.
+            **options: those of `run`.
+        """
+        state, info = self.run(value_and_grad, self.init(params), data, **options)
         return state.params, info
 
 
-def from_gradient(
-    optimizer: optax.GradientTransformation, gradient: Callable[[Shared], ValueAndGrad]
-) -> LocalAlgorithm:
-    """The algorithm that follows a gradient from the shared parameters on, sends how far it came, and keeps nothing.
+class GradientFromShared(Protocol):
+    """Call signature of the argument of `from_gradient`."""
+
+    def __call__(self, shared: Shared, /) -> ValueAndGrad:
+        """Return what the optimiser follows in a round that starts at ``shared``."""
+        ...
+
+
+def from_gradient(optimizer: optax.GradientTransformation, gradient: GradientFromShared) -> LocalAlgorithm:
+    """An algorithm that starts at the shared parameters, follows a gradient, and sends the difference.
 
     Args:
-        optimizer: for a learning rate of 1.
-        gradient: the shared parameters -> what is followed.
+        optimizer: the clients' optimiser, for a learning rate of 1.
+        gradient: returns what is followed.
     """
-    descend = OptimizerLoop(optimizer)
+    loop = OptimizerLoop(optimizer)
 
-    def train(shared: Shared, kept: ClientState, data: LocalData) -> Trained:
-        params, info = descend(gradient(shared), shared, data)
-        return model_delta(params, shared), kept, info
+    def train(download: Shared, state: ClientState, data: LocalData) -> Trained:
+        params, info = loop(gradient(download), download, data)
+        return model_delta(params, download), state, info
 
     return LocalAlgorithm(stateless, train)
 
 
 def model_delta(after: Tree, before: Tree) -> Tree:
-    """``after - before``, leaf by leaf: the update that a client sends."""
+    """``after - before``, leaf by leaf: the update that a client sends.
+
+    Args:
+        after: parameters after training.
+        before: parameters before training, of the same structure.
+    """
     return jax.tree.map(jnp.subtract, after, before)
 
 
 def split_support_query(batch: Batch) -> tuple[Batch, Batch]:
-    """Split a batch in two of B // 2 (an odd last sample is left out).
+    """Split a batch into two of B // 2 samples; an odd last sample is left out.
 
     Raises:
         BoflError: if the batch holds fewer than two samples.

@@ -1,7 +1,6 @@
-"""The loss of one batch, with optional class weights."""
+"""Cross-entropy of one batch, with optional class weights."""
 
-from collections.abc import Callable
-from typing import Literal
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -9,17 +8,25 @@ import numpy as np
 import optax
 
 from bofl_jax.algorithms.base import Batch, Loss, Params
+from bofl_jax.algorithms.options import ClassWeights
 
-ClassWeights = Literal["none", "sqrt", "inverse"]
+
+class Apply(Protocol):
+    """Call signature of a network."""
+
+    def __call__(self, params: Params, x: jax.Array, features: jax.Array, /) -> jax.Array:
+        """Return logits float32[B, K] of windows x[B, T, L] with features[B, F]."""
+        ...
 
 
 def class_weights(counts: np.ndarray, kind: ClassWeights) -> np.ndarray:
-    """Weights of the classes from their training counts, mean 1 over the classes that occur.
+    """Weights of the classes from their training counts; their mean is 1 over the classes that occur.
 
     ``inverse``: n / n_c; ``sqrt``: its square root; ``none``: 1. A class that never occurs gets 0.
 
     Args:
         counts: int[K], training samples of each class over all clients.
+        kind: how the weights follow from the counts.
 
     >>> [round(float(weight), 2) for weight in class_weights(np.array([90, 10]), "inverse")]
     [0.2, 1.8]
@@ -27,17 +34,18 @@ def class_weights(counts: np.ndarray, kind: ClassWeights) -> np.ndarray:
     present = counts > 0
     power = {"none": 0.0, "sqrt": 0.5, "inverse": 1.0}[kind]
     raw = np.where(present, (counts.sum() / np.maximum(counts, 1)) ** power, 0.0)
-    return (raw / raw[present].mean()).astype(np.float32)
+    weights: np.ndarray = (raw / raw[present].mean()).astype(np.float32)
+    return weights
 
 
-def cross_entropy(apply: Callable[[Params, jax.Array, jax.Array], jax.Array], weights: jax.Array | np.ndarray) -> Loss:
+def cross_entropy(apply: Apply, weights: jax.Array | np.ndarray) -> Loss:
     """Mean over the batch of ``weights[y] * -log softmax(logits)[y]``.
 
-    By a product with one-hot labels: picking by index has a scatter for its gradient, which the compiler rounds one way
-    on one device and another on two.
+    The loss is a product with one-hot labels. Selecting by index would have a scatter as its gradient, which the
+    compiler rounds differently on one device and on two.
 
     Args:
-        apply: parameters, x[B,T,L], features[B,F] -> logits[B,K].
+        apply: computes the logits.
         weights: float32[K].
     """
     table = jnp.asarray(weights)

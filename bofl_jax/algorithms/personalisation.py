@@ -14,7 +14,7 @@ class NoPersonaliseOptions(Options):
 
 
 class FineTuneOptions(Options):
-    """Every client goes on from its own model, or else the shared one, with plain local steps on its own samples."""
+    """Every client trains its personal model, or else the global one, further on its own samples."""
 
     uncompiled_fields = ("steps", "lr")
     method: Literal["finetune"]
@@ -23,12 +23,14 @@ class FineTuneOptions(Options):
 
 
 class OwnOptions(Options):
-    """The models of the clients' own that the method ends in."""
+    """The personal models that the algorithm itself ends in."""
 
     uncompiled_fields = ("lr",)
     method: Literal["own"]
-    steps: int = Field(0, ge=0, description="local steps of the method that every client does first, alone")
-    lr: float = Field(0.03, gt=0, description="the round's rate in them; a personal_lr of the method stays")
+    steps: int = Field(0, ge=0, description="local steps of the algorithm that every client does first, alone")
+    lr: float = Field(
+        0.03, gt=0, description="learning rate of these steps; a personal_lr of the algorithm stays as it is"
+    )
 
 
 PersonaliseOptions = Annotated[NoPersonaliseOptions | OwnOptions | FineTuneOptions, Field(discriminator="method")]

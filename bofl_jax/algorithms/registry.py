@@ -1,29 +1,29 @@
-"""The federated methods by name: a local algorithm and an aggregator each, built from a run's options."""
+"""The registry of federated algorithms: one file an algorithm, with its options, its parts and its registration."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import optax
 
-from bofl_jax import aggregate, algorithms, models
-from bofl_jax.algorithms import options as kinds
-from bofl_jax.algorithms.options import OptimizerOptions, TrainingOptions
-from bofl_jax.core.errors import BoflError
+from bofl_jax import aggregate, models
+from bofl_jax.algorithms.base import LocalAlgorithm, Loss
+from bofl_jax.algorithms.optimizers import OptimizerOptions, build_server_optimizer
+from bofl_jax.algorithms.options import TrainingOptions
+from bofl_jax.core.registry import Registry
 
 
-class Given(NamedTuple):
-    """What a method is built from.
+class BuildContext(NamedTuple):
+    """What an algorithm is built from, besides its options.
 
     Attributes:
-        loss: parameters, batch -> float32, with class weights.
-        optimizer: the clients', for a learning rate of 1.
+        loss: the loss of one batch, with class weights.
+        optimizer: the clients' optimiser, for a learning rate of 1.
         model: the network.
         classes: K.
         clients: C.
-        server_lr: the server's rate.
+        server_lr: learning rate of the server.
     """
 
-    loss: algorithms.Loss
+    loss: Loss
     optimizer: optax.GradientTransformation
     model: models.Model
     classes: int
@@ -31,119 +31,73 @@ class Given(NamedTuple):
     server_lr: float
 
 
-class Method(NamedTuple):
-    """A federated method.
+class BuildClient(Protocol):
+    """Call signature of ``Algorithm.client``."""
+
+    def __call__(self, options: Any, context: BuildContext, /) -> LocalAlgorithm:
+        """Build the client's part.
+
+        Args:
+            options: an instance of the algorithm's options; fields in ``traced_fields`` may be traced arrays.
+            context: what else it is built from.
+
+        Raises:
+            BoflError: if the algorithm cannot work with this network or these clients.
+        """
+        ...
+
+
+class BuildReduction(Protocol):
+    """Call signature of ``Algorithm.reduction``."""
+
+    def __call__(self, options: Any, context: BuildContext, /) -> aggregate.Reduction:
+        """Build the reduction over the clients' updates."""
+        ...
+
+
+class BuildServer(Protocol):
+    """Call signature of ``Algorithm.server``."""
+
+    def __call__(self, options: Any, context: BuildContext, /) -> aggregate.ServerOptimizer:
+        """Build the server optimiser."""
+        ...
+
+
+class Algorithm(NamedTuple):
+    """A federated algorithm.
 
     Attributes:
-        options: its section of the configuration; a `SharedOptions`, whose ``algorithm`` is its name.
-        local: options, `Given` -> the clients' part.
-        server: options, `Given` -> the server's part; None: the one that ``optimizer.server`` names.
+        options: its options, usually derived from `FederatedOptions`; the literal ``algorithm`` is its name.
+        client: builds the client's part.
+        reduction: builds the reduction over the updates; None for the weighted mean.
+        server: builds the server optimiser; None for the one that ``optimizer.server`` names. With a server of its
+            own, the options say ``own_server = True``.
     """
 
     options: type[TrainingOptions]
-    local: Callable[[Any, Given], algorithms.LocalAlgorithm]
-    server: Callable[[Any, Given], aggregate.Aggregator] | None = None
+    client: BuildClient
+    reduction: BuildReduction | None = None
+    server: BuildServer | None = None
 
 
-def _head(options: kinds.FedRepOptions | kinds.FedPerOptions, given: Given) -> frozenset[str]:
-    return frozenset(options.own_layers) or given.model.head
-
-
-def _norms(given: Given) -> frozenset[str]:
-    if not given.model.norms:
-        raise BoflError("federation.algorithm = 'fedbn' needs layers that normalise: set model.norm = 'group'")
-    return given.model.norms
-
-
-def _clusters(options: kinds.BflnOptions, given: Given) -> int:
-    if options.clusters > given.clients:
-        raise BoflError(f"federation.clusters = {options.clusters}, but there are {given.clients} clients: lower it")
-    return options.clusters
-
-
-METHODS: dict[str, Method] = {
-    "fedavg": Method(kinds.FedAvgOptions, lambda _, g: algorithms.fedavg(g.loss, g.optimizer)),
-    "fedprox": Method(kinds.FedProxOptions, lambda o, g: algorithms.fedprox(g.loss, g.optimizer, o.mu)),
-    "fednova": Method(
-        kinds.FedNovaOptions,
-        lambda _, g: algorithms.fednova(g.loss, g.optimizer),
-        lambda _, g: aggregate.nova(g.server_lr),
-    ),
-    "scaffold": Method(
-        kinds.ScaffoldOptions,
-        lambda _, g: algorithms.scaffold(g.loss, g.optimizer),
-        lambda _, g: aggregate.scaffold(g.server_lr),
-    ),
-    "perfedavg": Method(
-        kinds.PerFedAvgOptions, lambda o, g: algorithms.perfedavg(g.loss, g.optimizer, o.inner_lr, o.meta_gradient)
-    ),
-    "ditto": Method(
-        kinds.DittoOptions,
-        lambda o, g: algorithms.ditto(g.loss, g.optimizer, o.strength, o.personal_lr, o.personal_steps),
-    ),
-    "pfedme": Method(
-        kinds.PFedMeOptions, lambda o, g: algorithms.pfedme(g.loss, o.strength, o.personal_lr, o.inner_steps, o.decay)
-    ),
-    "apfl": Method(kinds.ApflOptions, lambda o, g: algorithms.apfl(g.loss, g.optimizer, o.mixing, o.adaptive)),
-    "fedrep": Method(
-        kinds.FedRepOptions, lambda o, g: algorithms.fedrep(g.loss, g.optimizer, _head(o, g), o.head_steps)
-    ),
-    "fedper": Method(kinds.FedPerOptions, lambda o, g: algorithms.own_layers(g.loss, g.optimizer, _head(o, g))),
-    "fedbn": Method(kinds.FedBnOptions, lambda _, g: algorithms.own_layers(g.loss, g.optimizer, _norms(g))),
-    "bfln": Method(
-        kinds.BflnOptions,
-        lambda o, g: algorithms.bfln(
-            g.loss,
-            g.optimizer,
-            lambda params, batch: g.model.embed(params, batch.x, batch.features),
-            g.classes,
-            g.clients,
-            _clusters(o, g),
-            o.prototype_steps,
-        ),
-        lambda o, g: aggregate.clustered(o.clusters, g.clients, g.classes, g.model.width),
-    ),
-    "local": Method(kinds.LocalOptions, lambda _, g: algorithms.local_only(g.loss, g.optimizer)),
-    "centralised": Method(kinds.CentralisedOptions, lambda _, g: algorithms.local_only(g.loss, g.optimizer)),
-}
+ALGORITHMS: Registry[Algorithm] = Registry("federation", "algorithm", Algorithm, TrainingOptions)
+"""The algorithms by the value of ``federation.algorithm``."""
 
 
 def build(
-    name: str, options: TrainingOptions, optimizer: OptimizerOptions, given: Given
-) -> tuple[algorithms.LocalAlgorithm, aggregate.Aggregator]:
-    """The two parts of the method that ``federation.algorithm`` names.
+    options: TrainingOptions, optimizer: OptimizerOptions, context: BuildContext
+) -> tuple[LocalAlgorithm, aggregate.Aggregator]:
+    """Build the client's and the server's part of the algorithm that ``federation.algorithm`` names.
+
+    Args:
+        options: the section ``[federation]``.
+        optimizer: the section ``[optimizer]``.
+        context: what else they are built from.
 
     Raises:
-        BoflError: if it cannot work with this network or these clients.
+        BoflError: if the algorithm cannot work with this network or these clients.
     """
-    method = METHODS[name]
-    server = method.server(options, given) if method.server else build_server(optimizer)
-    return method.local(options, given), server
-
-
-def build_server(options: OptimizerOptions) -> aggregate.Aggregator:
-    """The aggregator that ``optimizer.server`` names."""
-    lr, beta2 = options.server_lr, _or(options.server_beta2, 0.99)
-    beta1, tau = _or(options.server_beta1, 0.9), _or(options.server_tau, 1e-3)
-    match options.server:
-        case "sgd":
-            return aggregate.mean(lr)
-        case "momentum":
-            return aggregate.momentum(lr, _or(options.server_momentum, 0.9))
-        case "adagrad":
-            return aggregate.adagrad(lr, _or(options.server_beta1, 0.0), tau)
-        case "adam":
-            return aggregate.adam(lr, beta1, beta2, tau)
-        case "yogi":
-            return aggregate.yogi(lr, beta1, beta2, tau)
-
-
-def build_optimizer(options: OptimizerOptions) -> optax.GradientTransformation:
-    """The clients' optimiser, for a learning rate of 1."""
-    if options.client == "adamw":
-        return optax.adamw(1.0, weight_decay=options.weight_decay)
-    return optax.sgd(1.0, momentum=options.momentum or None)
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+    algorithm = ALGORITHMS[options.name]
+    server = algorithm.server(options, context) if algorithm.server else build_server_optimizer(optimizer)
+    reduction = algorithm.reduction(options, context) if algorithm.reduction else aggregate.MEAN
+    return algorithm.client(options, context), aggregate.Aggregator(server, reduction)

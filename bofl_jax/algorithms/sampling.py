@@ -1,14 +1,13 @@
-"""Which samples a client's step sees, and how they are augmented."""
+"""How the batches of a client are drawn from its samples and augmented."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from bofl_jax.algorithms.base import Batch
+from bofl_jax.algorithms.options import Sampling
 from bofl_jax.core.noise import normal
-
-Sampling = Literal["replacement", "shuffle"]
 
 
 class Sampler(NamedTuple):
@@ -16,9 +15,10 @@ class Sampler(NamedTuple):
 
     Attributes:
         batch_size: B.
-        sampling: ``replacement`` draws B rows independently; ``shuffle`` walks once-permuted rows, wrapping round.
+        sampling: ``replacement`` draws B rows independently; ``shuffle`` permutes the rows once a round and uses them
+            in that order, again from the start after the last one.
         scale: each window is multiplied by a factor from U(1 - scale, 1 + scale).
-        noise: standard deviation of Gaussian noise added to each time sample, in units of x.
+        noise: standard deviation of the Gaussian noise that is added to each time sample, in units of x.
     """
 
     batch_size: int
@@ -27,19 +27,37 @@ class Sampler(NamedTuple):
     noise: float
 
     def order(self, key: jax.Array, size: jax.Array, capacity: int) -> jax.Array:
-        """int32[capacity]: positions 0..size-1 in the order of this round, padding last (``shuffle`` only)."""
+        """Positions 0 ... size - 1 in random order, padding last, int32[capacity]; for ``shuffle``.
+
+        Args:
+            key: of the stream of batches.
+            size: int32, number of rows without padding.
+            capacity: number of rows with padding.
+        """
         shuffled = jax.random.uniform(key, (capacity,))
         return jnp.argsort(jnp.where(jnp.arange(capacity) < size, shuffled, jnp.inf))
 
     def positions(self, key: jax.Array, step: jax.Array, size: jax.Array, order: jax.Array | None) -> jax.Array:
-        """int32[B]: positions in the client's rows of step ``step``; never beyond ``size``."""
+        """Positions in the client's rows that one step draws, int32[B], all below ``size``.
+
+        Args:
+            key: of the step.
+            step: int32, index of the step.
+            size: int32, number of rows without padding.
+            order: from `order`; None for ``replacement``.
+        """
         size = jnp.maximum(size, 1)
         if order is None:
             return jax.random.randint(key, (self.batch_size,), 0, size)
         return order[(step * self.batch_size + jnp.arange(self.batch_size)) % size]
 
     def augment(self, key: jax.Array, batch: Batch) -> Batch:
-        """Random amplitude and noise; with both at 0 the batch itself."""
+        """Change amplitudes and add noise; a scale and a noise of 0 change nothing.
+
+        Args:
+            key: of the step.
+            batch: the batch.
+        """
         x = batch.x
         if self.scale:
             x = x * jax.random.uniform(
@@ -51,5 +69,10 @@ class Sampler(NamedTuple):
 
 
 def take(pool: Batch, rows: jax.Array) -> Batch:
-    """The samples of the pool at ``rows`` int32[B]."""
+    """The samples of the pool at some rows.
+
+    Args:
+        pool: all samples, ``[N, ...]``.
+        rows: int32[B].
+    """
     return Batch(*(array[rows] for array in pool))

@@ -1,4 +1,4 @@
-"""Clients and channels that lie."""
+"""What malicious clients and channels do."""
 
 from bofl_jax.attacks.options import AdversaryOptions
 from bofl_jax.attacks.updates import Channel, channel

@@ -1,4 +1,4 @@
-"""Options of the adversary: the `[adversary]` section of a configuration."""
+"""Options of the adversary: the section ``[adversary]`` of a configuration."""
 
 from typing import Literal
 
@@ -8,22 +8,20 @@ from bofl_jax.core.options import Options
 
 
 class AdversaryOptions(Options):
-    """Who lies, and how; nobody unless something is set.
-
-    Attributes:
-        channel: what happens to an update on its way to the server.
-        altered: share of a round's updates to which it happens, drawn anew each round.
-        strength: factor of ``sign-flip`` and ``scale``; of ``noise`` its sd in units of the update's root mean square.
-        uninvited: clients a round that send an update without being invited to it.
-        duplicates: updates a round that arrive twice.
-    """
+    """A channel that alters updates in transit, uninvited senders and duplicate updates; by default there are none."""
 
     uncompiled_fields = ("altered", "uninvited", "duplicates")
-    channel: Literal["none", "sign-flip", "scale", "noise", "bit-flip"] = "none"
-    altered: float = Field(0.0, ge=0, le=1)
-    strength: float = Field(1.0, gt=0)
-    uninvited: int = Field(0, ge=0)
-    duplicates: int = Field(0, ge=0)
+    channel: Literal["none", "sign-flip", "scale", "noise", "bit-flip"] = Field(
+        "none", description="how an update is altered on its way to the server"
+    )
+    altered: float = Field(0.0, ge=0, le=1, description="share of a round's updates that are altered, drawn each round")
+    strength: float = Field(
+        1.0,
+        gt=0,
+        description="factor of sign-flip and scale; noise: standard deviation by the update's root mean square",
+    )
+    uninvited: int = Field(0, ge=0, description="clients that send an update without an invitation, in each round")
+    duplicates: int = Field(0, ge=0, description="updates that arrive twice, in each round")
 
     @model_validator(mode="after")
     def _belongs(self) -> "AdversaryOptions":

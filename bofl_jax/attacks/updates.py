@@ -1,7 +1,6 @@
-"""What happens to an update between a client and the server: pure functions of a key and one client's update."""
+"""Channels that alter an update between a client and the server: pure functions of a key and one update."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +9,23 @@ from jax.flatten_util import ravel_pytree
 from bofl_jax.attacks.options import AdversaryOptions
 
 Tree = Any
-Channel = Callable[[jax.Array, Tree], Tree]
-"""key, the update sent -> the update received, of the same shapes and types."""
+
+
+class Channel(Protocol):
+    """Call signature of a channel."""
+
+    def __call__(self, key: jax.Array, update: Tree, /) -> Tree:
+        """Return the update that arrives, of the same shapes and types.
+
+        Args:
+            key: of the client and the round.
+            update: the update that was sent.
+        """
+        ...
 
 
 def channel(options: AdversaryOptions) -> Channel | None:
-    """The channel that the options name; None where it alters nothing."""
+    """The channel that the options name, or None for an honest one."""
     match options.channel:
         case "none":
             return None
@@ -30,23 +40,28 @@ def channel(options: AdversaryOptions) -> Channel | None:
 
 
 def scale(factor: float) -> Channel:
-    """``u -> factor u``; a negative factor turns the update round."""
+    """``u -> factor u``; a negative factor reverses the update."""
     return lambda _, update: jax.tree.map(lambda leaf: (factor * leaf).astype(leaf.dtype), update)
 
 
 def noise(strength: float) -> Channel:
     """``u -> u + strength rms(u) n`` with n standard normal."""
 
-    def send(key: jax.Array, update: Tree) -> Tree:
+    def transmit(key: jax.Array, update: Tree) -> Tree:
         flat, restore = ravel_pytree(update)
         level = strength * jnp.sqrt(jnp.mean(flat**2))
         return restore(flat + level * jax.random.normal(key, flat.shape, flat.dtype))
 
-    return send
+    return transmit
 
 
 def bit_flip(key: jax.Array, update: Tree) -> Tree:
-    """One bit of one parameter: the smallest change there is."""
+    """Flip one random bit of one random parameter: the smallest possible change.
+
+    Args:
+        key: of the client and the round.
+        update: the update that was sent.
+    """
     flat, restore = ravel_pytree(update)
     words = jax.lax.bitcast_convert_type(flat, jnp.uint32)
     place, bit = jax.random.split(key)

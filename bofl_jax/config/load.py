@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bofl_jax.config.messages import _explain
-from bofl_jax.config.schema import DISCRIMINATORS, EXCLUSIVE, Config, _kind_of, _kinds
+from bofl_jax.config.messages import explain
+from bofl_jax.config.schema import DISCRIMINATORS, Config, exclusive_fields, kind_name, section_kinds
 from bofl_jax.core.errors import BoflError
 
 
@@ -51,7 +51,7 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, 
     try:
         return Config.model_validate(table)
     except ValidationError as error:
-        raise BoflError(_explain(error)) from None
+        raise BoflError(explain(error)) from None
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -107,10 +107,10 @@ def _override(table: dict[str, Any], key: str, value: Any, given: set[str]) -> N
             raise BoflError(f"unknown key {key}: {part} is a value, not a section")
     section[last] = value
     if len(path) == 1 and DISCRIMINATORS.get(path[0]) == last:
-        kind = next((k for k in _kinds(path[0]) if _kind_of(k, last) == value), None)
+        kind = next((k for k in section_kinds(path[0]) if kind_name(k, last) == value), None)
         replaced = {name for name in section if kind and name not in kind.model_fields}
     elif len(path) == 1 and value is not None:
-        groups = EXCLUSIVE.get(path[0], ())
+        groups = exclusive_fields(path[0])
         own = [group for group in groups if last in group]
         replaced = set().union(*groups).difference(*own) if own else set()
     else:

@@ -5,10 +5,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from bofl_jax.config.schema import DISCRIMINATORS, Config, _kind_of, _kinds
+from bofl_jax.config.schema import DISCRIMINATORS, Config, kind_name, section_kinds
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """The first problem of a configuration, in one line."""
     problem = error.errors()[0]
     key, kind, section = _key(problem), problem["type"], str(problem["loc"][0]) if problem["loc"] else ""
@@ -53,8 +53,8 @@ def _reason(problem: Any) -> str:
 def _not_a_key(key: str, location: tuple[int | str, ...]) -> str:
     """What to say of a key that nobody reads: whose it is, or which known one is nearest."""
     section, _, name = key.partition(".")
-    kinds = _kinds(section) if section in DISCRIMINATORS and len(location) > 2 else []
-    owners = [_kind_of(k, DISCRIMINATORS[section]) for k in kinds if name.partition(".")[0] in k.model_fields]
+    kinds = section_kinds(section) if section in DISCRIMINATORS and len(location) > 2 else []
+    owners = [kind_name(k, DISCRIMINATORS[section]) for k in kinds if name.partition(".")[0] in k.model_fields]
     if owners:
         tag, whose = f"{section}.{DISCRIMINATORS[section]}", " or ".join(map(repr, owners))
         return f"{key} belongs to {tag} = {whose}, not to '{location[1]}': leave it out, or set {tag}"
@@ -63,7 +63,7 @@ def _not_a_key(key: str, location: tuple[int | str, ...]) -> str:
 
 def _tags(section: str) -> list[str]:
     tag = DISCRIMINATORS.get(section)
-    return sorted(_kind_of(kind, tag) for kind in _kinds(section)) if tag else []
+    return sorted(kind_name(kind, tag) for kind in section_kinds(section)) if tag else []
 
 
 def _nearest(key: str) -> str:
@@ -80,7 +80,7 @@ def known_keys() -> list[str]:
     """Every dotted key of every kind of every section."""
     keys = []
     for section, field in Config.model_fields.items():
-        kinds = [k for k in _kinds(section) if issubclass(k, BaseModel)] if _is_section(field.annotation) else []
+        kinds = [k for k in section_kinds(section) if issubclass(k, BaseModel)] if _is_section(field.annotation) else []
         keys += [f"{section}.{name}" for kind in kinds for name in kind.model_fields] or [section]
     return list(dict.fromkeys(keys))
 

@@ -1,19 +1,32 @@
-"""Base of every room's options: frozen, complete, and closed to keys that nobody reads."""
+"""Base of the options of every room: frozen, complete, and closed to unknown keys."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Options(BaseModel):
-    """A section of the configuration. Unknown keys are errors, values are checked when it is built.
+    """A section of the configuration. Unknown keys are errors, and values are checked when the section is built.
 
     Attributes:
-        arguments: keys whose numbers compiled programs take as arguments.
-        outside: keys that no compiled program knows of. Runs that differ in these two alone share their programs.
+        traced_fields: keys whose numbers are arguments of the compiled programs, so that runs that differ in them share
+            programs.
+        uncompiled_fields: keys that do not affect compilation at all.
+        exclusive_fields: groups of keys that rule each other out; overriding a key of one group drops the others.
     """
 
     traced_fields: ClassVar[tuple[str, ...]] = ()
     uncompiled_fields: ClassVar[tuple[str, ...]] = ()
+    exclusive_fields: ClassVar[tuple[frozenset[str], ...]] = ()
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def check_sections(self, config: Any) -> None:
+        """Check what this section needs of the others; nothing, unless a section overrides it.
+
+        Args:
+            config: the whole configuration, a `bofl_jax.config.Config`, which stands above this room.
+
+        Raises:
+            ValueError: if the sections do not go together; one line says how to fix it.
+        """

@@ -1,4 +1,4 @@
-"""A run's network over single samples after training: probabilities and explanations, compiled once a network."""
+"""Inference with a trained network on single samples: probabilities and explanations, compiled once a network."""
 
 import functools
 from collections.abc import Callable
@@ -18,26 +18,26 @@ from bofl_jax.parallel.clients import local_copy
 Tree = Any
 
 EXPLAINED_TOGETHER = 16
-"""Samples that are explained at a time, each with its own network in the memory."""
+"""Samples that are explained together, each with its own network in memory."""
 
 COMPLETENESS_TOLERANCE = 0.01
 """Completeness error above which a sample is explained with more steps."""
 
 
 class SampleExplanations(NamedTuple):
-    """What explains E samples."""
+    """Explanations of E samples."""
 
     attribution: Any  # float32[E, T, L], by integrated gradients
     features_attribution: Any  # float32[E, F]
     completeness_error: Any  # float32[E], relative
     deletion: Any  # float32[E], area under the curve
     insertion: Any  # float32[E]
-    deletion_random: Any  # float32[E], of a random order
+    deletion_random: Any  # float32[E], the same for a random order
     insertion_random: Any  # float32[E]
 
 
 class InputShape(NamedTuple):
-    """What a network is built for."""
+    """Shape of a network's inputs and outputs."""
 
     window: int  # T
     leads: int  # L
@@ -45,19 +45,25 @@ class InputShape(NamedTuple):
     classes: int  # K
 
 
-def probabilities(setting: FederatedProblem, params: Tree, samples: np.ndarray) -> np.ndarray:
-    """float32[N, K]: what one network says of samples int32[N] of the pool."""
-    given, size = setting.samples, -(-bucket_size(len(samples)) // TILE) * TILE
+def probabilities(problem: FederatedProblem, params: Tree, samples: np.ndarray) -> np.ndarray:
+    """Class probabilities of some samples by one network, float32[N, K].
+
+    Args:
+        problem: of the run.
+        params: parameters of the network.
+        samples: int32[N], rows of the pool.
+    """
+    pool, size = problem.samples, -(-bucket_size(len(samples)) // TILE) * TILE
     rows = pad_to(samples, size).reshape(-1, TILE)
-    program = _probabilities(setting.config.model, _shape(setting))
-    found = program(to_first_device(params), given.x[rows], given.features[rows])
+    program = _probabilities(problem.config.model, _shape(problem))
+    found = program(to_first_device(params), pool.x[rows], pool.features[rows])
     return np.asarray(found).reshape(size, -1)[: len(samples)]
 
 
 def explanations(
-    setting: FederatedProblem,
+    problem: FederatedProblem,
     params: Tree,
-    place: np.ndarray,
+    network: np.ndarray,
     samples: np.ndarray,
     predicted: np.ndarray,
     keys: jax.Array,
@@ -65,27 +71,27 @@ def explanations(
     """Explain predicted classes.
 
     Args:
-        setting: of the run.
+        problem: of the run.
         params: of G networks, ``[G, ...]``.
-        place: int32[E], which of them is asked.
-        samples: int32[E], of the pool.
+        network: int32[E], index of the network that predicts each sample.
+        samples: int32[E], rows of the pool.
         predicted: int32[E], the class whose logit is explained.
-        keys: key[E], of the random orders.
+        keys: key[E], for the random orders.
     """
-    count, given = len(samples), setting.samples
+    count, pool = len(samples), problem.samples
     rows = np.resize(np.arange(count), (-(-count // EXPLAINED_TOGETHER), EXPLAINED_TOGETHER))
-    each = (place[rows], given.x[samples[rows]], given.features[samples[rows]], predicted[rows], keys[rows])
-    found = jax.device_get(_explanations(setting.config.model, _shape(setting))(to_first_device(params), each))
+    arguments = (network[rows], pool.x[samples[rows]], pool.features[samples[rows]], predicted[rows], keys[rows])
+    found = jax.device_get(_explanations(problem.config.model, _shape(problem))(to_first_device(params), arguments))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], found)
 
 
 def to_first_device(tree: Tree) -> Tree:
-    """A pytree that every device has, or the host, on this process's first device."""
+    """Put a pytree, which every device or the host holds, on the first device of this process."""
     return jax.device_put(local_copy(tree), jax.local_devices()[0])
 
 
-def _shape(setting: FederatedProblem) -> InputShape:
-    samples = setting.samples
+def _shape(problem: FederatedProblem) -> InputShape:
+    samples = problem.samples
     _, window, leads = samples.x.shape
     return InputShape(window, leads, samples.features.shape[1], len(samples.classes))
 
@@ -104,22 +110,24 @@ def _probabilities(options: ModelOptions, shape: InputShape) -> Callable[..., ja
 def _explanations(options: ModelOptions, shape: InputShape) -> Callable[..., SampleExplanations]:
     apply = models.build(options, *shape).apply
 
-    def one(params: Tree, place: jax.Array, x: jax.Array, features: jax.Array, label: jax.Array, key: jax.Array):
-        mine = jax.tree.map(lambda leaf: leaf[place], params)
+    def explain(
+        params: Tree, network: jax.Array, x: jax.Array, features: jax.Array, label: jax.Array, key: jax.Array
+    ) -> SampleExplanations:
+        own = jax.tree.map(lambda leaf: leaf[network], params)
         sample = (x[None], features[None], label[None])
 
         def predict(x: jax.Array, features: jax.Array) -> jax.Array:
-            return apply(mine, x[None], features[None])[0]
+            return apply(own, x[None], features[None])[0]
 
         found = integrated_gradients(predict, *sample, tolerance=COMPLETENESS_TOLERANCE)
-        judged = faithfulness(predict, *sample, found.x, key[None], points=min(POINTS, shape.window))
-        random = (judged.random_deletion[0], judged.random_insertion[0])
+        faithful = faithfulness(predict, *sample, found.x, key[None], points=min(POINTS, shape.window))
+        random = (faithful.random_deletion[0], faithful.random_insertion[0])
         return jax.tree.map(
-            lambda leaf: leaf[0], SampleExplanations(*found, judged.deletion, judged.insertion, *random)
+            lambda leaf: leaf[0], SampleExplanations(*found, faithful.deletion, faithful.insertion, *random)
         )
 
-    def groups(params: Tree, each: Tree) -> SampleExplanations:
-        side_by_side = jax.vmap(functools.partial(one, params))
-        return jax.lax.map(lambda group: side_by_side(*group), each)
+    def groups(params: Tree, arguments: Tree) -> SampleExplanations:
+        side_by_side = jax.vmap(functools.partial(explain, params))
+        return jax.lax.map(lambda group: side_by_side(*group), arguments)
 
     return jax.jit(groups)

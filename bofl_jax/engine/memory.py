@@ -1,4 +1,4 @@
-"""What fits into the memory: so many runs side by side, so many clients of a run vmapped at a time."""
+"""What fits into memory: how many runs side by side, and how many clients of a run are vmapped together."""
 
 import functools
 import os
@@ -19,14 +19,14 @@ from bofl_jax.parallel.clients import ExecutionPlan
 Tree = Any
 
 MEMORY_FRACTION = 0.5
-"""Part of the free memory that is planned with."""
+"""Fraction of the free memory that plans may use."""
 
 
 def free_bytes() -> int:
-    """What JAX's first device can still hold; on a CPU, what the machine can without swapping."""
+    """Free bytes of JAX's first device; on a CPU, free bytes of the machine without swapping."""
     stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     if stats:
-        return stats["bytes_limit"] - stats["bytes_in_use"]
+        return int(stats["bytes_limit"] - stats["bytes_in_use"])
     try:
         with open("/proc/meminfo") as file:
             found = {line.split(":")[0]: line.split()[1] for line in file}
@@ -36,72 +36,68 @@ def free_bytes() -> int:
 
 
 def size_of(tree: Tree) -> int:
-    """Bytes of all leaves, arrays or shapes of arrays."""
+    """Bytes of all leaves, which are arrays or shapes of arrays."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def first_cohort(setting: FederatedProblem) -> Cohort:
-    """A cohort of the size that all have."""
-    config = setting.config
-    return draw_cohort(config.federation, setting.training, setting.root, 1, adversary=config.adversary)
+def first_cohort(problem: FederatedProblem) -> Cohort:
+    """The cohort of the first round; all cohorts have its size."""
+    config = problem.config
+    return draw_cohort(config.federation, problem.training, problem.root, 1, adversary=config.adversary)
 
 
-def _first_round(setting: FederatedProblem) -> RoundInputs:
-    """What the first round is given."""
-    cohort = first_cohort(setting)
-    return RoundInputs(
-        setting.pool, program_inputs(setting), initial_state(setting), cohort, jnp.int32(1), jnp.float32(0)
-    )
+def _first_round(problem: FederatedProblem) -> RoundInputs:
+    inputs, state = program_inputs(problem), initial_state(problem)
+    return RoundInputs(problem.pool, inputs, state, first_cohort(problem), jnp.int32(1), jnp.float32(0))
 
 
-def _at_work(program: Callable, given: Tree) -> int:
-    """Bytes that a program needs while it works, by the compiler's count; 0 where it does not count."""
-    counted = jax.jit(program).lower(given).compile().memory_analysis()
-    return counted.temp_size_in_bytes if counted else 0
+def _temporary_bytes(program: Callable[..., Tree], arguments: Tree) -> int:
+    """Bytes that a program needs while it runs, by the compiler's count; 0 where the compiler does not count."""
+    counted = jax.jit(program).lower(arguments).compile().memory_analysis()
+    return int(counted.temp_size_in_bytes) if counted else 0
 
 
-def fit_to_memory(settings: Sequence[FederatedProblem]) -> list[FederatedProblem]:
-    """The same runs, their clients in chunks where all of a cohort together do not fit into `SHARE` of the memory.
+def fit_to_memory(problems: Sequence[FederatedProblem]) -> list[FederatedProblem]:
+    """The same problems, with clients in chunks where a whole cohort exceeds `MEMORY_FRACTION` of the free memory.
 
-    Nothing is changed but plans that vmap all clients. What they need at work, and what they return, is the compiler's
-    count for the whole cohort, shared out evenly; a chunk is a power of two of them, so that the same machine comes to
-    the same one with a little more memory or a little less.
+    Only plans that vmap all clients change. The compiler counts what the whole cohort needs and returns; each client's
+    part is the same share of that. The size of a chunk is a power of two, so that the same machine with slightly more
+    or less free memory comes to the same plan.
 
     Args:
-        settings: of runs that share their programs; the first one is measured.
+        problems: of runs that share their programs; the first one is measured.
     """
-    setting = settings[0]
-    if setting.plan.execution != "vmap":
-        return list(settings)
-    given = _first_round(setting)
-    work = functools.partial(client_phase, setting, digest_location(setting))
-    needed = _at_work(work, given) + size_of(jax.eval_shape(work, given))
-    clients = len(given.cohort.client)
+    problem = problems[0]
+    if problem.plan.execution != "vmap":
+        return list(problems)
+    arguments = _first_round(problem)
+    program = functools.partial(client_phase, problem, digest_location(problem))
+    needed = _temporary_bytes(program, arguments) + size_of(jax.eval_shape(program, arguments))
+    clients = len(arguments.cohort.client)
     fit = int(MEMORY_FRACTION * free_bytes() * clients / max(1, needed))
     if fit >= clients:
-        return list(settings)
+        return list(problems)
     plan = ExecutionPlan("map", 1 << max(0, fit.bit_length() - 1), 1, 1)
-    return [replace(each, plan=plan, config=with_resolved_engine(each.config, plan)) for each in settings]
+    return [replace(each, plan=plan, config=with_resolved_engine(each.config, plan)) for each in problems]
 
 
-def runs_at_once(setting: FederatedProblem) -> int:
-    """How many runs like this one fit into `SHARE` of the memory side by side.
+def runs_at_once(problem: FederatedProblem) -> int:
+    """How many runs like this one fit into `MEMORY_FRACTION` of the free memory side by side.
 
-    What a run holds, returns of a round and has of its clients' own models at its end is counted from their shapes, and
-    twice, for the host's copy. On an accelerator, where runs are vmapped, what one needs while it works comes on top,
-    as the compiler counts it.
+    The inputs of a run, the results of a round and the personal models are counted from their shapes, and twice,
+    because the host holds a copy. On an accelerator, where runs are vmapped, the compiler's count of temporary bytes is
+    added.
     """
-    inside = replace(setting, plan=setting.plan.single_device())
-    given = _first_round(inside)
-    pool, held, state = given.pool, given.inputs, given.state
-    work = functools.partial(round_step, inside, digest_location(setting))
-    size = size_of((pool, held, state)) + 2 * size_of(jax.eval_shape(work, given))
-    options = personal_options(setting)
+    single = replace(problem, plan=problem.plan.single_device())
+    arguments = _first_round(single)
+    pool, inputs, state = arguments.pool, arguments.inputs, arguments.state
+    program = functools.partial(round_step, single, digest_location(problem))
+    size = size_of((pool, inputs, state)) + 2 * size_of(jax.eval_shape(program, arguments))
+    options = personal_options(problem)
     if options:
-        last = functools.partial(personalise_step, inside, options)
-        size += 2 * size_of(
-            jax.eval_shape(last, pool, held, state, adaptation_cohort(setting, options.steps), np.float32(0))
-        )
-    if setting.plan.execution == "vmap":
-        size += _at_work(work, given)
+        last = functools.partial(personalise_step, single, options)
+        cohort = adaptation_cohort(problem, options.steps)
+        size += 2 * size_of(jax.eval_shape(last, pool, inputs, state, cohort, np.float32(0)))
+    if problem.plan.execution == "vmap":
+        size += _temporary_bytes(program, arguments)
     return int(MEMORY_FRACTION * free_bytes()) // size

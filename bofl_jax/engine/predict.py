@@ -1,14 +1,13 @@
-"""Personalise and predict: every client's test samples through the shared model and through its own."""
+"""Prediction: every client's test samples through the global model or through its personal one."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bofl_jax import algorithms
+from bofl_jax.algorithms import Batch, take
 from bofl_jax.engine.problem import TILE, FederatedProblem
 from bofl_jax.engine.round import TrainState, compile_for
 from bofl_jax.parallel.clients import map_clients
@@ -17,59 +16,76 @@ from bofl_jax.partition import Tiles, tile
 Tree = Any
 
 
-def compile_predict(setting: FederatedProblem, params: Tree, own: bool) -> Callable[[Tree], np.ndarray]:
-    """Compile the test of one model for all clients, or of each client's own.
+class Predict(Protocol):
+    """Call signature of a compiled prediction."""
+
+    def __call__(self, params: Tree, /) -> np.ndarray:
+        """Return the class probabilities of all test samples, client after client, float32[Ntest, K]."""
+        ...
+
+
+def compile_predict(problem: FederatedProblem, params: Tree, own: bool) -> Predict:
+    """Compile the prediction of all test samples.
 
     Args:
-        params: parameters, for their shapes: shared, or ``[C, ...]`` with ``own``.
-        own: whether every client has its own.
-
-    Returns:
-        params -> float32[Ntest, K], probabilities of all test samples, client after client.
+        problem: of the run.
+        params: parameters, for their shapes: of the global model, or ``[C, ...]`` with ``own``.
+        own: whether every client has parameters of its own.
     """
-    tiles = tile(setting.population.test, TILE)
-    placed = setting.plan.replicate(tiles)
-    program = functools.partial(predict_step, setting, own)
-    compiled = compile_for(setting.plan, program, setting.pool, placed, params)
-    return lambda params: unpad_tiles(tiles, np.asarray(compiled(setting.pool, placed, params)))
+    tiles = tile(problem.population.test, TILE)
+    on_devices = problem.plan.replicate(tiles)
+    program = functools.partial(predict_step, problem, own)
+    compiled = compile_for(problem.plan, program, problem.pool, on_devices, params)
+    return lambda params: unpad_tiles(tiles, np.asarray(compiled(problem.pool, on_devices, params)))
 
 
 def unpad_tiles(tiles: Tiles, probability: np.ndarray) -> np.ndarray:
-    """float32[Ntest, K], client after client, of float32[I, W, K] for these tiles, and maybe some more."""
+    """Drop the padding of tiles; returns float32[Ntest, K] in client order.
+
+    Args:
+        tiles: of the test samples.
+        probability: float32[I, W, K], of these tiles and perhaps of some padding tiles after them.
+    """
     return probability[: len(tiles.size)][np.arange(probability.shape[1]) < tiles.size[:, None]]
 
 
-def predict_step(setting: FederatedProblem, own: bool, pool: algorithms.Batch, tiles: Tiles, params: Tree) -> jax.Array:
-    """float32[I, W, K]: probabilities of the test samples, and of padding.
+def predict_step(problem: FederatedProblem, own: bool, pool: Batch, tiles: Tiles, params: Tree) -> jax.Array:
+    """The class probabilities of the test samples and of padding, float32[I, W, K].
 
     Args:
-        setting: of the run.
+        problem: of the run.
         own: whether every client has parameters of its own.
         pool: all samples.
         tiles: rows of the pool.
-        params: shared, or ``[C, ...]`` with ``own``.
+        params: of the global model, or ``[C, ...]`` with ``own``.
     """
 
-    def piece(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
+    def predict_tile(shared: Tree, own_rows: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
         del live
-        (pool, params), (index, client) = shared, each
+        (pool, params), (index, client) = shared, own_rows
         if own:
             params = jax.tree.map(lambda a: a[client], params)
-        batch = algorithms.take(pool, index)
-        return (), jnp.float32(0), jax.nn.softmax(setting.model.apply(params, batch.x, batch.features))
+        batch = take(pool, index)
+        return (), jnp.float32(0), jax.nn.softmax(problem.model.apply(params, batch.x, batch.features))
 
-    return map_clients(setting.plan.low_memory(), piece, (pool, params), (tiles.sample, tiles.client)).reports
+    tasks = (tiles.sample, tiles.client)
+    found: jax.Array = map_clients(problem.plan.low_memory(), predict_tile, (pool, params), tasks).reports
+    return found
 
 
-def global_model(setting: FederatedProblem, state: TrainState) -> Tree:
-    """The parameters of the model that all share: the server's, or those of the one centralised client.
+def global_model(problem: FederatedProblem, state: TrainState) -> Tree:
+    """The parameters of the global model: the server's, or those of the one centralised client.
 
-    None where the method shares no whole network.
+    None if the algorithm shares no whole network.
+
+    Args:
+        problem: of the run.
+        state: after training.
     """
-    algorithm = setting.algorithm
-    if setting.shares:
+    algorithm = problem.algorithm
+    if problem.shares:
         return algorithm.model(state.params) if algorithm.model else None
-    if setting.config.federation.algorithm != "centralised":
+    if problem.config.federation.name != "centralised":
         return None
     assert algorithm.personal_model is not None
-    return algorithm.personal_model(state.params, jax.tree.map(lambda a: a[0], state.clients.own))
+    return algorithm.personal_model(state.params, jax.tree.map(lambda a: a[0], state.clients.state))

@@ -1,53 +1,58 @@
-"""Everything that a run holds still: samples, clients, network, method, plan; and what of it programs are given."""
+"""A federated problem: the inputs that stay constant during a run, and what of them its programs take as arguments."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bofl_jax import aggregate, algorithms, attacks, data, models
-from bofl_jax.algorithms.options import OptimizerOptions, SharedOptions
-from bofl_jax.algorithms.personalisation import OwnOptions
-from bofl_jax.algorithms.registry import Given, build, build_optimizer
+from bofl_jax import aggregate, algorithms, data, models
+from bofl_jax.algorithms import BuildContext, OwnOptions
 from bofl_jax.config import Config
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import Purpose, derive, root_key
-from bofl_jax.core.options import Options
 from bofl_jax.core.padding import bucket_size, pad_to
 from bofl_jax.core.types import Samples
+from bofl_jax.engine.stages import Stages, build_stages
 from bofl_jax.parallel.clients import ExecutionPlan
 from bofl_jax.partition import ClientIndices, Population, Tiles, class_counts, pack, partition, tile
 
 TILE = 128
-"""Samples that are predicted at a time; clients have unlike numbers of them."""
+"""Test samples that are predicted together; clients have different numbers of them."""
 
 
 class TracedHyperparameters(NamedTuple):
-    """The numbers of a run that its programs take as arguments, so that another run can use the same programs."""
+    """The numbers of a run that its programs take as arguments, so that other runs can use the same programs."""
 
-    root: jax.Array  # of the run's keys
+    root: jax.Array  # root of the run's keys
     class_weights: jax.Array  # float32[K], of the loss
-    options: dict[str, jax.Array]  # float32 each, by dotted key; `Options.arguments` names them
+    options: dict[str, jax.Array]  # float32 each, by dotted key; `Options.traced_fields` names them
 
 
 class MethodParts(NamedTuple):
-    """What a method is made of, once its numbers are known."""
+    """The parts of an algorithm, built for some hyperparameters."""
 
-    algorithm: algorithms.LocalAlgorithm  # of the rounds
+    algorithm: algorithms.LocalAlgorithm
     aggregator: aggregate.Aggregator
     loss: algorithms.Loss
     optimizer_loop: algorithms.OptimizerLoop  # the clients' optimiser
 
 
+class BuildMethod(Protocol):
+    """Call signature of ``FederatedProblem.build_method``."""
+
+    def __call__(self, hyperparameters: TracedHyperparameters, /) -> MethodParts:
+        """Build the parts of the algorithm; the hyperparameters may be traced."""
+        ...
+
+
 class ProgramInputs(NamedTuple):
-    """What the programs of a run are given whatever the round, without the pool."""
+    """Arguments of a run's programs that are the same in every round; the sample pool is not among them."""
 
     hyperparameters: TracedHyperparameters
-    initial_params: models.Params  # the network's first parameters
+    initial_params: models.Params  # the network's initial parameters
     training: ClientIndices
     adapt: ClientIndices
     test: Tiles
@@ -56,26 +61,41 @@ class ProgramInputs(NamedTuple):
 
 @dataclass(frozen=True)
 class FederatedProblem:
-    """What does not change from round to round."""
+    """The inputs that stay constant during a run.
+
+    Attributes:
+        config: the configuration.
+        plan: how clients are executed.
+        samples: the pool of N samples.
+        population: the clients and their samples.
+        training: the rows that train: those of each client, or one pooled row (``centralised``).
+        model: the network.
+        hyperparameters: the numbers that programs take as arguments.
+        build_method: builds the algorithm for hyperparameters, which may be traced.
+        stages: the stages of an update.
+        synthetic: number of synthetic samples at the end of the pool.
+        groups: groups of people whose recalls are compared, or None.
+    """
 
     config: Config
     plan: ExecutionPlan
     samples: Samples
     population: Population
-    training: ClientIndices  # rows that train: the clients' own, or one pooled row (centralised)
+    training: ClientIndices
     model: models.Model
     hyperparameters: TracedHyperparameters
-    build_method: Callable[[TracedHyperparameters], MethodParts]  # also for numbers that are traced
-    synthetic: int = 0  # samples at the end of the pool that nobody recorded
-    groups: data.Groups | None = None  # of people, whose recalls are compared
+    build_method: BuildMethod
+    stages: Stages = field(default_factory=Stages)
+    synthetic: int = 0
+    groups: data.Groups | None = None
 
-    def with_hyperparameters(self, numbers: TracedHyperparameters) -> "FederatedProblem":
-        """The same with other numbers, which may be traced."""
-        return replace(self, hyperparameters=numbers)
+    def with_hyperparameters(self, hyperparameters: TracedHyperparameters) -> "FederatedProblem":
+        """The same problem with other hyperparameters, which may be traced."""
+        return replace(self, hyperparameters=hyperparameters)
 
     @cached_property
     def parts(self) -> MethodParts:
-        """The method, for the numbers at hand."""
+        """The parts of the algorithm."""
         return self.build_method(self.hyperparameters)
 
     @property
@@ -94,7 +114,7 @@ class FederatedProblem:
         return self.parts.loss
 
     @property
-    def descent(self) -> algorithms.OptimizerLoop:
+    def optimizer_loop(self) -> algorithms.OptimizerLoop:
         """The clients' optimiser."""
         return self.parts.optimizer_loop
 
@@ -105,21 +125,23 @@ class FederatedProblem:
 
     @cached_property
     def initial_params(self) -> models.Params:
-        """The network's first parameters, from the run's root key."""
+        """The network's initial parameters, from the run's root key."""
         return self.model.init(derive(self.root, Purpose.MODEL))
 
     @cached_property
     def pool(self) -> algorithms.Batch:
-        """All N samples, on every device; with synthetic ones padded, so that runs with a few more share programs."""
+        """All N samples on every device.
+
+        With synthetic samples the pool is padded, so that runs with slightly different numbers of them share programs.
+        """
         if not self.synthetic:
             return self.plan.replicate(pool_of(self.samples))
         size = bucket_size(len(self.samples))
-        return self.plan.replicate(
-            algorithms.Batch(*(jnp.asarray(pad_to(part, size)) for part in _columns(self.samples)))
-        )
+        padded = (jnp.asarray(pad_to(column, size)) for column in _columns(self.samples))
+        return self.plan.replicate(algorithms.Batch(*padded))
 
     def recorded_counts(self, rows: ClientIndices) -> np.ndarray:
-        """int64[C, K]: the samples in rows that are no synthetic ones."""
+        """Recorded (not synthetic) samples by client and class among ``rows``, int64[C, K]."""
         first_synthetic = len(self.samples) - self.synthetic
         recorded = [own[own < first_synthetic] for own in map(rows.of, range(len(rows.size)))]
         return class_counts(pack(recorded), self.samples.y, len(self.samples.classes))
@@ -131,46 +153,46 @@ class FederatedProblem:
         return algorithms.Sampler(options.batch_size, options.sampling, options.augment_scale, options.augment_noise)
 
     @cached_property
-    def channel(self) -> attacks.Channel | None:
-        """What lies between clients and server; None: nothing."""
-        return attacks.channel(self.config.adversary)
-
-    @cached_property
     def lr(self) -> np.ndarray:
-        """float32[R]: the learning rate of each round."""
-        return learning_rates(self.config.optimizer, self.config.federation.rounds)
+        """The learning rate of each round, float32[R]."""
+        return algorithms.learning_rates(self.config.optimizer, self.config.federation.rounds)
 
     @property
     def shares(self) -> bool:
         """Whether clients send updates to a server."""
-        return isinstance(self.config.federation, SharedOptions)
+        return self.config.federation.shares_updates
 
     @property
     def keeps_updates(self) -> bool:
-        """Whether a round returns the updates that arrived, for what they are worth."""
+        """Whether a round returns the updates that arrived, so that clients can be valued."""
         return self.config.evaluate.contribution != "none"
 
     @property
     def has_global(self) -> bool:
-        """Whether training ends in one model that can be tested as it is."""
-        return self.algorithm.has_global if self.shares else self.config.federation.algorithm == "centralised"
+        """Whether training ends in one global model that can be tested as it is."""
+        return self.algorithm.has_global if self.shares else self.config.federation.name == "centralised"
 
 
 def with_resolved_engine(config: Config, plan: ExecutionPlan) -> Config:
-    """The configuration as a run directory holds it: with the values that "auto" was resolved to."""
+    """The configuration as a run directory holds it: with the values that "auto" was resolved to.
+
+    Args:
+        config: the configuration.
+        plan: the resolved plan.
+    """
     return config.model_copy(update={"engine": config.engine.model_copy(update=plan._asdict())})
 
 
 def build_problem(config: Config, plan: ExecutionPlan, samples: Samples | None = None) -> FederatedProblem:
-    """Load the data, deal them out, build the network.
+    """Load the data, assign them to clients, and build the network and the algorithm.
 
     Args:
         config: the configuration.
-        plan: how clients run.
-        samples: the pool, where it is at hand already; ``config.data`` is loaded otherwise.
+        plan: how clients are executed.
+        samples: the pool; it is loaded from ``config.data`` when left out.
 
     Raises:
-        BoflError: for data, clients or options that cannot work together.
+        BoflError: if data, clients and options cannot work together.
     """
     samples = samples or data.load(config.data, config.seed)
     return build_from_population(config, plan, samples, partition(samples, config.partition, config.seed))
@@ -179,20 +201,20 @@ def build_problem(config: Config, plan: ExecutionPlan, samples: Samples | None =
 def build_from_population(
     config: Config, plan: ExecutionPlan, samples: Samples, population: Population, synthetic: int = 0
 ) -> FederatedProblem:
-    """Build network and method for samples that are dealt out.
+    """Build the network and the algorithm for samples that are assigned to clients.
 
     Args:
         config: the configuration.
-        plan: how clients run.
-        samples: the pool.
-        population: whose they are.
-        synthetic: how many samples at the end of the pool nobody recorded.
+        plan: how clients are executed.
+        samples: the pool of N samples.
+        population: the clients and their samples.
+        synthetic: number of synthetic samples at the end of the pool.
 
     Raises:
-        BoflError: for clients or options that cannot work together.
+        BoflError: if clients and options cannot work together.
     """
     federation, classes = config.federation, len(samples.classes)
-    cohort = federation.cohort if isinstance(federation, SharedOptions) else None
+    cohort = getattr(federation, "cohort", None)
     if cohort and cohort > len(population.participants):
         raise BoflError(
             f"federation.cohort = {cohort}, but only {len(population.participants)} clients can train: lower it"
@@ -200,56 +222,55 @@ def build_from_population(
     model = models.build(config.model, samples.x.shape[1], samples.x.shape[2], samples.features.shape[1], classes)
     counts = class_counts(population.train, samples.y, classes).sum(axis=0)
 
-    def form(numbers: TracedHyperparameters) -> MethodParts:
-        known = _with_traced_values(config, numbers.options)
-        loss = algorithms.cross_entropy(model.apply, numbers.class_weights)
-        optimizer = build_optimizer(known.optimizer)
-        given = Given(loss, optimizer, model, classes, population.clients, known.optimizer.server_lr)
-        algorithm, aggregator = build(federation.algorithm, known.federation, known.optimizer, given)
+    def build_method(hyperparameters: TracedHyperparameters) -> MethodParts:
+        known = _with_traced_values(config, hyperparameters.options)
+        loss = algorithms.cross_entropy(model.apply, hyperparameters.class_weights)
+        optimizer = algorithms.build_optimizer(known.optimizer)
+        context = BuildContext(loss, optimizer, model, classes, population.clients, known.optimizer.server_lr)
+        algorithm, aggregator = algorithms.build(known.federation, known.optimizer, context)
         return MethodParts(algorithm, aggregator, loss, algorithms.OptimizerLoop(optimizer))
 
     weights = algorithms.class_weights(counts, federation.class_weights)
-    setting = FederatedProblem(
+    problem = FederatedProblem(
         config=config,
         plan=plan,
         samples=samples,
         population=population,
-        training=_pooled(population) if federation.algorithm == "centralised" else population.train,
+        training=_pooled(population) if federation.name == "centralised" else population.train,
         model=model,
         hyperparameters=TracedHyperparameters(root_key(config.seed), jnp.asarray(weights), _traced_values(config)),
-        build_method=form,
+        build_method=build_method,
+        stages=build_stages(config),
         synthetic=synthetic,
         groups=_groups(config, samples),
     )
-    jax.eval_shape(
-        lambda key: setting.algorithm.initial_shared(model.init(key)), setting.root
-    )  # do the method's layers exist?
-    _check_personal(config, setting.algorithm)
-    if setting.keeps_updates and not setting.has_global:
+    jax.eval_shape(lambda key: problem.algorithm.initial_shared(model.init(key)), problem.root)  # do its layers exist?
+    _check_personalisation(problem)
+    if problem.keeps_updates and not problem.has_global:
         raise BoflError(
-            f"federation.algorithm = '{federation.algorithm}' ends in no model that is a classifier by itself, and "
+            f"federation.algorithm = '{federation.name}' ends in no model that is a classifier by itself, and "
             "evaluate.contribution values updates by such models: set it to 'none'"
         )
-    return setting
+    return problem
 
 
 def _groups(config: Config, samples: Samples) -> data.Groups | None:
     attribute = config.evaluate.groups
-    return None if attribute == "none" else data.groups_of(config.data, samples.subjects, attribute)
+    return None if attribute == "none" else data.demographic_groups(config.data, samples.subjects, attribute)
 
 
 def _traced_values(config: Config) -> dict[str, jax.Array]:
-    """The options that are arguments of the programs; one that is left out stays out of them."""
-    found = {}
-    for section, options in config:
-        for name in options.traced_fields if isinstance(options, Options) else ():
-            if getattr(options, name) is not None:
-                found[f"{section}.{name}"] = jnp.float32(getattr(options, name))
-    return found
+    """The options that are arguments of the programs; an option that is None stays out of them."""
+    return {
+        f"{section}.{name}": jnp.float32(getattr(options, name))
+        for section, options in config.sections()
+        for name in options.traced_fields
+        if getattr(options, name) is not None
+    }
 
 
 def _with_traced_values(config: Config, values: dict[str, Any]) -> Config:
-    """The configuration with other values of `Options.arguments`."""
+    """The configuration with other values of its traced fields."""
     changed: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         section, _, name = key.partition(".")
@@ -268,45 +289,29 @@ def _columns(samples: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return samples.x, samples.features, samples.y
 
 
-def program_inputs(setting: FederatedProblem) -> ProgramInputs:
-    """What the run's programs are given in every round."""
-    population, training = setting.population, setting.training
+def program_inputs(problem: FederatedProblem) -> ProgramInputs:
+    """The arguments of the problem's programs that are the same in every round."""
+    population, training = problem.population, problem.training
     weight = jnp.float32(max(1, int(training.size.sum())))
-    return ProgramInputs(
-        setting.hyperparameters, setting.initial_params, training, population.adapt, tile(population.test, TILE), weight
-    )
+    tiles = tile(population.test, TILE)
+    return ProgramInputs(problem.hyperparameters, problem.initial_params, training, population.adapt, tiles, weight)
 
 
-def _check_personal(config: Config, algorithm: algorithms.LocalAlgorithm) -> None:
-    """Can what is asked of personalisation come out of this method?"""
-    name, method = config.federation.algorithm, config.personalise.method
-    shares = isinstance(config.federation, SharedOptions)
-    if shares and not algorithm.has_global and method == "none":
+def _check_personalisation(problem: FederatedProblem) -> None:
+    """Refuse personalisation that the algorithm cannot give."""
+    name, personalise = problem.config.federation.name, problem.config.personalise
+    algorithm, shares = problem.algorithm, problem.shares
+    if shares and not algorithm.has_global and personalise.method == "none":
         other = "'own' or 'finetune'" if algorithm.personal_model else "'finetune'"
         raise BoflError(
             f"federation.algorithm = '{name}' ends in no model that is a classifier by itself: "
             f"set personalise.method = {other}"
         )
-    if isinstance(config.personalise, OwnOptions) and not (shares and algorithm.personal_model):
+    if isinstance(personalise, OwnOptions) and not (shares and algorithm.personal_model):
         raise BoflError(
-            f"federation.algorithm = '{name}' has no models of the clients' own: set personalise.method = 'finetune'"
+            f"federation.algorithm = '{name}' has no personal models of its own: set personalise.method = 'finetune'"
         )
 
 
 def _pooled(population: Population) -> ClientIndices:
     return pack([population.train.flat()[0]])
-
-
-def learning_rates(options: OptimizerOptions, rounds: int) -> np.ndarray:
-    """float32[R]: the learning rate of each round.
-
-    >>> learning_rates(OptimizerOptions(lr=0.5, schedule="halving"), 10).tolist()
-    [0.5, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125, 0.125]
-    """
-    done = np.arange(rounds) / rounds
-    factor = {
-        "constant": np.ones(rounds),
-        "halving": np.where(done < 0.5, 1.0, np.where(done < 0.8, 0.5, 0.25)),
-        "cosine": (1 + np.cos(np.pi * done)) / 2,
-    }[options.schedule]
-    return (options.lr * factor).astype(np.float32)

@@ -35,7 +35,7 @@ def train(
 
     Args:
         problem: of the run; of several runs side by side, that of any of them.
-        programs: compiled programs; those of the single run when left out.
+        programs: compiled programs, after their ``prepare``; those of the single run when left out.
         state: the state before ``first_round``; the initial state when left out.
         rounds: number of the last round; ``federation.rounds`` when left out.
         first_round: number of the first round, from 1.
@@ -45,12 +45,12 @@ def train(
         Every round from ``first_round`` to ``rounds``.
     """
     last = problem.config.federation.rounds if rounds is None else rounds
-    programs = SingleRunPrograms(problem) if programs is None else programs
+    prepared, programs = programs is not None, programs or SingleRunPrograms(problem)
     state = programs.join([initial_state(problem)]) if state is None else state
     draw = draw or (lambda number: [draw_cohort(problem.config.federation, problem.training, problem.root, number)])
     for number in range(first_round, last + 1):
         cohorts = draw(number)
-        if number == first_round:
+        if not prepared and number == first_round:
             programs.prepare(state, cohorts)
         after, info = programs.round(state, cohorts, number)
         yield TrainedRound(number, cohorts, state, after, info)

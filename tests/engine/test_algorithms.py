@@ -140,7 +140,7 @@ def test_only_those_who_worked_keep_something_new(variant, samples):
     np.testing.assert_array_equal(after.clients.joined, worked)
     rows = [
         np.asarray(a != b).reshape(len(worked), -1)
-        for a, b in zip(*map(jax.tree.leaves, (after.clients.own, before.clients.own)), strict=True)
+        for a, b in zip(*map(jax.tree.leaves, (after.clients.state, before.clients.state)), strict=True)
     ]
     np.testing.assert_array_equal(np.concatenate(rows, axis=1).any(axis=1), worked)
 
@@ -165,7 +165,7 @@ def test_own_models_are_what_the_method_says(variant, samples):
     as_they_are = personalise(setting, state, OwnOptions(method="own"))
     for client in range(6):
         view = setting.algorithm.download(state.params, client)
-        kept = jax.tree.map(lambda a, c=client: a[c], state.clients.own) if state.clients else ()
+        kept = jax.tree.map(lambda a, c=client: a[c], state.clients.state) if state.clients else ()
         expected = setting.algorithm.personal_model(view, kept)
         np.testing.assert_allclose(flat(jax.tree.map(lambda a, c=client: a[c], as_they_are)), flat(expected), atol=1e-7)
     options = OwnOptions(method="own", steps=2, lr=0.1)

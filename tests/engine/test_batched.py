@@ -70,7 +70,7 @@ def test_a_run_is_what_it_is_alone(variant, samples, monkeypatch):
     monkeypatch.setattr(
         jax.stages.Lowered, "compile", lambda self, *a, **k: (compiled.append(1), original(self, *a, **k))[1]
     )
-    together = play(RunBatch(settings).runner(settings), settings)
+    together = play(RunBatch(settings).programs(settings), settings)
     assert len(compiled) == 1 + ("test" in together) + 2 * ("own" in together)
     for index, alone in enumerate(expected):
         for name, (one,) in alone.items():
@@ -84,9 +84,9 @@ def test_vmapped_runs_agree_too_and_chunks_share_their_programs(samples):
     """As on an accelerator; three runs in two chunks, of which the second is filled up."""
     settings = trio("perfedavg", PLANS["vmap"], samples)
     expected = [play(SingleRunPrograms(setting), [setting]) for setting in settings]
-    group = RunBatch(settings, at_once=2)
+    group = RunBatch(settings, max_runs=2)
     assert [len(chunk) for chunk in group.chunks] == [2, 1]
-    first, second = (play(group.runner(chunk), chunk) for chunk in group.chunks)
+    first, second = (play(group.programs(chunk), chunk) for chunk in group.chunks)
     assert sorted(group._programs) == ["personalise", "round", "test own"]
     for name in expected[0]:
         for alone, mine in zip(expected, [*first[name], *second[name]], strict=True):
