@@ -4,15 +4,14 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from bofl_jax.cli.console import describe_member, out, progress, provenance_table, summary_tables
+from bofl_jax.cli.console import describe_member, describe_start, out, progress, provenance_table, summary_tables
 from bofl_jax.core.errors import BoflError
-from bofl_jax.ledger import SecondEngine
 
 app = typer.Typer(
     add_completion=False,
@@ -22,6 +21,19 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: list, check, fetch.")
 app.add_typer(data_app, name="data")
+
+Import = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--import",
+        metavar="FILE",
+        help="Python file of yours that registers algorithms, sources, generators, models or metrics.",
+    ),
+]
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key.")]
+
+Engine = Literal["eels"]
+"""The second EVMs, as in `bofl_jax.ledger.SecondEngine`, which takes long to import."""
 
 INTERRUPTED = 130
 UsageError: Any = typer.BadParameter.__base__  # click's own, or the copy that typer brings
@@ -40,29 +52,41 @@ def settings(
 @app.command()
 def run(
     config: Annotated[str, typer.Argument(help="A preset's name or a TOML file.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key.")] = None,
+    set_: Assignments = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the last completed round.")] = False,
     distributed: Annotated[
         str | None,
         typer.Option(metavar="I/N@HOST:PORT|auto", help="Be the I-th of N processes; auto asks the job scheduler."),
     ] = None,
+    import_: Import = None,
 ) -> None:
     """Train, personalise, evaluate; every round on the ledger."""
+    from bofl_jax.config import parse_assignment, read_table
+
+    table, overrides = read_table(config), dict(parse_assignment(text) for text in set_ or [])
+
     from bofl_jax import figures
-    from bofl_jax.config import load_config, parse_assignment
+    from bofl_jax.config import import_files, load_config
     from bofl_jax.parallel.devices import enable_compilation_cache
     from bofl_jax.runs import join_processes
     from bofl_jax.runs import run as conduct
 
-    loaded = load_config(config, dict(parse_assignment(text) for text in set_ or []))
+    import_files(import_ or [])
+    loaded = load_config(table, overrides)
     enable_compilation_cache()
     if distributed and not join_processes(distributed, loaded.engine):
         result = conduct(loaded, out=out_dir, resume=resume)
         _say(f"Done; the first process wrote {result.directory}")
         return
     with progress(loaded.federation.rounds) as on_round:
-        result = conduct(loaded, out=out_dir, resume=resume, on_round=on_round)
+        result = conduct(
+            loaded,
+            out=out_dir,
+            resume=resume,
+            on_round=on_round,
+            on_start=lambda start: _say(describe_start(start)),
+        )
     figures.draw(result.directory)
     for table in summary_tables(result.summary):
         out.print(table)
@@ -75,22 +99,27 @@ def sweep(
     grid: Annotated[
         list[str] | None, typer.Option("--grid", metavar="KEY=V1,V2", help="Values of one key; give it once a key.")
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key.")] = None,
+    set_: Assignments = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Folder of all members [default: sweeps/NAME].")] = None,
     resume: Annotated[bool, typer.Option(help="Do not repeat members that are complete.")] = False,
     shard: Annotated[str, typer.Option(metavar="I/N", help="Do only the I-th of N parts of the grid.")] = "1/1",
+    import_: Import = None,
 ) -> None:
-    """Run every combination of some keys' values; one table of all, and a run directory each."""
-    from bofl_jax.config import load_config, parse_assignment
+    """Run every combination of some keys' values: a run directory for each, and one table of all."""
+    from bofl_jax.config import parse_assignment, read_table
+
+    table, fixed = read_table(config), dict(parse_assignment(text) for text in set_ or [])
+
+    from bofl_jax.config import import_files, load_config
     from bofl_jax.sweep import parse_axis
     from bofl_jax.sweep import sweep as conduct
 
+    import_files(import_ or [])
     axes = [parse_axis(text) for text in grid or []]
-    fixed = dict(parse_assignment(text) for text in set_ or [])
     done = conduct(
-        lambda point: load_config(config, fixed | dict(point)),
+        lambda point: load_config(table, fixed | dict(point)),
         axes,
-        out=out_dir or Path("sweeps") / load_config(config, fixed).name,
+        out=out_dir or Path("sweeps") / load_config(table, fixed).name,
         resume=resume,
         shard=shard,
         on_member=lambda number, count, result: _say(f"[{number}/{count}] {describe_member(result)}"),
@@ -106,7 +135,7 @@ def sweep(
 @app.command()
 def audit(
     directory: Annotated[Path | None, typer.Argument(help="A run directory.", metavar="RUN")] = None,
-    engine: Annotated[SecondEngine | None, typer.Option(help="Replay on a second EVM too.")] = None,
+    engine: Annotated[Engine | None, typer.Option(help="Replay on a second EVM too.")] = None,
     client: Annotated[str | None, typer.Option(help="List everything that one client did.", metavar="ID")] = None,
     prove: Annotated[
         tuple[str, int] | None, typer.Option(help="Prove that a client contributed to a round.", metavar="CLIENT ROUND")
@@ -120,6 +149,7 @@ def audit(
     genesis: Annotated[
         Path | None, typer.Option(help="The genesis.json that a proof must be under.", metavar="FILE")
     ] = None,
+    import_: Import = None,
 ) -> None:
     """Replay a run's chain in a fresh EVM and check every block, seal, root and digest; say who contributed what."""
     if verify:
@@ -129,13 +159,15 @@ def audit(
         return
     if directory is None or genesis or (client and prove):
         raise BoflError("name a run directory and at most one of --client and --prove; --genesis is for --verify-proof")
-    from bofl_jax.runs.audit_report import Report, write_rows
+    from bofl_jax.config import import_files
+    from bofl_jax.runs.audit_report import AuditReport, write_rows
 
-    report = Report(directory, engine)
+    import_files(import_ or [])
+    report = AuditReport(directory, engine)
     if prove:
         _say(f"Written to {report.prove(*prove, out_file)}: bofl audit --verify-proof checks it")
         return
-    rows = report.deeds(client) if client else report.rounds()
+    rows = report.client_history(client) if client else report.rounds()
     if out_file:
         write_rows(out_file, rows)
     out.print(provenance_table(rows))
@@ -171,10 +203,13 @@ def figures(
     list_: Annotated[
         bool, typer.Option("--list", help="List all figures and tables, and what makes their data.")
     ] = False,
+    import_: Import = None,
 ) -> None:
     """Make the figures and tables of a run, a sweep, a study or benchmarks; say which have no data there."""
+    from bofl_jax.config import import_files
     from bofl_jax.figures import FIGURES, draw
 
+    import_files(import_ or [])
     if list_:
         for name, entry in FIGURES.items():
             _say(f"{name:<17} {entry.title} ({', '.join(entry.makers)}); {entry.needs}")
@@ -189,10 +224,13 @@ def figures(
 def report(
     directory: Annotated[Path, typer.Argument(help="A run directory, or the folder of a sweep.")],
     out_file: Annotated[Path | None, typer.Option("--out", help="File to write [default: DIR/report.html].")] = None,
+    import_: Import = None,
 ) -> None:
     """Write one HTML page about a run or a sweep, to open in any browser."""
+    from bofl_jax.config import import_files
     from bofl_jax.pages import report as write
 
+    import_files(import_ or [])
     _say(f"Written to {write(directory, out_file)}: open it in a browser")
 
 

@@ -18,20 +18,22 @@ from bofl_jax.attacks import AdversaryOptions
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.options import Options
 from bofl_jax.core.registry import Registry
-from bofl_jax.data import DataOptions, sources_with_demographics
+from bofl_jax.data import SOURCES, DataOptions, sources_with_demographics
 from bofl_jax.ledger import LedgerOptions
 from bofl_jax.metrics.options import EvaluateOptions
 from bofl_jax.models import Cnn1dOptions, ModelOptions
 from bofl_jax.parallel.options import EngineOptions
 from bofl_jax.partition import PartitionOptions
-from bofl_jax.synthesis.options import GenerationOptions, NoSynthesisOptions
+from bofl_jax.synthesis import GENERATORS, NoSynthesisOptions, SynthesisOptions
 
 if TYPE_CHECKING:
     FederationOptions = TrainingOptions
+    GenerationOptions = SynthesisOptions | NoSynthesisOptions
 else:
     FederationOptions = ALGORITHMS.section_type()
+    GenerationOptions = GENERATORS.section_type()
 
-REGISTRIES: tuple[Registry[Any], ...] = (ALGORITHMS,)
+REGISTRIES: tuple[Registry[Any], ...] = (SOURCES, ALGORITHMS, GENERATORS)
 """The sections whose alternatives can be extended by `register`."""
 
 DISCRIMINATORS = {
