@@ -9,7 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from bofl_jax.sweep import Result
+    from bofl_jax.runs import RunStart
+    from bofl_jax.sweep import MemberResult
 
 out = Console()
 
@@ -44,6 +45,21 @@ class progress:  # noqa: N801 - a context manager, used like a function
             print(f"round {record['round']}/{self.rounds}  {describe(record)}", flush=True)
 
 
+def describe_start(start: "RunStart") -> str:
+    """One line on a run whose data are loaded and whose programs are about to be compiled."""
+    rounds = f"continuing after round {start.completed_rounds} of {start.rounds}"
+    parts = (
+        _count(start.clients, "client"),
+        _count(start.samples, "sample"),
+        rounds if start.completed_rounds else _count(start.rounds, "round"),
+    )
+    return f"{', '.join(parts)}; compiling once for {_count(start.devices, f'{start.backend} device')} ..."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def describe(record: dict[str, Any]) -> str:
     """One line on a round."""
     speed = record["examples"] / record["seconds"]
@@ -53,7 +69,7 @@ def describe(record: dict[str, Any]) -> str:
     return text
 
 
-def describe_member(result: "Result") -> str:
+def describe_member(result: "MemberResult") -> str:
     """One line on a member of a sweep."""
     if result.error:
         return f"{result.member.name}  failed: {result.error}"

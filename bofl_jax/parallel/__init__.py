@@ -1,4 +1,4 @@
-"""How clients run on devices and processes."""
+"""Execution of clients on devices, in processes and on hosts."""
 
 from bofl_jax.parallel.clients import ExecutionPlan, resolve_plan
 from bofl_jax.parallel.devices import clear_program_cache, configure_devices, enable_compilation_cache

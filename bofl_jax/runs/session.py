@@ -1,4 +1,4 @@
-"""One run's directory, ledger and records. Its numbers are in the `TrainState` that the conductor hands on."""
+"""One run under way: its directory, its ledger and its records. The `TrainState` stays with the caller."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -17,19 +17,29 @@ from bofl_jax.engine.inference import probabilities
 from bofl_jax.engine.predict import global_model
 from bofl_jax.engine.problem import FederatedProblem
 from bofl_jax.engine.round import RoundInfo, TrainState, initial_state, mean_loss
-from bofl_jax.evaluation.client_contribution import Contributions, total
-from bofl_jax.evaluation.explanations import explain
-from bofl_jax.evaluation.reliability import unseen
-from bofl_jax.evaluation.summary import Predictions, client_rows, measure, summarise
+from bofl_jax.evaluation.client_contribution import ContributionEstimator, total_contributions
+from bofl_jax.evaluation.explanations import explain_predictions
+from bofl_jax.evaluation.reliability import unseen_samples
+from bofl_jax.evaluation.summary import TestPredictions, client_rows, measure_models, summarise
 from bofl_jax.ledger import Ledger, RejectionReason, VerdictDiffersError, create_ledger, resume_ledger
-from bofl_jax.results.requests import read_lines, tally
-from bofl_jax.results.writing import results_digest
-from bofl_jax.runs.checkpoint import Checkpoints, restore
-from bofl_jax.runs.directory import RunDirectory
+from bofl_jax.results.clients import write_clients
+from bofl_jax.results.digest import results_digest
+from bofl_jax.results.explanations import write_explanations
+from bofl_jax.results.predictions import write_predictions
+from bofl_jax.results.requests import read_requests, request_totals
+from bofl_jax.results.rounds import LedgerRecord, RoundRecord, append_round, keep_first_rounds
+from bofl_jax.results.summary import SummaryRecord, write_summary
+from bofl_jax.runs.checkpoint import CheckpointStore, restore
 from bofl_jax.runs.ledger_worker import LedgerWorker
+from bofl_jax.runs.open_run import PreparedRun
 from bofl_jax.synthesis import SynthesisOptions
 
-Listener = Callable[[dict[str, Any]], None]
+
+class RoundCallback(Protocol):
+    """A function that is called after each round."""
+
+    def __call__(self, record: RoundRecord, /) -> None:
+        """Receive the line of ``rounds.jsonl`` that was written."""
 
 
 @dataclass(frozen=True)
@@ -38,129 +48,139 @@ class Run:
 
     Attributes:
         directory: the run directory.
-        summary: what ``summary.json`` holds.
-        params: the parameters of the model that all share; None where the method shares no whole network.
-        personal_params: parameters ``[C, ...]``; None without personalisation.
+        summary: content of ``summary.json``.
+        params: parameters that all clients share; None where the method shares no whole network.
+        personal_params: parameters ``[C, ...]`` of the clients' own models; None without personalisation.
     """
 
     directory: Path
-    summary: dict[str, Any]
+    summary: SummaryRecord
     params: Any
     personal_params: Any
 
 
 class RunSession:
-    """A run under way; a context manager, whose end closes what was opened.
+    """One run under way. As a context manager, it closes what it opened.
 
     Args:
-        setting: what the run holds still.
-        directory: begun, or about to be resumed.
-        ledger_thread: in which the ledger works, job after job.
-        on_round: called with every line of ``rounds.jsonl`` as it is written.
-        shelf: where neural generators are kept for other runs; None: nowhere.
+        prepared: the run.
+        ledger_thread: thread for all calls of the ledger, from `ledger_thread`.
+        on_round: called with each line of ``rounds.jsonl`` when it is written.
+        generator_cache: fitted neural generators of other runs, or None.
 
     Attributes:
-        records: the lines of ``rounds.jsonl`` so far.
-        cohort: of the last round that was drawn.
+        problem: inputs that stay constant during the run; after `open` with the synthetic samples.
+        records: lines of ``rounds.jsonl`` so far.
+        cohort: the cohort that was drawn last.
     """
 
     cohort: Cohort
 
     def __init__(
         self,
-        setting: FederatedProblem,
-        directory: RunDirectory,
+        prepared: PreparedRun,
         ledger_thread: ThreadPoolExecutor,
-        on_round: Listener | None = None,
-        shelf: GeneratorCache | None = None,
+        on_round: RoundCallback | None = None,
+        generator_cache: GeneratorCache | None = None,
     ) -> None:
-        self.setting, self.directory, self._on_round, self._shelf = setting, directory, on_round, shelf
-        self.records: list[dict[str, Any]] = []
+        self.problem = prepared.problem
+        self.records: list[RoundRecord] = []
+        self._opened, self._directory = prepared.opened, prepared.opened.directory
+        self._on_round, self._generator_cache = on_round, generator_cache
         self._thread = ledger_thread
-        self._open = ExitStack()
-        self._standing: np.ndarray | None = None
+        self._resources = ExitStack()
+        self._eligibility: np.ndarray | None = None
         self._record: dict[str, Any] = {}
-        self._line: Future[dict[str, Any]] | None = None
+        self._ledger_record: Future[LedgerRecord] | None = None
 
     def __enter__(self) -> "RunSession":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._resources.close()
 
     def open(self) -> TrainState:
-        """Open the files and the ledger.
+        """Begin the run directory or restore the newest checkpoint, and open the ledger.
 
         Returns:
-            The state after the last saved round, or before the first.
+            The state after the last saved round, or before the first round.
 
         Raises:
-            BoflError: if what lies in the directory is damaged.
+            BoflError: if a file of the directory is damaged, or the directory cannot be written.
         """
-        self._checkpoints = self._open.enter_context(closing(Checkpoints(self.directory.checkpoints)))
-        state = self._restore()
+        self._opened.begin(self.problem.config)
+        self._checkpoints = self._resources.enter_context(closing(CheckpointStore(self._directory.checkpoints)))
+        state = self._restore_state()
         ledger = self._open_ledger(len(self.records))
-        self.setting = self._balance(ledger)
-        self.recorder = self._open.enter_context(closing(LedgerWorker(ledger, self.setting.shares, self._thread)))
+        self.problem = self._add_synthetic_samples(ledger)
+        worker = LedgerWorker(ledger, self.problem.shares, self._thread)
+        self._ledger_worker = self._resources.enter_context(closing(worker))
         return state
 
-    def _restore(self) -> TrainState:
-        state = initial_state(self.setting)
-        saved = self._checkpoints.latest()
-        self.records = self.directory.keep_rounds(saved.round if saved else 0)
-        return self.setting.plan.replicate(restore(saved, state)) if saved else state
-
-    def _balance(self, ledger: Ledger) -> FederatedProblem:
-        """The setting with the synthetic samples that clients were granted, or are granted now."""
-        options = self.setting.config.synthesis
-        if not isinstance(options, SynthesisOptions):
-            return self.setting
-        from bofl_jax.balancing.workflow import balance, with_synthetic_samples
-
-        path = self.directory.path
-        if self.records:
-            return with_synthetic_samples(self.setting, path)
-        return balance(self.setting, options, ledger, path, self._shelf)
+    def _restore_state(self) -> TrainState:
+        state = initial_state(self.problem)
+        checkpoint = self._checkpoints.latest()
+        if checkpoint:
+            state = self.problem.plan.replicate(restore(checkpoint, state))
+        self.records = keep_first_rounds(self._directory.path, checkpoint.round if checkpoint else 0)
+        return state
 
     def _open_ledger(self, rounds: int) -> Ledger:
-        config = self.setting.config
-        opening = (config.ledger, self.directory.path, self.setting.population.clients, config.seed, config.sha256())
+        config = self.problem.config
+        arguments = (config.ledger, self._directory.path, self.problem.population.clients, config.seed, config.sha256())
         if rounds:
-            return resume_ledger(*opening, rounds=rounds)
-        self.directory.discard_ledger()
-        return create_ledger(*opening)
+            return resume_ledger(*arguments, rounds=rounds)
+        self._directory.discard_ledger()
+        return create_ledger(*arguments)
+
+    def _add_synthetic_samples(self, ledger: Ledger) -> FederatedProblem:
+        """The problem with synthetic samples: those of a resumed run, or those that clients request now."""
+        options = self.problem.config.synthesis
+        if not isinstance(options, SynthesisOptions):
+            return self.problem
+        from bofl_jax.balancing.workflow import balance, with_synthetic_samples
+
+        path = self._directory.path
+        if self.records:
+            return with_synthetic_samples(self.problem, path)
+        return balance(self.problem, options, ledger, path, self._generator_cache)
 
     def draw_cohort(self, number: int) -> None:
-        """Draw the cohort of a round; whoever the contract does not let contribute works in vain."""
-        config = self.setting.config
-        if self._standing is None or self.registry_changes(number):
-            self._standing = self.recorder.eligibility(number)
+        """Draw the cohort of a round. Updates of ineligible clients are computed but ignored."""
+        config = self.problem.config
+        if self._eligibility is None or self.registry_changes(number):
+            self._eligibility = self._ledger_worker.eligibility(number)
         self.cohort = draw_cohort(
-            config.federation, self.setting.training, self.setting.root, number, self._standing, config.adversary
+            config.federation, self.problem.training, self.problem.root, number, self._eligibility, config.adversary
         )
 
     def registry_changes(self, number: int) -> bool:
-        """Whether the registry of clients changes before a round: the rounds before must be on the ledger then."""
-        return any(change.round == number for change in self.setting.config.ledger.changes)
+        """Whether the registry of clients changes before a round; earlier rounds must then be on the ledger."""
+        return any(change.round == number for change in self.problem.config.ledger.changes)
 
-    def is_tested(self, number: int) -> bool:
+    def is_evaluation_round(self, number: int) -> bool:
         """Whether the shared model is tested after a round."""
-        every = self.setting.config.evaluate.every
-        return number == self.setting.config.federation.rounds or (every > 0 and number % every == 0)
+        every = self.problem.config.evaluate.every
+        return number == self.problem.config.federation.rounds or (every > 0 and number % every == 0)
+
+    def is_contribution_round(self, number: int) -> bool:
+        """Whether the contributions of clients to a round are estimated."""
+        options = self.problem.config.evaluate
+        return options.contribution != "none" and number % options.contribution_every == 0
 
     def begin_round_record(self, number: int, info: RoundInfo, params: Any, probability: np.ndarray | None) -> None:
-        """Write down a round that was trained, and begin to put it on the ledger.
+        """Record a trained round, and hand it to the ledger's thread.
 
         Args:
-            number: of the round.
-            info: what arrived, and the server's verdicts.
-            params: what is shared after it.
-            probability: of all test samples, where the shared model was tested.
+            number: number of the round.
+            info: the updates that arrived and the verdicts of the server.
+            params: what the server shares after the round.
+            probability: float32[Ntest, K] by the shared model, where it was tested.
 
         Raises:
-            BoflError: if no update is a number.
+            BoflError: if every update is NaN or infinite.
         """
-        self._refuse_divergence(number, info)
+        self._check_divergence(number, info)
         self._record = {
             "round": number,
             "loss": mean_loss(info, self.cohort),
@@ -168,110 +188,107 @@ class RunSession:
             "clients": len(self.cohort.invited),
         }
         if probability is not None:
-            self._record["metrics"] = Predictions(self.setting, {"global": probability}).measure("global")
-        assert self._standing is not None
-        self._line = self.recorder.record(number, self._standing, self.cohort, info, params)
+            self._record["metrics"] = TestPredictions(self.problem, {"global": probability}).measure("global")
+        assert self._eligibility is not None
+        self._ledger_record = self._ledger_worker.record(number, self._eligibility, self.cohort, info, params)
 
-    def _refuse_divergence(self, number: int, info: RoundInfo) -> None:
-        """A round in which no update is a number cannot be committed: stop, with the last checkpoint intact."""
+    def _check_divergence(self, number: int, info: RoundInfo) -> None:
+        """Stop if every update is NaN or infinite; the last checkpoint is kept."""
         verdict = np.asarray(info.verdict)[self.cohort.sends]
         if len(verdict) and (verdict == RejectionReason.NOT_FINITE).all():
             raise BoflError(
                 f"round {number}: every update holds NaN or infinity, training diverged: lower optimizer.lr "
-                f"(now {self.setting.config.optimizer.lr:g}) and start again with another --out"
+                f"(now {self.problem.config.optimizer.lr:g}) and start again with another --out"
             )
 
-    def is_valued(self, number: int) -> bool:
-        """Whether the updates of a round are valued."""
-        options = self.setting.config.evaluate
-        return options.contribution != "none" and number % options.contribution_every == 0
-
-    def value_clients(self, number: int, info: RoundInfo, before: Any) -> None:
-        """Say what each client was worth to the round that was recorded last.
+    def record_contributions(self, number: int, info: RoundInfo, before: Any) -> None:
+        """Add the contributions of clients to the record of the last round.
 
         Args:
-            number: of the round.
-            info: what arrived, and the server's verdicts.
-            before: what was shared before it.
+            number: number of the round.
+            info: the updates that arrived and the verdicts of the server.
+            before: what the server shared before the round.
         """
-        clients, worth = self._contributions.of_round(number, self.cohort, info, before)
-        self._record |= {"contributors": clients.tolist(), "contribution": worth.tolist()}
+        clients, contribution = self._contributions.value_round(number, self.cohort, info, before)
+        self._record |= {"contributors": clients.tolist(), "contribution": contribution.tolist()}
 
     @cached_property
-    def _contributions(self) -> Contributions:
-        return Contributions(self.setting)
+    def _contributions(self) -> ContributionEstimator:
+        return ContributionEstimator(self.problem)
 
     def set_round_seconds(self, seconds: float) -> None:
-        """Say how long the round took that was recorded last."""
+        """Add the duration of the last round to its record."""
         self._record["seconds"] = seconds
 
-    def wait(self) -> None:
-        """Wait until the round that was recorded last is on the ledger, or was refused by it."""
-        if self._line:
-            self._line.exception()
+    def wait_for_ledger(self) -> None:
+        """Wait until the ledger has committed or rejected the last round."""
+        if self._ledger_record:
+            self._ledger_record.exception()
 
     def commit_round(self, before: Callable[[], TrainState], after: Callable[[], TrainState], save: bool) -> None:
-        """Wait until the last round is on the ledger, then write it down; where the chain says no, go back before it.
+        """Wait until the last round is on the ledger, then write its record, and a checkpoint where one is due.
 
         Args:
-            before: the state before the round.
-            after: the state after it.
-            save: whether a checkpoint is due whatever the round.
+            before: returns the state before the round.
+            after: returns the state after the round.
+            save: whether to write a checkpoint after any round.
 
         Raises:
-            VerdictDiffersError: where the chain says no.
+            VerdictDiffersError: if the contract rejects the round; the run is then saved as it was before the round.
         """
-        assert self._line is not None
+        assert self._ledger_record is not None
         number = self._record["round"]
         try:
-            record = self._record | {"ledger": self._line.result()}
+            record = cast(RoundRecord, self._record | {"ledger": self._ledger_record.result()})
         except VerdictDiffersError as error:
             if number > 1 and not self._checkpoints.has(number - 1):
                 self._checkpoints.save(number - 1, before())
             raise VerdictDiffersError(
                 f"{error}; the run is back at round {number - 1}, the last one that was finalised: find out "
-                f"who changed the registry or the contract, then go on with --resume --out {self.directory.path}"
+                f"who changed the registry or the contract, then go on with --resume --out {self._directory.path}"
             ) from error
-        self.directory.append_round(record)
+        append_round(self._directory.path, record)
         self.records.append(record)
-        if save or number % self.setting.config.engine.checkpoint_every == 0:
+        if save or number % self.problem.config.engine.checkpoint_every == 0:
             self._checkpoints.save(number, after())
         if self._on_round:
             self._on_round(record)
 
     def finish(self, state: TrainState, probability: dict[str, np.ndarray], personal: Any, compile_s: float) -> Run:
-        """Measure, write the results, publish their digest, and write the summary.
+        """Compute the metrics, write the results, publish their digest, and write the summary.
 
         Args:
-            state: after training.
-            probability: model name -> float32[Ntest, K].
-            personal: parameters ``[C, ...]``, or None.
+            state: the state after training.
+            probability: name of a model -> float32[Ntest, K].
+            personal: parameters ``[C, ...]`` of the clients' own models, or None.
             compile_s: seconds spent on compiling.
         """
-        setting = self.setting
-        predictions = Predictions(setting, probability)
-        contribution = total(self.records, setting.population.clients) if setting.keeps_updates else None
-        self.directory.write_results(client_rows(predictions, contribution), predictions.arrays())
-        measured = measure(predictions)
-        if setting.shares:
-            self.recorder.publish(results_digest(self.directory.path, measured))
-        ledger = self.recorder.ledger
-        requests = tally(read_lines(self.directory.path))
-        summary = summarise(measured, setting.config, self.records, ledger.mode, ledger.head_hash, compile_s, requests)
-        shared = global_model(setting, state)
-        summary |= self._beyond(predictions, shared, personal)
-        self.directory.finish(summary)
-        return Run(self.directory.path, summary, shared, personal)
+        problem = self.problem
+        predictions = TestPredictions(problem, probability)
+        contribution = total_contributions(self.records, problem.population.clients) if problem.keeps_updates else None
+        write_clients(self._directory.path, client_rows(predictions, contribution))
+        write_predictions(self._directory.path, predictions.arrays())
+        measured = measure_models(predictions)
+        if problem.shares:
+            self._ledger_worker.publish(results_digest(self._directory.path, measured))
+        ledger = self._ledger_worker.ledger
+        requests = request_totals(read_requests(self._directory.path))
+        summary = summarise(measured, problem.config, self.records, ledger.mode, ledger.head_hash, compile_s, requests)
+        shared = global_model(problem, state)
+        self._add_reliability(summary, predictions, shared, personal)
+        write_summary(self._directory.path, summary)
+        return Run(self._directory.path, summary, shared, personal)
 
-    def _beyond(self, predictions: Predictions, shared: Any, personal: Any) -> dict[str, Any]:
-        """What the summary says beyond the test, and ``explanations.npz`` where samples are to be explained."""
-        setting, known = self.setting, None
-        rows, _ = unseen(setting.population).flat()
-        if setting.has_global and len(rows):
-            known = (probabilities(setting, shared, rows), setting.samples.y[rows])
-        found = {"safety": predictions.safety(known)}
-        if setting.config.evaluate.explain:
-            explanation = explain(predictions, shared, personal, setting.config.evaluate.explain)
-            self.directory.write_explanations(explanation.arrays)
-            found["explanation"] = explanation.summary
-        return found
+    def _add_reliability(
+        self, summary: SummaryRecord, predictions: TestPredictions, shared: Any, personal: Any
+    ) -> None:
+        """Add reliability to the summary, and explanations where the configuration asks for them."""
+        problem, reference = self.problem, None
+        rows, _ = unseen_samples(problem.population).flat()
+        if problem.has_global and len(rows):
+            reference = (probabilities(problem, shared, rows), problem.samples.y[rows])
+        summary["safety"] = predictions.reliability(reference)
+        if problem.config.evaluate.explain:
+            explanation = explain_predictions(predictions, shared, personal, problem.config.evaluate.explain)
+            write_explanations(self._directory.path, explanation.arrays)
+            summary["explanation"] = explanation.summary

@@ -1,7 +1,17 @@
-"""Grids of runs: every combination of some keys' values is a member, with a run directory and a chain of its own."""
+"""Sweeps: each combination of values of a grid is a member, with its own run directory and its own chain."""
 
-from bofl_jax.sweep.grid import Axis, Member, members, parse_axis, share
-from bofl_jax.sweep.run import Result, Sweep, sweep
+from bofl_jax.sweep.grid import Axis, Member, expand_grid, parse_axis, select_shard
+from bofl_jax.sweep.run import MemberResult, Sweep, sweep
 from bofl_jax.sweep.table import write_table
 
-__all__ = ["Axis", "Member", "Result", "Sweep", "members", "parse_axis", "share", "sweep", "write_table"]
+__all__ = [
+    "Axis",
+    "Member",
+    "MemberResult",
+    "Sweep",
+    "expand_grid",
+    "parse_axis",
+    "select_shard",
+    "sweep",
+    "write_table",
+]

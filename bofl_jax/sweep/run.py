@@ -1,246 +1,266 @@
-"""The members of a grid: those that differ in numbers only side by side in one program, the others one after another.
+"""Execution of a sweep: members that can share their programs run side by side, the others one after another.
 
-A member's directory and chain are those of ``bofl run``. So are its numbers: to rounding side by side, to the bit with
-``engine.sweep = "sequential"``.
+A member has the run directory and the chain that ``bofl run`` would make. Its numbers are equal too: to rounding for
+members side by side, to the bit with ``engine.sweep = "sequential"``.
 """
 
-import functools
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 
 from bofl_jax import data
+from bofl_jax.balancing.generator_cache import GeneratorCache
 from bofl_jax.config import Config
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.types import Samples
 from bofl_jax.engine.batched import RunBatch, compile_key
 from bofl_jax.engine.memory import fit_to_memory
-from bofl_jax.engine.problem import FederatedProblem
-from bofl_jax.engine.programs import RunPrograms, SingleRunPrograms
-from bofl_jax.parallel.devices import enable_compilation_cache
-from bofl_jax.results.writing import refuse_if_used
-from bofl_jax.runs import Interrupted, run
-from bofl_jax.runs.api import prepare_run, resolve_config, run_batch
-from bofl_jax.runs.checkpoint import saved_round
+from bofl_jax.engine.programs import SingleRunPrograms
+from bofl_jax.parallel.devices import configure_devices, enable_compilation_cache
+from bofl_jax.results.writing import check_unused
+from bofl_jax.runs import Interrupted
+from bofl_jax.runs.api import MakePrograms, run_batch, run_one
 from bofl_jax.runs.directory import RunDirectory
-from bofl_jax.sweep.grid import Axis, Member, members, share
+from bofl_jax.runs.open_run import OpenedRun, PreparedRun, open_run
+from bofl_jax.runs.session import RoundCallback
+from bofl_jax.sweep.grid import Axis, Member, expand_grid, select_shard
 from bofl_jax.sweep.table import write_table
 from bofl_jax.synthesis import SynthesisOptions
 
-GENERATORS = "generators"
+T = TypeVar("T")
+
+GENERATOR_FOLDER = "generators"
 """Folder of a sweep for the neural generators that its members share."""
 
 
-class Result(NamedTuple):
+class MemberResult(NamedTuple):
     """How a member ended."""
 
     member: Member
     directory: Path
-    error: str  # "" for a member that is complete
-    seconds: float  # its share of what was run together; 0 for a member that was complete before
+    error: str  # one line; "" for a complete member
+    seconds: float  # an equal share of the time of members side by side; 0 for a member that was complete before
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A grid of which every member was tried.
+    """The members of a sweep that this machine was asked to run.
 
     Attributes:
-        directory: that holds the members' directories, ``sweep.csv`` and ``sweep.npz``.
-        results: of this machine's members, in the order of the grid.
+        directory: folder with the members' directories, ``sweep.csv`` and ``sweep.npz``.
+        results: how each member ended, in the order of the grid.
     """
 
     directory: Path
-    results: list[Result]
+    results: list[MemberResult]
 
     @property
-    def failed(self) -> list[Result]:
-        """The members that could not be carried out."""
+    def failed(self) -> list[MemberResult]:
+        """The members that ended with an error."""
         return [result for result in self.results if result.error]
 
 
-Load = Callable[[Mapping[str, Any]], Config]
-"""a point of the grid -> its configuration."""
+class LoadConfig(Protocol):
+    """A function that makes the configuration of a member."""
+
+    def __call__(self, point: Mapping[str, Any], /) -> Config:
+        """Make the configuration for a point of the grid: dotted key -> value."""
+
+
+class MemberCallback(Protocol):
+    """A function that is called whenever a member has ended."""
+
+    def __call__(self, ended: int, total: int, result: MemberResult, /) -> None:
+        """Receive the number of members that have ended, the number of all members, and how this member ended."""
+
+
+class SweepRoundCallback(Protocol):
+    """A function that is called whenever members side by side have completed a round."""
+
+    def __call__(self, members: int, round_number: int, /) -> None:
+        """Receive the number of members side by side and the number of the round."""
 
 
 def sweep(
-    load: Load,
+    load: LoadConfig,
     axes: Sequence[Axis],
     out: Path,
     resume: bool = False,
     shard: str = "1/1",
-    on_member: Callable[[int, int, Result], None] | None = None,
-    on_round: Callable[[int, int], None] | None = None,
+    on_member: MemberCallback | None = None,
+    on_round: SweepRoundCallback | None = None,
 ) -> Sweep:
-    """Run every member of a grid; one that fails is reported, and the others go on.
+    """Run every member of a grid. A member that fails is reported, and the others continue.
 
     Args:
-        load: makes a member's configuration. All are made before the first one is run: a key or a value that is wrong
-            costs no time.
-        axes: the grid.
-        out: where the members' directories go.
-        resume: go on in ``out``; members that are complete are not repeated.
-        shard: ``I/N``, this machine's part.
-        on_member: called with how many members have ended, how many there are, and how this one ended.
-        on_round: called with how many members have completed a round side by side, and with its number.
+        load: makes the configuration of a member. All configurations are made before the first run starts, so that a
+            wrong key or value is reported at once.
+        axes: the axes of the grid.
+        out: folder for the directories of the members.
+        resume: continue the sweep in ``out``; complete members are not repeated.
+        shard: ``I/N``, the part of the grid for this machine.
+        on_member: called whenever a member has ended.
+        on_round: called whenever members side by side have completed a round.
 
     Raises:
-        BoflError: for a grid or a configuration that is wrong, a folder that is in use, or in a process of several.
-        Interrupted: on Ctrl-C.
+        BoflError: if the grid or a configuration is wrong, the folder is in use, or `jax.distributed` is initialised.
+        Interrupted: on Ctrl-C, after the current round was completed and saved.
     """
     if jax.distributed.is_initialized():
         raise BoflError("members need no other host: without jax.distributed, start a sweep on each with --shard I/N")
-    everyone = members(axes)
-    mine = [(member, load(member.point)) for member in share(everyone, shard)]
+    members = expand_grid(axes)
+    own_members = [(member, load(member.point)) for member in select_shard(members, shard)]
     if not (resume and out.is_dir()):
-        refuse_if_used(out, resumable=True)
+        check_unused(out, resumable=True)
     enable_compilation_cache()
-    under_way = _Sweep(mine, out, resume, on_member or (lambda *_: None), on_round or (lambda *_: None))
+    runner = _SweepRunner(own_members, out, resume, on_member or (lambda *_: None), on_round or (lambda *_: None))
     try:
-        under_way.run()
+        runner.run()
     except Interrupted as error:
         raise Interrupted(
-            f"stopped, {len(under_way.results)} of {len(mine)} members were done; go on with --resume --out {out}"
+            f"stopped, {len(runner.results)} of {len(own_members)} members were done; go on with --resume --out {out}"
         ) from error
     finally:
-        results = sorted(under_way.results.items())
-        errors = {result.member.name: result.error for _, result in results if result.error}
+        results = [runner.results[index] for index in sorted(runner.results)]
         if out.is_dir():
-            write_table(out, everyone, errors)
-    return Sweep(out, [result for _, result in results])
+            write_table(out, members, {result.member.name: result.error for result in results if result.error})
+    return Sweep(out, results)
 
 
-class _Sweep:
-    """The members of a sweep on this machine, by their number."""
+class _SweepRunner:
+    """Runs the members of a sweep on this machine. Members are named by their index."""
 
     def __init__(
         self,
         members: Sequence[tuple[Member, Config]],
         out: Path,
         resume: bool,
-        on_member: Callable[[int, int, Result], None],
-        on_round: Callable[[int, int], None],
+        on_member: MemberCallback,
+        on_round: SweepRoundCallback,
     ) -> None:
         self.members, self.out, self.resume = members, out, resume
         self.on_member, self.on_round = on_member, on_round
-        self.results: dict[int, Result] = {}
-        self._data: dict[str, Samples] = {}
+        self.results: dict[int, MemberResult] = {}
+        self._samples: dict[str, Samples] = {}
 
     def run(self) -> None:
-        """Run all members that are not complete: groups of one signature together, the others one after another."""
-        settings: dict[int, FederatedProblem] = {}
-        for index, (_, config) in enumerate(self.members):
-            if not self._complete(index):
-                if config.engine.sweep == "sequential" or isinstance(config.synthesis, SynthesisOptions):
-                    self._run_alone(index)
-                else:
-                    self._attempt(index, functools.partial(self._settle, index, settings))
-        groups: dict[tuple[str, int], list[int]] = {}
-        for index, setting in settings.items():
-            groups.setdefault((compile_key(setting), saved_round(self._directory(index).checkpoints)), []).append(index)
-        for indices in groups.values():
-            group = [settings[index] for index in indices]
-            if not any(self._settled(index) for index in indices):
-                group = fit_to_memory(group)
-            if len(indices) == 1 or group[0].plan.execution == "loop":
-                for index, setting in zip(indices, group, strict=True):
-                    self._carry_out([index], [setting], lambda chunk: SingleRunPrograms(chunk[0]))
-            else:
-                self._run_group(dict(zip(indices, group, strict=True)))
+        """Run all members that are not complete: groups with the same compile key together."""
+        groups: dict[tuple[str, int], dict[int, PreparedRun]] = {}
+        for index in range(len(self.members)):
+            prepared = self._prepare_or_run_alone(index)
+            if prepared:
+                key = compile_key(prepared.problem), prepared.opened.completed_rounds
+                groups.setdefault(key, {})[index] = prepared
+        for group in groups.values():
+            self._run_group(_fit_group_to_memory(group))
 
-    def _settled(self, index: int) -> bool:
-        """Whether it is said how the clients of a member run, by its configuration or its directory."""
-        return self.members[index][1].engine.execution != "auto" or self._directory(index).begun
-
-    def _complete(self, index: int) -> bool:
-        """Whether a member is done, from an earlier call; one of another configuration is reported."""
-        directory = self._directory(index)
-        if not (self.resume and directory.complete):
-            return False
+    def _prepare_or_run_alone(self, index: int) -> PreparedRun | None:
+        """A member that can run side by side with others; None for one that has ended."""
         config = self.members[index][1]
-        if self._attempt(index, lambda: directory.check_same(resolve_config(config, directory)[0])) is not None:
+        runs_alone = config.engine.sweep == "sequential" or isinstance(config.synthesis, SynthesisOptions)
+        if runs_alone:
+            configure_devices(config.engine)  # before the first use of JAX, as `run` does
+        opened = self._attempt(index, lambda: open_run(config, self._directory(index), self.resume))
+        if opened is None:
+            return None
+        if opened.complete:
             self._end(index, None, 0.0)
-        return True
+            return None
+        if runs_alone:
+            self._run_alone(index, opened)
+            return None
+        return self._attempt(index, lambda: opened.prepare(self._load_samples(config)))
 
-    def _settle(self, index: int, settings: dict[int, FederatedProblem]) -> None:
-        """Add a member's setting; members with the same data share them."""
-        directory = self._directory(index)
-        if not (self.resume and directory.begun):
-            directory.refuse_if_used()
-        config = self.members[index][1]
+    def _load_samples(self, config: Config) -> Samples:
+        """The sample pool of a member; members with the same data share it."""
         seed = config.seed if config.data.seeded else ""
         key = f"{config.data.model_dump_json()} {seed}"
-        if key not in self._data:
-            self._data[key] = data.load(config.data, config.seed)
-        settings[index] = prepare_run(config, directory, self._data[key])
+        if key not in self._samples:
+            self._samples[key] = data.load(config.data, config.seed)
+        return self._samples[key]
 
-    def _run_alone(self, index: int) -> None:
-        directory, config = self._directory(index), self.members[index][1]
-        resume = self.resume and directory.begun
-        shelf = self.out / GENERATORS
-        seconds = self._attempt(index, lambda: run(config, out=directory.path, resume=resume, generators=shelf))
-        if seconds is not None:
-            self._end(index, None, seconds)
-
-    def _run_group(self, settings: dict[int, FederatedProblem]) -> None:
-        """Run members of one signature, chunk after chunk; those with the same data next to each other."""
-        first: dict[int, int] = {}  # data set -> the first member that uses it
-        for index, setting in settings.items():
-            first.setdefault(id(setting.samples), index)
-        order = sorted(settings, key=lambda index: (first[id(settings[index].samples)], index))
-        group = RunBatch([settings[index] for index in order])
-        numbers = iter(order)
-        for chunk in group.chunks:
-            self._carry_out(list(itertools.islice(numbers, len(chunk))), chunk, group.runner)
-
-    def _carry_out(
-        self,
-        indices: list[int],
-        settings: list[FederatedProblem],
-        programs: Callable[[Sequence[FederatedProblem]], RunPrograms],
-    ) -> None:
+    def _run_alone(self, index: int, opened: OpenedRun) -> None:
+        """Run a member exactly as ``bofl run`` does."""
         began = time.perf_counter()
-        directories = [self._directory(index) for index in indices]
-        ended = run_batch(settings, directories, programs, self._heard(len(indices)))
-        seconds = (time.perf_counter() - began) / len(indices)
-        for index, how in zip(indices, ended, strict=True):
-            self._end(index, how if isinstance(how, Exception) else None, seconds)
+        cache = GeneratorCache(self.out / GENERATOR_FOLDER)
+        run = self._attempt(index, lambda: run_one(opened.prepare().fit_to_memory(), generator_cache=cache))
+        if run is not None:
+            self._end(index, None, time.perf_counter() - began)
 
-    def _heard(self, count: int) -> Callable[[dict[str, Any]], None]:
-        """A listener to the rounds of members side by side, which passes each round on once."""
+    def _run_group(self, group: dict[int, PreparedRun]) -> None:
+        """Run members with the same compile key, in chunks that fit into memory."""
+        if len(group) == 1 or next(iter(group.values())).problem.plan.execution == "loop":
+            for index, prepared in group.items():
+                self._run_together({index: prepared}, lambda problems: SingleRunPrograms(problems[0]))
+            return
+        order = _by_samples(group)
+        batch = RunBatch([group[index].problem for index in order])
+        indices = iter(order)
+        for chunk in batch.chunks:
+            self._run_together({index: group[index] for index in itertools.islice(indices, len(chunk))}, batch.programs)
+
+    def _run_together(self, group: dict[int, PreparedRun], make_programs: MakePrograms) -> None:
+        began = time.perf_counter()
+        outcomes = run_batch(list(group.values()), make_programs, self._round_callback(len(group)))
+        seconds = (time.perf_counter() - began) / len(group)
+        for index, outcome in zip(group, outcomes, strict=True):
+            self._end(index, outcome if isinstance(outcome, Exception) else None, seconds)
+
+    def _round_callback(self, count: int) -> RoundCallback:
+        """A callback for the rounds of members side by side that reports each round once."""
         last = 0
 
-        def listen(record: dict[str, Any]) -> None:
+        def report(record: Mapping[str, Any]) -> None:
             nonlocal last
             if record["round"] > last:
                 last = record["round"]
                 self.on_round(count, last)
 
-        return listen
+        return report
 
-    def _attempt(self, index: int, work: Callable[[], Any]) -> float | None:
-        """Do something for one member; how many seconds it took. Where it fails, the member ends, and it is None."""
+    def _attempt(self, index: int, function: Callable[[], T]) -> T | None:
+        """Call a function for one member. An error ends the member, and the result is None."""
         began = time.perf_counter()
         try:
-            work()
+            return function()
         except Interrupted:
             raise
-        except Exception as problem:
-            self._end(index, problem, time.perf_counter() - began)
+        except Exception as error:
+            self._end(index, error, time.perf_counter() - began)
             return None
-        return time.perf_counter() - began
 
-    def _end(self, index: int, problem: Exception | None, seconds: float) -> None:
-        error = ""
-        if problem is not None:
-            error = str(problem) if isinstance(problem, BoflError) else f"{type(problem).__name__}: {problem}"
+    def _end(self, index: int, error: Exception | None, seconds: float) -> None:
+        """Record and report how a member ended."""
+        text = (
+            "" if error is None else str(error) if isinstance(error, BoflError) else f"{type(error).__name__}: {error}"
+        )
         member = self.members[index][0]
-        self.results[index] = Result(member, self.out / member.name, " ".join(error.split()), seconds)
+        self.results[index] = MemberResult(member, self.out / member.name, " ".join(text.split()), seconds)
         self.on_member(len(self.results), len(self.members), self.results[index])
 
     def _directory(self, index: int) -> RunDirectory:
         return RunDirectory(self.out / self.members[index][0].name)
+
+
+def _fit_group_to_memory(group: dict[int, PreparedRun]) -> dict[int, PreparedRun]:
+    """The same members with their clients in chunks if memory requires it; the plan of none of them may be final."""
+    if any(prepared.opened.plan_is_final for prepared in group.values()):
+        return group
+    problems = fit_to_memory([prepared.problem for prepared in group.values()])
+    return {
+        index: prepared._replace(problem=problem)
+        for (index, prepared), problem in zip(group.items(), problems, strict=True)
+    }
+
+
+def _by_samples(group: Mapping[int, PreparedRun]) -> list[int]:
+    """The members in an order in which those with the same sample pool are next to each other."""
+    first: dict[int, int] = {}  # identity of a sample pool -> the first member that uses it
+    for index, prepared in group.items():
+        first.setdefault(id(prepared.problem.samples), index)
+    return sorted(group, key=lambda index: (first[id(group[index].problem.samples)], index))

@@ -1,4 +1,4 @@
-"""Executors: the same sums whoever runs the clients."""
+"""Execution of clients: every plan gives the same sums."""
 
 import jax
 import jax.numpy as jnp
@@ -6,54 +6,53 @@ import numpy as np
 import pytest
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.parallel.clients import ExecutionPlan, map_clients, resolve, skip_padding, sum_blocks
+from bofl_jax.parallel.clients import ExecutionPlan, map_clients, resolve_plan, skip_padding, sum_blocks
 from bofl_jax.parallel.options import EngineOptions
 from tests.support.methods import PLANS
 
 
-def task(shared, one, live):
-    value = jnp.where(live, one * shared, 0.0)
+def multiply(shared, factor, live):
+    value = jnp.where(live, factor * shared, 0.0)
     return {"sum": value}, jnp.where(live, 1.0, 0.0), value + 1
 
 
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("clients", [1, 7, 16, 21])
-def test_sums_weights_and_reports(name, clients):
-    each = jnp.arange(clients, dtype=jnp.float32)
-    outcome = map_clients(PLANS[name], task, jnp.float32(2), each)
-    total, weight = sum_blocks(outcome)
+def test_sums_weights_and_reports_are_those_of_all_clients(name, clients):
+    factors = jnp.arange(clients, dtype=jnp.float32)
+    outputs = map_clients(PLANS[name], multiply, jnp.float32(2), factors)
+    total, weight = sum_blocks(outputs)
     assert float(total["sum"]) == clients * (clients - 1)
     assert float(weight) == clients
-    np.testing.assert_array_equal(outcome.reports, 2 * each + 1)
+    np.testing.assert_array_equal(outputs.reports, 2 * factors + 1)
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_without_stacking_nothing_of_size_m_comes_out(name):
-    outcome = map_clients(PLANS[name], task, jnp.float32(2), jnp.arange(5.0), stack=False)
-    assert outcome.reports == ()
-    assert float(sum_blocks(outcome)[0]["sum"]) == 20
+def test_reports_that_are_not_kept_are_not_returned(name):
+    outputs = map_clients(PLANS[name], multiply, jnp.float32(2), jnp.arange(5.0), keep_reports=False)
+    assert outputs.reports == ()
+    assert float(sum_blocks(outputs)[0]["sum"]) == 20
 
 
 @pytest.mark.parametrize("clients", [1, 3, 11])
-def test_padding_does_not_work(clients):
-    worked = []
+def test_padding_is_not_computed(clients):
+    computed = []
 
-    def work(value):
-        jax.debug.callback(lambda: worked.append(value.shape))
+    def add_one(value):
+        jax.debug.callback(lambda: computed.append(value.shape))
         return value + 1
 
-    def client(_, one, live):
-        return (), jnp.float32(0), skip_padding(live, work, one)
+    def client(_, value, live):
+        return (), jnp.float32(0), skip_padding(live, add_one, value)
 
-    each = jax.jit(lambda each: map_clients(ExecutionPlan("shard", 1, 1, 8), client, (), each).reports)(
-        jnp.arange(float(clients))
-    )
+    plan = ExecutionPlan("shard", 1, 1, 8)
+    reports = jax.jit(lambda values: map_clients(plan, client, (), values).reports)(jnp.arange(float(clients)))
     jax.effects_barrier()
-    np.testing.assert_array_equal(each, np.arange(clients) + 1)
-    assert len(worked) == clients
+    np.testing.assert_array_equal(reports, np.arange(clients) + 1)
+    assert len(computed) == clients
 
 
-def test_a_row_of_padding_gives_zeros_of_the_same_kind():
+def test_padding_gives_zeros_of_the_same_shape_and_type():
     found = jax.vmap(lambda live: skip_padding(live, lambda a: (a, a.astype(int)), jnp.full(3, 2.0)))(
         jnp.array([True, False])
     )
@@ -61,24 +60,25 @@ def test_a_row_of_padding_gives_zeros_of_the_same_kind():
     assert found[1].dtype == jnp.int32
 
 
-def test_loop_names_the_client_that_fails():
-    def broken(shared, one, live):
-        if one == 3:
+def test_the_loop_names_the_client_that_fails():
+    def broken(shared, factor, live):
+        if factor == 3:
             raise ValueError("boom")
-        return task(shared, one, live)
+        return multiply(shared, factor, live)
 
     with pytest.raises(RuntimeError, match="client 3 of 5"):
         map_clients(PLANS["loop"], broken, jnp.float32(1), jnp.arange(5.0))
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [({"devices": 64}, "JAX sees 2"), ({"devices": 2, "blocks": 3}, "must divide engine.blocks")]
+    ("options", "message"),
+    [({"devices": 64}, "JAX sees 2"), ({"devices": 2, "blocks": 3}, "must divide engine.blocks")],
 )
-def test_impossible_engines_are_refused(given, said):
-    with pytest.raises(BoflError, match=said):
-        resolve(EngineOptions(**given))
+def test_impossible_engines_are_refused(options, message):
+    with pytest.raises(BoflError, match=message):
+        resolve_plan(EngineOptions(**options))
 
 
-def test_auto_is_settled():
-    assert resolve(EngineOptions()) == ExecutionPlan("shard", 1, 2, 8)
-    assert resolve(EngineOptions(execution="vmap")) == ExecutionPlan("vmap", 0, 1, 1)
+def test_auto_is_resolved():
+    assert resolve_plan(EngineOptions()) == ExecutionPlan("shard", 1, 2, 8)
+    assert resolve_plan(EngineOptions(execution="vmap")) == ExecutionPlan("vmap", 0, 1, 1)

@@ -1,4 +1,4 @@
-"""Compiled programs: kept in a folder where that can be done, and let go before the memory maps run out."""
+"""Compiled programs: kept in a cache folder if possible, and released before the memory maps run out."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ NAMES = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_sec
 
 
 @pytest.fixture
-def nothing_kept():
-    """JAX without a folder of programs; as it was, at the end."""
+def no_cache_folder():
+    """JAX without a cache folder during a test."""
     before = {name: jax.config.values[name] for name in NAMES}
     jax.config.update("jax_compilation_cache_dir", None)
     yield
@@ -23,23 +23,23 @@ def nothing_kept():
     compilation_cache.reset_cache()
 
 
-@pytest.mark.usefixtures("nothing_kept")
+@pytest.mark.usefixtures("no_cache_folder")
 def test_programs_are_kept_in_the_cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("BOFL_CACHE", str(tmp_path / "cache"))
     enable_compilation_cache()
     assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path / "cache" / "programs")
 
 
-@pytest.mark.usefixtures("nothing_kept")
-def test_without_a_folder_nothing_is_kept_and_nothing_said(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("no_cache_folder")
+def test_without_a_folder_nothing_is_kept_and_no_error_is_raised(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("BOFL_CACHE", str(tmp_path / "file"))
     enable_compilation_cache()
     assert jax.config.values["jax_compilation_cache_dir"] is None
 
 
-class _Jitted:
-    """A program that was compiled, and how often it is compiled again."""
+class _TracedProgram:
+    """A compiled program that counts how often it is traced."""
 
     def __init__(self):
         self.traces = 0
@@ -57,19 +57,19 @@ class _Jitted:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="counts Linux's memory maps")
 @pytest.mark.parametrize(("share", "traces"), [(0.4, 1), (0.6, 2)])
-def test_programs_are_let_go_when_half_of_the_maps_are_in_use(monkeypatch, share, traces):
-    known = _Jitted()
+def test_programs_are_released_when_half_of_the_maps_are_in_use(monkeypatch, share, traces):
+    program = _TracedProgram()
     used = Path("/proc/self/maps").read_bytes().count(b"\n")
-    monkeypatch.setattr(devices, "_map_limit", lambda: int(used / share))
+    monkeypatch.setattr(devices, "_memory_map_limit", lambda: int(used / share))
     clear_program_cache()
-    assert known() == traces
+    assert program() == traces
 
 
-def test_where_maps_are_not_counted_programs_are_kept(monkeypatch):
+def test_programs_are_kept_where_maps_are_not_counted(monkeypatch):
     def absent():
         raise FileNotFoundError
 
-    known = _Jitted()
-    monkeypatch.setattr(devices, "_map_limit", absent)
+    program = _TracedProgram()
+    monkeypatch.setattr(devices, "_memory_map_limit", absent)
     clear_program_cache()
-    assert known() == 1
+    assert program() == 1

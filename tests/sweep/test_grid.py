@@ -3,7 +3,7 @@
 import pytest
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.sweep import Axis, members, parse_axis, share
+from bofl_jax.sweep import Axis, expand_grid, parse_axis, select_shard
 
 
 @pytest.mark.parametrize(
@@ -27,8 +27,8 @@ def test_values_are_toml_or_words(text, values):
         ("seed", "--grid seed: write it as KEY=V1,V2, for example partition.alpha=0.1,1,10"),
         ("seed=", "--grid seed=: write it as KEY=V1,V2, for example partition.alpha=0.1,1,10"),
         ("se ed=1", "--grid se ed=1: write it as KEY=V1,V2, for example partition.alpha=0.1,1,10"),
-        ("data.source=a,,b", "--grid data.source=a,,b: a value is empty, leave out the comma that is too many"),
-        ("seed=1,2,1", "--grid seed=1,2,1: 1 stands there twice, leave one out"),
+        ("data.source=a,,b", "--grid data.source=a,,b: a value is empty, remove the superfluous comma"),
+        ("seed=1,2,1", "--grid seed=1,2,1: 1 is given twice, remove one of them"),
     ],
 )
 def test_what_is_no_axis_is_said(text, line):
@@ -38,7 +38,7 @@ def test_what_is_no_axis_is_said(text, line):
 
 
 def test_the_last_axis_is_the_fastest():
-    grid = members([Axis("partition.alpha", (0.1, 10.0)), Axis("seed", (0, 1))])
+    grid = expand_grid([Axis("partition.alpha", (0.1, 10.0)), Axis("seed", (0, 1))])
     assert [member.point for member in grid] == [
         {"partition.alpha": 0.1, "seed": 0},
         {"partition.alpha": 0.1, "seed": 1},
@@ -49,7 +49,9 @@ def test_the_last_axis_is_the_fastest():
 
 
 def test_names_are_folders_and_tell_members_apart():
-    grid = members([Axis("optimizer.lr", (0.1,)), Axis("personalise.lr", (0.2,)), Axis("data.root", ("a/b", "a b"))])
+    grid = expand_grid(
+        [Axis("optimizer.lr", (0.1,)), Axis("personalise.lr", (0.2,)), Axis("data.root", ("a/b", "a b"))]
+    )
     names = [member.name for member in grid]
     assert names == ["optimizer.lr=0.1,personalise.lr=0.2,root=a-b,0", "optimizer.lr=0.1,personalise.lr=0.2,root=a-b,1"]
 
@@ -58,19 +60,19 @@ def test_names_are_folders_and_tell_members_apart():
     ("axes", "line"),
     [
         ([], "a sweep needs a grid: add --grid KEY=V1,V2, for example --grid seed=0,1,2"),
-        ([Axis("seed", (1,)), Axis("seed", (2,))], "--grid seed is given twice: write all its values after one"),
+        ([Axis("seed", (1,)), Axis("seed", (2,))], "--grid seed is given twice: write all its values in one --grid"),
     ],
 )
 def test_a_grid_that_is_none_is_refused(axes, line):
     with pytest.raises(BoflError) as error:
-        members(axes)
+        expand_grid(axes)
     assert str(error.value) == line
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 9])
 def test_the_shards_are_the_grid(count):
-    grid = members([Axis("seed", tuple(range(7)))])
-    parts = [share(grid, f"{number}/{count}") for number in range(1, count + 1)]
+    grid = expand_grid([Axis("seed", tuple(range(7)))])
+    parts = [select_shard(grid, f"{number}/{count}") for number in range(1, count + 1)]
     assert sorted(member.name for part in parts for member in part) == sorted(member.name for member in grid)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
@@ -78,4 +80,4 @@ def test_the_shards_are_the_grid(count):
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2"])
 def test_what_is_no_shard_is_said(text):
     with pytest.raises(BoflError, match=r"^--shard .*: write it as I/N with I from 1 to N, for example 1/4$"):
-        share([], text)
+        select_shard([], text)

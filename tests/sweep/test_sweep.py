@@ -203,4 +203,4 @@ def test_a_damaged_configuration_of_a_complete_member_takes_no_other_down(arrays
     (out / "seed=0" / "config.toml").write_text("not toml = = 1")
     again = sweep(lambda point: bofl.load_config(table(arrays), point), axes, out, resume=True)
     assert [result.member.name for result in again.failed] == ["seed=0"]
-    assert "config.toml is missing or damaged" in again.failed[0].error
+    assert "config.toml is damaged" in again.failed[0].error
