@@ -1,5 +1,6 @@
 """Results of a run as plain tables: predictions, clients, summary."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,16 +9,18 @@ import numpy as np
 
 from bofl_jax.config import Config
 from bofl_jax.core.padding import bucket_size, pad_to
-from bofl_jax.data import person_of
 from bofl_jax.engine.problem import FederatedProblem
-from bofl_jax.evaluation.group_fairness import Membership, of_groups
-from bofl_jax.evaluation.reliability import safety_of
+from bofl_jax.evaluation.group_fairness import GroupMembership, group_summary
+from bofl_jax.evaluation.reliability import reliability_summary
 from bofl_jax.metrics import as_dict, client_metrics, fairness, metrics, unseen_class_recall
-from bofl_jax.metrics.report import plain
+from bofl_jax.metrics.report import json_number
 from bofl_jax.partition import class_counts, label_divergence
+from bofl_jax.results.requests import RequestTotals
+from bofl_jax.results.rounds import RoundRecord
+from bofl_jax.results.summary import SummaryRecord, ledger_summary, timing_of
 
 
-class Predictions:
+class TestPredictions:
     """The test probabilities of a run, client after client.
 
     Attributes:
@@ -25,7 +28,7 @@ class Predictions:
     """
 
     def __init__(self, setting: FederatedProblem, probability: dict[str, np.ndarray]) -> None:
-        self.setting = setting
+        self.problem = setting
         self.probability = probability
         self.sample, self.client = setting.population.test.flat()
         self.label = setting.samples.y[self.sample]
@@ -36,17 +39,19 @@ class Predictions:
         if model not in self.probability:
             return None
         measured = metrics(self._padded(self.probability[model]), self._padded(self.label), self._mask)
-        return as_dict(measured, self.setting.samples.classes)
+        return as_dict(measured, self.problem.samples.classes)
 
-    def safety(self, known: tuple[np.ndarray, np.ndarray] | None) -> dict[str, Any]:
+    def reliability(self, known: tuple[np.ndarray, np.ndarray] | None) -> dict[str, Any]:
         """``safety`` of ``summary.json``, by model; None for a model that does not exist.
 
         Args:
             known: float32[M, K] and int32[M]: predictions of the shared model on samples that it has not seen.
         """
-        classes = self.setting.samples.classes
+        classes = self.problem.samples.classes
         return {
-            model: safety_of(self.probability[model], self.label, classes, known if model == "global" else None)
+            model: reliability_summary(
+                self.probability[model], self.label, classes, known if model == "global" else None
+            )
             if model in self.probability
             else None
             for model in ("global", "personalised")
@@ -58,7 +63,7 @@ class Predictions:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What ``predictions.npz`` holds."""
-        samples, population = self.setting.samples, self.setting.population
+        samples, population = self.problem.samples, self.problem.population
         arrays = {
             "label": self.label.astype(np.int32),
             "client": self.client,
@@ -69,65 +74,65 @@ class Predictions:
             "classes": np.array(samples.classes),
             "client_names": np.array(population.names),
             "subject_names": np.array(samples.subjects),
-            "person_names": np.array([person_of(name) for name in samples.subjects]),
+            "person_names": np.array(samples.persons),
         }
-        if self._members:
-            arrays |= {"group": self._members.group, "group_names": np.array(self._members.names)}
+        if self._membership:
+            arrays |= {"group": self._membership.group, "group_names": np.array(self._membership.names)}
         return arrays
 
     @cached_property
-    def _members(self) -> Membership | None:
+    def _membership(self) -> GroupMembership | None:
         """Of which groups of people the test samples are; None where groups are not compared."""
-        groups, samples = self.setting.groups, self.setting.samples
+        groups, samples = self.problem.groups, self.problem.samples
         if groups is None:
             return None
         subject = samples.subject[self.sample]
-        person = np.array([person_of(name) for name in samples.subjects])[subject]
-        return Membership(self.setting.config.evaluate.groups, groups.names, groups.of[subject], person)
+        person = np.array(samples.persons)[subject]
+        return GroupMembership(self.problem.config.evaluate.groups, groups.names, groups.subject_group[subject], person)
 
-    def spread(self) -> dict[str, Any]:
+    def fairness(self) -> dict[str, Any]:
         """Per model: fairness of the clients' accuracies, recall of classes that they lack, groups of people."""
-        setting = self.setting
+        setting = self.problem
         seen = setting.recorded_counts(setting.population.adapt) > 0
         result = {}
         for model in ("global", "personalised"):
-            per_client = self.of_clients(model)
+            per_client = self.client_metrics(model)
             if per_client is not None:
                 columns = map(self._padded, (self.probability[model], self.label, self.client))
                 unseen = unseen_class_recall(*columns, seen, self._mask)
                 result[model] = fairness(per_client.accuracy, per_client.support > 0).as_dict() | {
-                    "unseen_class_recall": plain(unseen.unseen_class_recall),
+                    "unseen_class_recall": json_number(unseen.unseen_class_recall),
                     "unseen_class_support": int(unseen.unseen_class_support),
                 }
-                if self._members:
+                if self._membership:
                     probability, classes = self.probability[model], setting.samples.classes
-                    result[model]["groups"] = of_groups(probability, self.label, classes, self._members)
+                    result[model]["groups"] = group_summary(probability, self.label, classes, self._membership)
         return result
 
-    def of_clients(self, model: str) -> Any:
+    def client_metrics(self, model: str) -> Any:
         """Per-client metrics of one model, or None."""
         if model not in self.probability:
             return None
-        clients = self.setting.population.clients
+        clients = self.problem.population.clients
         columns = map(self._padded, (self.probability[model], self.label, self.client))
         return jax.device_get(client_metrics(*columns, clients=clients, mask=self._mask))
 
 
-def client_rows(predictions: Predictions, contribution: np.ndarray | None = None) -> list[dict[str, Any]]:
+def client_rows(predictions: TestPredictions, contribution: np.ndarray | None = None) -> list[dict[str, Any]]:
     """The rows of ``clients.csv``; an undefined number is an empty field.
 
     Args:
         predictions: of all test samples.
         contribution: float64[C], what each client was worth, or None.
     """
-    setting = predictions.setting
+    setting = predictions.problem
     samples, population = setting.samples, setting.population
     counts = {
         part: setting.recorded_counts(rows) for part, rows in (("train", population.train), ("test", population.test))
     }
     synthetic = class_counts(population.train, samples.y, len(samples.classes)) - counts["train"]
     divergence = label_divergence(counts["train"])
-    measured = {model: predictions.of_clients(model) for model in ("global", "personalised")}
+    measured = {model: predictions.client_metrics(model) for model in ("global", "personalised")}
     rows = []
     for client, name in enumerate(population.names):
         own = np.concatenate([population.train.of(client), population.test.of(client)])
@@ -143,33 +148,33 @@ def client_rows(predictions: Predictions, contribution: np.ndarray | None = None
         if setting.synthetic:
             row["n_synthetic"] = int(synthetic[client].sum())
             row |= {f"synthetic_{c}": int(n) for c, n in zip(samples.classes, synthetic[client], strict=True)}
-        row["label_divergence"] = plain(divergence[client])
+        row["label_divergence"] = json_number(divergence[client])
         for model, result in measured.items():
             for field in ("accuracy", "macro_f1"):
-                row[f"{model}_{field}"] = None if result is None else plain(getattr(result, field)[client])
+                row[f"{model}_{field}"] = None if result is None else json_number(getattr(result, field)[client])
         if contribution is not None:
             row["contribution"] = float(contribution[client])
         rows.append(row)
     return rows
 
 
-def measure(predictions: Predictions) -> dict[str, Any]:
+def measure_models(predictions: TestPredictions) -> dict[str, Any]:
     """What the summary says of the models: ``test`` and ``fairness``."""
     return {
         "test": {model: predictions.measure(model) for model in ("global", "personalised")},
-        "fairness": predictions.spread(),
+        "fairness": predictions.fairness(),
     }
 
 
 def summarise(
     measured: dict[str, Any],
     config: Config,
-    records: list[dict[str, Any]],
+    records: Sequence[RoundRecord],
     mode: str,
     head_hash: str,
     compile_s: float,
-    synthesis: dict[str, int] | None = None,
-) -> dict[str, Any]:
+    synthesis: RequestTotals | None = None,
+) -> SummaryRecord:
     """``summary.json`` of a completed run.
 
     Args:
@@ -181,27 +186,11 @@ def summarise(
         compile_s: seconds spent compiling.
         synthesis: what became of requests for synthetic samples; None where there was none.
     """
-    costs = [record["ledger"] for record in records]
-    total = {name: sum(cost[name] for cost in costs) for name in ("gas", "bytes", "cpu_ms", "accepted", "rejected")}
-    seconds = sum(record["seconds"] for record in records)
     return {
-        **measured,
+        "test": measured["test"],
+        "fairness": measured["fairness"],
         "synthesis": synthesis,
-        "ledger": {
-            "mode": mode,
-            "rounds": len(records) if mode != "off" else 0,
-            "gas_total": total["gas"],
-            "gas_per_round": total["gas"] / len(records),
-            "bytes_total": total["bytes"],
-            "cpu_ms_per_round": total["cpu_ms"] / len(records),
-            "accepted": total["accepted"],
-            "rejected": total["rejected"],
-            "head_hash": head_hash,
-        },
-        "timing": {
-            "compile_s": compile_s,
-            "rounds_s": seconds,
-            "samples_per_s": sum(record["examples"] for record in records) / seconds,
-        },
+        "ledger": ledger_summary(records, mode, head_hash),
+        "timing": timing_of(records, compile_s),
         "config_sha256": config.sha256().hex(),
     }

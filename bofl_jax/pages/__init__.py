@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a run or a sweep, made from its result files; never trains.
+"""One self-contained HTML page about a run or a sweep, from its result files; nothing is trained.
 
 ``report(directory)`` writes ``directory/report.html``; the same files give the same bytes.
 """

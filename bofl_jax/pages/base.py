@@ -1,10 +1,10 @@
-"""``report``: from a run directory or a sweep's folder to one HTML file."""
+"""``report``: writes one HTML file about a run directory or the folder of a sweep."""
 
 from pathlib import Path
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.figures.registry import kind_of
-from bofl_jax.pages.fill import page
+from bofl_jax.pages.fill import render_page
 
 _NO_PAGE = {"study": "a study's results", "benchmarks": "the results of benchmarks"}
 
@@ -12,20 +12,20 @@ _NO_PAGE = {"study": "a study's results", "benchmarks": "the results of benchmar
 def report(directory: Path, out: Path | None = None) -> Path:
     """Write a page about a run or a sweep that opens in any browser, without a network or a server.
 
-    A run with a chain of its own is audited first: what the page shows of the ledger was replayed and holds. No time
-    and no path enters the page, so that the same files give the same bytes.
+    A run with a chain of its own is audited first: the page shows only a ledger that was replayed and verified. The
+    page contains no time and no path, so that the same files give the same bytes.
 
     Args:
         directory: a run directory, or a folder with a ``sweep.csv``.
         out: the file to write; ``directory/report.html`` when left out.
 
     Returns:
-        The file written.
+        The file that was written.
 
     Raises:
-        BoflError: a result file is missing or damaged (nothing is written then), the directory is a study or holds
-            benchmarks, which have no page, or ``out`` cannot be written.
-        VerificationError: the audit of the run finds something that does not hold.
+        BoflError: if a result file is missing or damaged (nothing is written then), if the directory holds a study or
+            benchmarks, which have no page, or if ``out`` cannot be written.
+        VerificationError: if the audit of the run fails.
     """
     directory = Path(directory)
     out = directory / "report.html" if out is None else Path(out)
@@ -33,10 +33,10 @@ def report(directory: Path, out: Path | None = None) -> Path:
     if kind in _NO_PAGE:
         raise BoflError(f"{directory} holds {_NO_PAGE[kind]}, which have no page: bofl figures {directory} shows them")
     if kind == "sweep":
-        from bofl_jax.pages.sweep import describe
+        from bofl_jax.pages.sweep import page_data
     else:
-        from bofl_jax.pages.run import describe
-    return _write(out, page(describe(directory)))
+        from bofl_jax.pages.run import page_data
+    return _write(out, render_page(page_data(directory)))
 
 
 def _write(out: Path, text: str) -> Path:
@@ -45,7 +45,7 @@ def _write(out: Path, text: str) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.is_dir():
             raise BoflError(f"the report cannot be written to {out}, a folder: name a file, for example report.html")
-        partial.write_text(text, encoding="ascii")
+        partial.write_text(text, encoding="ascii", newline="\n")
         partial.replace(out)
     except OSError as error:
         raise BoflError(f"the report cannot be written to {out} ({error.strerror}): name another --out") from error

@@ -1,6 +1,6 @@
-"""The template, the style and the scripts of the package, and the data of one page: together one HTML file.
+"""One HTML file from the template, the style and the scripts of this package, and the data of one page.
 
-What a page shows travels as JSON and becomes text nodes in the browser: no word of a result file is read as markup. A
+The data are JSON in the page, and the scripts make text nodes of them: no word of a result file becomes markup. A
 Content-Security-Policy allows the page's own script and style by their hashes, and nothing else.
 """
 
@@ -18,11 +18,11 @@ import numpy as np
 SCRIPTS = ("text.js", "table.js", "chart.js", "curves.js", "beats.js", "ledger.js", "run.js", "sweep.js", "start.js")
 
 
-def page(data: Mapping[str, Any]) -> str:
+def render_page(data: Mapping[str, Any]) -> str:
     """The HTML of one page, in ASCII.
 
     Args:
-        data: JSON values; ``kind`` is "run" or "sweep", ``title`` and ``subtitle`` are shown without a script too.
+        data: JSON values. ``kind`` is "run" or "sweep"; ``title`` and ``subtitle`` are shown without scripts too.
     """
     style, script = _file("page.css"), "".join(map(_file, SCRIPTS))
     text = Template(_file("page.html")).substitute(
@@ -32,35 +32,35 @@ def page(data: Mapping[str, Any]) -> str:
         script=script,
         style_hash=_source_hash(style),
         script_hash=_source_hash(script),
-        data=_inert(json.dumps(plain(data), allow_nan=False, separators=(",", ":"))),
+        data=_escape_markup(json.dumps(json_value(data), allow_nan=False, separators=(",", ":"))),
     )
     return text.encode("ascii", "xmlcharrefreplace").decode()
 
 
-def plain(value: Any) -> Any:
-    """JSON values only: NaN and infinity, which JSON lacks, become null.
+def json_value(value: Any) -> Any:
+    """The value of JSON types alone; NaN and infinity, which JSON lacks, become null.
 
-    >>> plain({"loss": float("nan"), "gas": np.int64(3), "classes": ("N", "S")})
+    >>> json_value({"loss": float("nan"), "gas": np.int64(3), "classes": ("N", "S")})
     {'loss': None, 'gas': 3, 'classes': ['N', 'S']}
     """
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {str(name): plain(entry) for name, entry in value.items()}
+        return {str(name): json_value(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
+        return [json_value(entry) for entry in value]
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def packed(column: np.ndarray) -> str:
-    """A column of numbers as base64 of little-endian float64: a page of many rows stays small and opens fast."""
+def pack_numbers(column: np.ndarray) -> str:
+    """Numbers as base64 of little-endian float64, so that a page with many rows stays small and opens fast."""
     return base64.b64encode(np.asarray(column, "<f8").tobytes()).decode()
 
 
-def _inert(text: str) -> str:
-    """JSON that cannot end the script element that holds it, whatever its strings say."""
+def _escape_markup(text: str) -> str:
+    """JSON whose strings cannot end the script element that holds it."""
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -1,12 +1,12 @@
-"""What the page tells of the ledger: the audited rounds, and what every client did.
+"""The ledger's part of a run's page: the audited rounds, and the history of every client.
 
-Contributions are packed columns and digests are shortened, so that a page of a million contributions still opens; the
+Contributions are packed columns and digests are shortened, so that a page of a million contributions still opens. The
 files and ``bofl audit --client`` have everything in full.
 """
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,84 +15,85 @@ import numpy as np
 
 from bofl_jax.ledger import ChainAudit
 from bofl_jax.ledger.audit.chain_audit import AuditedRound
-from bofl_jax.ledger.audit.provenance import deeds, rounds_table
-from bofl_jax.ledger.audit.replay import Told
-from bofl_jax.pages.fill import packed
-from bofl_jax.runs.audit_report import Report
+from bofl_jax.ledger.audit.provenance import client_history, rounds_table
+from bofl_jax.ledger.audit.replay import IndexedEvent
+from bofl_jax.pages.fill import pack_numbers
+from bofl_jax.runs.audit_report import AuditReport
 
-CONTRIBUTIONS = 500_000
-"""Contributions at most, of the last rounds: some 20 MB of page."""
-EVENTS = 100_000
-"""Other events of clients at most, the last ones."""
+MAX_CONTRIBUTIONS = 500_000
+"""Contributions on a page, of the last rounds: some 20 MB."""
+MAX_EVENTS = 100_000
+"""Other events of clients on a page, the last ones."""
 
-SHORT = 8  # bytes of a digest
+SHORT = 8
+"""Bytes of a shortened digest."""
 
 
-def ledger_of(directory: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """Audit a run and tell its rounds and its clients' deeds, or a ``note`` on why there is nothing to tell.
+def ledger_data(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Audit a run, and return its rounds and its clients' histories, or a ``note`` why there are none.
 
     Args:
         directory: the run directory.
-        config: its configuration.
+        config: its configuration: section -> key -> value.
 
     Raises:
         BoflError: if the ledger is missing or damaged.
-        VerificationError: if something does not hold.
+        VerificationError: if the audit fails.
     """
     section = config.get("ledger", {})
     if section.get("mode") == "off":
         return {"note": "The run was made with ledger.mode = off: nobody can prove who contributed what."}
     if section.get("node"):
-        return {"note": "The chain is kept by an Ethereum node: bofl audit asks it, a page without a network cannot."}
-    audited = Report(directory)
-    return told_of(audited.chain) | {"conclusion": audited.conclusion()}
+        return {"note": "An Ethereum node keeps the chain: bofl audit can query it, a page without a network cannot."}
+    report = AuditReport(directory)
+    return chain_data(report.chain) | {"conclusion": report.conclusion()}
 
 
-def told_of(chain: ChainAudit) -> dict[str, Any]:
+def chain_data(chain: ChainAudit) -> dict[str, Any]:
     """Rounds, contributions and events of an audited chain.
 
     Args:
-        chain: what the audit found to hold.
+        chain: the audited chain.
 
     Returns:
-        ``rounds``, a row each; ``contributions``, columns over all contributions of the rounds from number ``first``
-        on (base64 of float64, ``update`` of 8 bytes); ``events``, rows [client, block, round, what, particulars];
-        ``addresses`` by client; ``aborted``; ``left_out``, how many contributions and events do not stand there.
+        ``rounds``, a row each; ``contributions``, columns over all contributions of the rounds from index ``first`` on
+        (base64 of float64, ``update`` of 8 bytes); ``events``, rows [client, block, round, what, details];
+        ``addresses`` by client; ``aborted`` rounds; ``left_out``, the number of contributions and events that the page
+        does not hold.
     """
-    kept = _last_rounds(chain.rounds)
+    last = _last_rounds(chain.rounds)
+    first = len(chain.rounds) - len(last)
     events = _events(chain)
-    contributions = sum(found.count for found in chain.rounds[: len(chain.rounds) - len(kept)])
+    older_contributions = sum(found.count for found in chain.rounds[:first])
     return {
         "rounds": [_round(row, found) for row, found in zip(rounds_table(chain), chain.rounds, strict=True)],
-        "contributions": _contributions(kept),
-        "first": len(chain.rounds) - len(kept),
-        "events": events[-EVENTS:],
+        "contributions": _contributions(last),
+        "first": first,
+        "events": events[-MAX_EVENTS:],
         "addresses": ["0x" + address.hex() for address in chain.registry],
         "aborted": chain.aborted,
-        "left_out": contributions + max(0, len(events) - EVENTS),
+        "left_out": older_contributions + max(0, len(events) - MAX_EVENTS),
     }
 
 
-def _round(row: dict[str, Any], found: AuditedRound) -> dict[str, Any]:
+def _round(row: Mapping[str, Any], found: AuditedRound) -> dict[str, Any]:
     shown = {name: value for name, value in row.items() if name != "clients"}
     return shown | {"model_digest": shorten(row["model_digest"]), "block": found.blocks[1]}
 
 
 def _last_rounds(rounds: Sequence[AuditedRound]) -> Sequence[AuditedRound]:
-    """As many of the last rounds as `CONTRIBUTIONS` allow."""
-    after = np.cumsum([found.count for found in rounds][::-1])
-    return rounds[len(rounds) - int((after <= CONTRIBUTIONS).sum()) :]
+    """The last rounds, as many as have `MAX_CONTRIBUTIONS` together."""
+    contributions = np.cumsum([found.count for found in rounds][::-1])
+    return rounds[len(rounds) - int((contributions <= MAX_CONTRIBUTIONS).sum()) :]
 
 
 def _contributions(rounds: Sequence[AuditedRound]) -> dict[str, str]:
-    """Columns over the contributions of these rounds, in their order; the rounds' counts say where each begins."""
+    """Columns over the contributions of some rounds, one round after another."""
     leaves = [found.record.leaves for found in rounds]
-    columns = {name: _joined([rows[name] for rows in leaves]) for name in ("samples", "metric")}
-    client = _joined([found.record.clients for found in rounds])
     return {
-        "client": packed(client),
-        "samples": packed(columns["samples"]),
-        "loss": packed(columns["metric"] / 1e6),
+        "client": pack_numbers(_concatenate([found.record.clients for found in rounds])),
+        "samples": pack_numbers(_concatenate([rows["samples"] for rows in leaves])),
+        "loss": pack_numbers(_concatenate([rows["metric"] for rows in leaves]) / 1e6),
         "update": base64.b64encode(b"".join(map(_short_digests, leaves))).decode(),
     }
 
@@ -103,37 +104,38 @@ def _short_digests(leaves: np.ndarray) -> bytes:
     return whole[:, :SHORT].tobytes()
 
 
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+def _concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The parts in one array; int64[0] where there is none."""
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 def _events(chain: ChainAudit) -> list[list[Any]]:
-    """What is said of clients, beside their contributions, in the order of the chain."""
+    """All events about clients but their contributions, in the order of the chain."""
     rows = [
         [client, row["block"], row["round"], row["what"], shorten(row["particulars"])]
-        for client, told in enumerate(_by_client(chain))
-        for row in deeds(replace(chain, rounds=[], told=told), client)
+        for client, events in enumerate(_events_by_client(chain))
+        for row in client_history(replace(chain, rounds=[], events=events), client)
     ]
     return sorted(rows, key=lambda row: row[1])
 
 
-def _by_client(chain: ChainAudit) -> list[list[Told]]:
-    """Every client's events, found in one pass: a decision on a request is about the client that asked."""
+def _events_by_client(chain: ChainAudit) -> list[list[IndexedEvent]]:
+    """Every client's events, in one pass; a decision on a request is about the client that made the request."""
     index = {"0x" + address.hex(): client for client, address in enumerate(chain.registry)}
-    asked: dict[int, str] = {}
-    found: list[list[Told]] = [[] for _ in chain.registry]
-    for told in chain.told:
-        args = told.event.args
+    requesters: dict[int, str] = {}
+    found: list[list[IndexedEvent]] = [[] for _ in chain.registry]
+    for indexed in chain.events:
+        args = indexed.event.args
         if "request" in args and "client" in args:
-            asked.setdefault(args["request"], args["client"])
-        client = index.get(args.get("client") or asked.get(args.get("request", 0), ""))
+            requesters.setdefault(args["request"], args["client"])
+        client = index.get(args.get("client") or requesters.get(args.get("request", 0), ""))
         if client is not None:
-            found[client].append(told)
+            found[client].append(indexed)
     return found
 
 
 def shorten(text: str) -> str:
-    """Long digests cut to their first eight bytes.
+    """The text with long digests cut to their first eight bytes.
 
     >>> shorten("update 0x" + "ab" * 32 + ", 40 samples")
     'update 0xabababababababab\\u2026, 40 samples'

@@ -1,4 +1,4 @@
-"""The reliability diagram: how often the top label is right, by how sure the model is."""
+"""The reliability diagram: how often the most probable class is right, by confidence."""
 
 import numpy as np
 from scipy.stats import rankdata
@@ -7,7 +7,7 @@ BINS = 15
 
 
 def reliability(probability: np.ndarray, label: np.ndarray, bins: int = BINS) -> dict[str, np.ndarray]:
-    """Mean confidence and accuracy in bins of equal mass, those of `bofl_jax.evaluate.calibration.ece`.
+    """Mean confidence and accuracy in bins of equal mass, as in `bofl_jax.metrics.calibration.ece`.
 
     The gaps of the bins, weighted by their samples, add up to the expected calibration error.
 

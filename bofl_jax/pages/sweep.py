@@ -1,14 +1,13 @@
-"""What the page of a sweep shows, from ``sweep.csv`` alone."""
+"""The data of a sweep's page, from ``sweep.csv`` alone."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bofl_jax.pages.fields import number
-from bofl_jax.results.files import csv_rows, read
+from bofl_jax.results.sweep import SweepRow, read_sweep_table
 
-_MEND = "run the sweep again with --resume"
-
-_SHOWN = (
+SHOWN_AT_FIRST = (
     "test.global.accuracy",
     "test.personalised.accuracy",
     "test.global.macro_f1",
@@ -17,40 +16,54 @@ _SHOWN = (
     "fairness.personalised.worst_10_percent",
     "ledger.gas_per_round",
 )
-"""Columns of the table at first; the others follow at the press of a button."""
+"""Columns that the table of members shows at first; a check box shows the others."""
 
 
-def describe(directory: Path) -> dict[str, Any]:
-    """The data of a sweep's page; `bofl_jax.pages.base.report` says what is raised."""
-    return read(directory / "sweep.csv", _sweep, _MEND)
+def page_data(directory: Path) -> dict[str, Any]:
+    """The data of a sweep's page.
 
+    Args:
+        directory: the folder of the sweep.
 
-def _sweep(path: Path) -> dict[str, Any]:
-    rows = csv_rows(path)
-    if not rows:
-        raise ValueError("it holds no member")
-    names = list(rows[0])
-    keys = names[1 : names.index("status")]
-    if names[0] != "member" or not keys:
-        raise ValueError("its first columns are not a member and the keys of a grid")
-    measured = {name: [number(row[name]) for row in rows] for name in names[names.index("error") + 1 :]}
-    numeric = [name for name, values in measured.items() if _is_numeric(values)]
+    Raises:
+        BoflError: if ``sweep.csv`` is missing or damaged.
+    """
+    table = read_sweep_table(directory)
+    columns = {name: [parse_number(row.values[name]) for row in table.rows] for name in table.columns}
+    measures = {name: values for name, values in columns.items() if _is_numeric(values)}
     return {
         "kind": "sweep",
-        "title": f"Sweep over {', '.join(keys)}",
-        "subtitle": f"{len(rows):,} members: {_standing(rows)}",
-        "keys": {key: list(dict.fromkeys(row[key] for row in rows)) for key in keys},
-        "members": [{name: row[name] for name in ("member", "status", "error", *keys)} for row in rows],
-        "measures": numeric,
-        "shown": [name for name in _SHOWN if name in numeric],
-        "values": {name: measured[name] for name in numeric},
+        "title": f"Sweep over {', '.join(table.keys)}",
+        "subtitle": f"{len(table.rows):,} members: {_statuses(table.rows)}",
+        "keys": {key: list(dict.fromkeys(row.point[key] for row in table.rows)) for key in table.keys},
+        "members": [
+            {"member": row.member, "status": row.status, "error": row.error, **row.point} for row in table.rows
+        ],
+        "measures": list(measures),
+        "shown": [name for name in SHOWN_AT_FIRST if name in measures],
+        "values": measures,
     }
 
 
-def _standing(rows: list[dict[str, str]]) -> str:
-    states = [row["status"] for row in rows]
-    return ", ".join(f"{states.count(state):,} {state}" for state in dict.fromkeys(states))
+def parse_number(text: str | None) -> float | str | None:
+    """The number in a field of a CSV file, None if the field is empty or not finite, or else the text.
+
+    >>> parse_number("0.5"), parse_number(""), parse_number("nan"), parse_number("fedavg")
+    (0.5, None, None, 'fedavg')
+    """
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return value if math.isfinite(value) else None
 
 
-def _is_numeric(values: list[float | str | None]) -> bool:
+def _statuses(rows: Sequence[SweepRow]) -> str:
+    statuses = [row.status for row in rows]
+    return ", ".join(f"{statuses.count(status):,} {status}" for status in dict.fromkeys(statuses))
+
+
+def _is_numeric(values: Sequence[float | str | None]) -> bool:
     return any(value is not None for value in values) and not any(isinstance(value, str) for value in values)

@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bofl_jax.core.parsing import parse_json
-from bofl_jax.results.files import read
+from bofl_jax.results.reading import load_json, read_file
 
 PEERS, LEDGER, OVERLAP = "peers.json", "ledger.json", "ledger_overlap.json"
 _MEND = "make it again with python benchmarks/peers/run.py --json"
@@ -118,9 +117,9 @@ def read_benchmarks(folder: Path) -> Benchmarks:
 
 
 def _compared(folder: Path) -> Benchmarks:
-    found = read(folder / PEERS, _peers, _MEND)
+    found = read_file(folder / PEERS, _peers, _MEND)
     searches = [
-        read(path, partial(_search, work=work), _MEND)
+        read_file(path, partial(_search, work=work), _MEND)
         for path in sorted(folder.glob("*/*.json"))
         for work in found.works.values()
         if path.stem.endswith(f"_{work.protocol}")
@@ -129,7 +128,7 @@ def _compared(folder: Path) -> Benchmarks:
 
 
 def _peers(path: Path) -> Benchmarks:
-    protocols = _json(path)["protocols"]
+    protocols = load_json(path)["protocols"]
     speeds = [
         _failed(peer, name, str(row["error"])) if "error" in row else _speed(peer, name, row)
         for name, rows in protocols.items()
@@ -174,7 +173,7 @@ def _failed(peer: str, name: str, error: str, device: str = "") -> Speed:
 
 def _search(path: Path, work: Work) -> Speed:
     """The fastest of the settings that were tried; a client's samples of a round are those of the protocol."""
-    tried = _json(path)
+    tried = load_json(path)
     name, device = work.protocol, _device(path.parent)
     peer = path.stem.removesuffix(f"_{name}")
     speeds = [_positive(one["samples_per_s"]) for one in tried if "error" not in one]
@@ -187,21 +186,21 @@ def _search(path: Path, work: Work) -> Speed:
 
 def _device(folder: Path) -> str:
     """What the other results of a folder were measured on; the folder's name where none says so."""
-    documents = [read(path, _json, _MEND) for path in sorted(folder.glob("*.json"))]
+    documents = [read_file(path, load_json, _MEND) for path in sorted(folder.glob("*.json"))]
     machines = [document.get("machine") for document in documents if isinstance(document, dict)]
     named = {str(machine["device"]) for machine in machines if isinstance(machine, dict) and "device" in machine}
     return named.pop() if len(named) == 1 else folder.name
 
 
 def _costs(folder: Path) -> Costs:
-    found = read(folder / LEDGER, _ledger, _LEDGER_MEND.format("ledger"))
+    found = read_file(folder / LEDGER, _ledger, _LEDGER_MEND.format("ledger"))
     if not (folder / OVERLAP).exists():
         return found
-    return replace(found, overlap=read(folder / OVERLAP, _overlap, _LEDGER_MEND.format("ledger_overlap")))
+    return replace(found, overlap=read_file(folder / OVERLAP, _overlap, _LEDGER_MEND.format("ledger_overlap")))
 
 
 def _ledger(path: Path) -> Costs:
-    document = _json(path)
+    document = load_json(path)
     networks = tuple(_network(name, row) for name, row in document["networks"].items())
     rows = tuple(_cost(row, networks) for row in document["rows"])
     if not rows:
@@ -234,16 +233,12 @@ def _cost(row: dict[str, Any], networks: tuple[Network, ...]) -> Cost:
 
 
 def _overlap(path: Path) -> Overlap:
-    document = _json(path)
+    document = load_json(path)
     clients, steps, batch = (_count(document["work"][key]) for key in ("clients", "steps", "batch"))
     off, on = (tuple(_positive(pair[key]) for pair in document["pairs"]) for key in ("off_s", "on_s"))
     if not off:
         raise ValueError("it holds no pair")
     return Overlap(str(document["mode"]), clients, steps, batch, _count(document["rounds"]), off, on)
-
-
-def _json(path: Path) -> Any:
-    return parse_json(path.read_text(encoding="utf-8"))
 
 
 def _positive(value: Any, or_zero: bool = False) -> float:

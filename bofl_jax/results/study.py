@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bofl_jax.core.parsing import parse_json
-from bofl_jax.results.files import arrays_of, check_labels, check_shape, csv_rows, read
+from bofl_jax.results.reading import check_labels, load_arrays, load_csv, load_json, read_file
+from bofl_jax.results.records import ArrayType, check_arrays
 
 _MEND = "make it again with the experiment's own script"
 
@@ -115,6 +115,15 @@ class Study:
         object.__setattr__(self, "protocols", tuple(dict.fromkeys(row.protocol for row in self.rows)))
 
 
+FIDELITY_ARRAYS = {
+    "real_label": ArrayType("int32", "N"),  # index of the class
+    "real": ArrayType("float16", "NT"),
+    "sample_rate": ArrayType("float64", ""),  # Hz
+    "classes": ArrayType("str", "K"),
+}
+"""Real beats; ``made_NAME`` [M, T] and ``label_NAME`` [M] are those of each generator."""
+
+
 def read_study(folder: Path) -> Study:
     """Read and check a study's results.
 
@@ -122,19 +131,19 @@ def read_study(folder: Path) -> Study:
         BoflError: one line that names the file that is missing or damaged, and the mend.
     """
     study, rounds, beats = (
-        read(folder / "results.json", _results, _MEND),
+        read_file(folder / "results.json", _results, _MEND),
         folder / "rounds.csv",
         folder / "fidelity.npz",
     )
     return replace(
         study,
-        rounds=read(rounds, _rounds, _MEND) if rounds.exists() else (),
-        fidelity=read(beats, _fidelity, _MEND) if beats.exists() else None,
+        rounds=read_file(rounds, _rounds, _MEND) if rounds.exists() else (),
+        fidelity=read_file(beats, _fidelity, _MEND) if beats.exists() else None,
     )
 
 
 def _results(path: Path) -> Study:
-    written = parse_json(path.read_text(encoding="utf-8"))
+    written = load_json(path)
     head = written["study"]
     return Study(
         name=str(head["name"]),
@@ -213,17 +222,19 @@ def _rounds(path: Path) -> tuple[StudyRound, ...]:
             _number(row["low"]),
             _number(row["high"]),
         )
-        for row in csv_rows(path)
+        for row in load_csv(path)
     )
 
 
 def _fidelity(path: Path) -> Fidelity:
-    arrays = arrays_of(path)
+    arrays = load_arrays(path, FIDELITY_ARRAYS)
     classes = tuple(str(name) for name in arrays["classes"])
     names = [name.removeprefix("made_") for name in arrays if name.startswith("made_")]
     made = {name: (arrays[f"made_{name}"], arrays[f"label_{name}"]) for name in names}
     real = arrays["real"]
-    for name, (x, label) in {"real": (real, arrays["real_label"]), **made}.items():
-        check_shape(name, x, (len(label), real.shape[1]))
+    for name, (_, label) in made.items():
+        of_generator = {f"label_{name}": ArrayType("int32", "M"), f"made_{name}": ArrayType("float16", "MT")}
+        check_arrays(arrays, {"real": FIDELITY_ARRAYS["real"], **of_generator})
         check_labels(label, classes)
+    check_labels(arrays["real_label"], classes)
     return Fidelity(real, arrays["real_label"], made, float(arrays["sample_rate"]), classes)

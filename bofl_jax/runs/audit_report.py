@@ -1,26 +1,27 @@
-"""What an audit of a run directory has to say, for people and for other programs."""
+"""Reports of an audited run, for people and for other programs."""
 
 import csv
 import io
-import json
 from pathlib import Path
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.ledger import SecondEngine
-from bofl_jax.ledger.audit.provenance import Row, deeds, prove_contribution, rounds_table
-from bofl_jax.results.writing import write_text
-from bofl_jax.runs.audit import audit, find_client
+from bofl_jax.ledger import ChainAudit, SecondEngine
+from bofl_jax.ledger.audit.provenance import Row, client_history, prove_contribution, rounds_table
+from bofl_jax.results.clients import CLIENTS_FILE, read_clients
+from bofl_jax.results.writing import json_text, write_text
+from bofl_jax.runs.audit import audit
 
 
-class Report:
+class AuditReport:
     """An audited run.
 
     Args:
         directory: the run directory.
-        second: another EVM that has to agree.
+        second: another EVM, which must agree.
 
     Raises:
-        VerificationError: if the audit finds something that does not hold.
+        BoflError: if there is no run, or no chain to audit.
+        VerificationError: naming the first check that fails.
     """
 
     def __init__(self, directory: Path, second: SecondEngine | None = None) -> None:
@@ -28,18 +29,26 @@ class Report:
         self.chain = audit(directory, second)
 
     def rounds(self) -> list[Row]:
-        """The provenance table: a row a global model."""
+        """The provenance table: a row for each global model."""
         return rounds_table(self.chain)
 
-    def deeds(self, client: str) -> list[Row]:
-        """Everything that one client did; it is named as `find_client` says."""
-        return deeds(self.chain, find_client(self.directory, self.chain, client))
+    def client_history(self, client: str) -> list[Row]:
+        """Everything that one client did, in the order of the chain; `find_client` explains how to name it."""
+        return client_history(self.chain, find_client(self.directory, self.chain, client))
 
     def prove(self, client: str, round: int, path: Path | None = None) -> Path:
-        """Write the proof that a client contributed to a round; returns where.
+        """Write the proof that a client contributed to a round.
+
+        Args:
+            client: its name, address or index, as in `find_client`.
+            round: number of the round.
+            path: the file to write; named after client and round when left out.
+
+        Returns:
+            The file.
 
         Raises:
-            BoflError: if it did not, or the file exists.
+            BoflError: if the client did not contribute, or the file exists.
         """
         from bofl_jax.ledger.audit.proof import write_proof
 
@@ -49,10 +58,10 @@ class Report:
         return path
 
     def conclusion(self) -> str:
-        """What was found to hold, in a few lines."""
+        """All that was verified, in a few lines."""
         chain = self.chain
         proofs = sum(found.count for found in chain.rounds)
-        batches = sum(t.event.name == "SyntheticLogged" and t.event.args["used"] > 0 for t in chain.told)
+        batches = sum(one.event.name == "SyntheticLogged" and one.event.args["used"] > 0 for one in chain.events)
         aborted = f", {len(chain.aborted)} aborted" if chain.aborted else ""
         results = ", the published results" if chain.results else ""
         synthetic = f", {batches} synthetic batches" if batches else ""
@@ -63,14 +72,41 @@ class Report:
         )
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
-    """Write rows as CSV or JSON, as the file's name says.
+def find_client(directory: Path, chain: ChainAudit, name: str) -> int:
+    """The index of a client.
+
+    Args:
+        directory: the run directory.
+        chain: its audited chain.
+        name: the client's name in ``clients.csv``, its address ``0x...`` or its index.
 
     Raises:
-        BoflError: for another kind of file, or one that cannot be written.
+        BoflError: if there is no such client.
+    """
+    names = read_clients(directory).name if (directory / CLIENTS_FILE).exists() else ()
+    if name in names:
+        return names.index(name)
+    addresses = ["0x" + address.hex() for address in chain.registry]
+    if name.lower() in addresses:
+        return addresses.index(name.lower())
+    if name.isdecimal() and int(name) < chain.clients:
+        return int(name)
+    last = chain.clients - 1
+    raise BoflError(f"there is no client {name}: give a name of clients.csv, an address, or an index 0..{last}")
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    """Write the rows of a table as CSV or JSON.
+
+    Args:
+        path: a file whose name ends in .csv or .json.
+        rows: from `AuditReport`.
+
+    Raises:
+        BoflError: if the name ends in something else, or the file cannot be written.
     """
     if path.suffix == ".json":
-        text = json.dumps(rows, indent=1) + "\n"
+        text = json_text(rows)
     elif path.suffix == ".csv":
         text = _csv(rows)
     else:

@@ -8,7 +8,7 @@ import pytest
 
 from bofl_jax.core.digest import digest
 from bofl_jax.core.errors import VerificationError
-from bofl_jax.results.requests import LAYOUT, digest_of, path_of, save_batch
+from bofl_jax.results.requests import BATCH_LAYOUT, batch_digest, batch_path, write_batch
 from bofl_jax.runs.audit_requests import check_batches
 
 UNUSED = {"request": 3, "used": 0, "batchDigest": bytes(32)}
@@ -26,13 +26,13 @@ def batch(seed: int) -> dict[str, np.ndarray]:
 @pytest.fixture
 def logged(tmp_path: Path) -> list[dict]:
     """What the ledger says: batches of requests 1 and 2 are used, that of request 3 is not."""
-    digests = [save_batch(tmp_path, number, batch(number)) for number in (1, 2)]
+    digests = [write_batch(tmp_path, number, batch(number)) for number in (1, 2)]
     return [*({"request": n, "used": 5, "batchDigest": d} for n, d in enumerate(digests, 1)), UNUSED]
 
 
 @pytest.mark.usefixtures("logged")
 def test_a_saved_batch_comes_back(tmp_path):
-    with np.load(path_of(tmp_path, 1)) as stored:
+    with np.load(batch_path(tmp_path, 1)) as stored:
         assert set(stored.files) == {"x", "features", "y"}
         for name, array in batch(1).items():
             np.testing.assert_array_equal(stored[name], array)
@@ -40,14 +40,14 @@ def test_a_saved_batch_comes_back(tmp_path):
 
 
 def test_the_digest_is_that_of_the_files_bytes(tmp_path, logged):
-    assert [entry["batchDigest"] for entry in logged[:2]] == [digest_of(path_of(tmp_path, n)) for n in (1, 2)]
-    assert digest_of(path_of(tmp_path, 1)) == digest(LAYOUT, path_of(tmp_path, 1).read_bytes())
+    assert [entry["batchDigest"] for entry in logged[:2]] == [batch_digest(batch_path(tmp_path, n)) for n in (1, 2)]
+    assert batch_digest(batch_path(tmp_path, 1)) == digest(BATCH_LAYOUT, batch_path(tmp_path, 1).read_bytes())
     assert len(logged[0]["batchDigest"]) == hashlib.sha256().digest_size
     assert logged[0]["batchDigest"] != logged[1]["batchDigest"]
 
 
 def test_the_same_arrays_have_the_same_digest(tmp_path, logged):
-    assert save_batch(tmp_path / "again", 1, batch(1)) == logged[0]["batchDigest"]
+    assert write_batch(tmp_path / "again", 1, batch(1)) == logged[0]["batchDigest"]
 
 
 @pytest.mark.usefixtures("logged")
@@ -63,7 +63,7 @@ def test_the_logged_batches_hold(tmp_path, logged):
 
 @pytest.mark.parametrize("position", [0, 50, -1])
 def test_a_changed_byte_is_found(position, tmp_path, logged):
-    path = path_of(tmp_path, 2)
+    path = batch_path(tmp_path, 2)
     data = bytearray(path.read_bytes())
     data[position] ^= 1
     path.write_bytes(data)
@@ -72,13 +72,13 @@ def test_a_changed_byte_is_found(position, tmp_path, logged):
 
 
 def test_a_changed_array_is_found(tmp_path, logged):
-    save_batch(tmp_path, 1, batch(1) | {"y": np.zeros(5, np.int32)})
+    write_batch(tmp_path, 1, batch(1) | {"y": np.zeros(5, np.int32)})
     with pytest.raises(VerificationError, match=r"000001\.npz is not the batch that was logged$"):
         check_batches(tmp_path, logged)
 
 
 def test_exchanged_batches_are_found(tmp_path, logged):
-    first, second = path_of(tmp_path, 1), path_of(tmp_path, 2)
+    first, second = batch_path(tmp_path, 1), batch_path(tmp_path, 2)
     one, other = first.read_bytes(), second.read_bytes()
     first.write_bytes(other)
     second.write_bytes(one)
@@ -87,7 +87,7 @@ def test_exchanged_batches_are_found(tmp_path, logged):
 
 
 def test_a_missing_batch_is_found(tmp_path, logged):
-    path_of(tmp_path, 1).unlink()
+    batch_path(tmp_path, 1).unlink()
     with pytest.raises(VerificationError, match=r"000001\.npz is missing: the ledger says that this batch was used"):
         check_batches(tmp_path, logged)
 

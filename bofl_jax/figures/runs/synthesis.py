@@ -10,13 +10,13 @@ from matplotlib.ticker import MaxNLocator
 from bofl_jax.figures import style
 from bofl_jax.figures.products import Drawing, Skip
 from bofl_jax.figures.words import counted
-from bofl_jax.results import Run
-from bofl_jax.results.run import Request
+from bofl_jax.results import RunResults
+from bofl_jax.results.requests import Request
 
 OUTCOMES = ("used", "refused by the contract", "failed a gate", "no gain on the client's folds", "not decided")
 
 
-def synthesis(run: Run) -> Drawing | Skip:
+def synthesis(run: RunResults) -> Drawing | Skip:
     """Samples asked for as stacked bars, a bar a class."""
     if not run.requests:
         return Skip("no client asked for synthetic samples")

@@ -8,19 +8,19 @@ from typing import Any
 from eth_keys import keys
 from eth_keys.constants import SECPK1_N
 
-from bofl_jax.ledger.chain.accounts import Account, account
+from bofl_jax.ledger.chain.accounts import Account, derive_account
 from bofl_jax.ledger.chain.genesis import CHAIN_ID
-from bofl_jax.ledger.chain.proof_of_authority import seal
-from bofl_jax.ledger.chain.py_evm import _GovernedVM
+from bofl_jax.ledger.chain.py_evm.chain import ProofOfAuthorityVM
+from bofl_jax.ledger.chain.py_evm.proof_of_authority import seal_header
 from tests.runs.tampering.forger import Forger, other_bytes
 from tests.runs.tampering.runs import Kind, other_run
-from tests.support.tiny import flip
+from tests.support.tiny import flip_byte
 
 
 def flip_in(name: str) -> Kind:
     def kind(rng: random.Random, run: Path) -> None:
         path = run / name
-        flip(path, rng.randrange(path.stat().st_size), rng.randrange(1, 256))
+        flip_byte(path, rng.randrange(path.stat().st_size), rng.randrange(1, 256))
 
     return kind
 
@@ -143,9 +143,9 @@ def change_a_field(rng: random.Random, transactions: list[Any], _f: Forger) -> N
 
 
 def sign_as_an_outsider(rng: random.Random, transactions: list[Any], _f: Forger) -> None:
-    index, outsider = rng.randrange(len(transactions)), account(rng.randrange(10**6), "outsider", 0)
+    index, outsider = rng.randrange(len(transactions)), derive_account(rng.randrange(10**6), "outsider", 0)
     old = transactions[index]
-    unsigned = _GovernedVM.create_unsigned_transaction(
+    unsigned = ProofOfAuthorityVM.create_unsigned_transaction(
         nonce=rng.choice((0, old.nonce)), gas_price=0, gas=old.gas, to=old.to, value=0, data=old.data
     )
     transactions[index] = unsigned.as_signed_transaction(keys.PrivateKey(outsider.key), chain_id=CHAIN_ID)
@@ -178,14 +178,14 @@ def sealed_by(whom: Callable[[random.Random, Forger, int], Account]) -> Kind:
         header = f.blocks[index].header
         if rng.random() < 0.5:
             header = header.copy(coinbase=sealer.address)
-        f.blocks[index] = f.blocks[index].copy(header=seal(header, sealer))
+        f.blocks[index] = f.blocks[index].copy(header=seal_header(header, sealer))
         f.renew(index + 1)
 
     return on_chain(edit)
 
 
 def outsider(rng: random.Random, _f: Forger, _index: int) -> Account:
-    return account(rng.randrange(10**6), "authority", rng.randrange(3))
+    return derive_account(rng.randrange(10**6), "authority", rng.randrange(3))
 
 
 def out_of_turn(rng: random.Random, f: Forger, index: int) -> Account:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.engine.round import TrainState
-from bofl_jax.ledger.chain.base import Call
-from bofl_jax.ledger.storage.layout import files_of
+from bofl_jax.ledger.chain.base import TransactionRequest
+from bofl_jax.ledger.storage.layout import ledger_files
 from bofl_jax.ledger.storage.leaves import RoundLeaves, read_leaves
-from bofl_jax.results.requests import path_of, save_batch
-from bofl_jax.results.writing import results_digest
-from bofl_jax.runs.checkpoint import Checkpoints
+from bofl_jax.results.digest import results_digest
+from bofl_jax.results.requests import batch_path, write_batch
+from bofl_jax.runs.checkpoint import CheckpointStore
 from tests.runs.tampering.forger import (
     Forger,
     add_up,
@@ -34,7 +34,7 @@ from tests.runs.tampering.forger import (
 )
 from tests.runs.tampering.histories import found_anew
 from tests.runs.tampering.runs import CLIENTS, CONTRACT, ROUNDS, Kind, other_run
-from tests.support.tiny import biggest_file, flip, read_rounds
+from tests.support.tiny import biggest_file, flip_byte, read_rounds
 
 
 def change_the_configuration(rng: random.Random, run: Path) -> None:
@@ -59,7 +59,7 @@ def in_the_leaves(change: Callable[[random.Random, RoundLeaves], RoundLeaves]) -
     """A kind that alters one record, as a run would write it."""
 
     def kind(rng: random.Random, run: Path) -> None:
-        records = read_leaves(files_of(run).leaves)
+        records = read_leaves(ledger_files(run).leaves)
         k = rng.choice([k for k, record in enumerate(records) if len(record.leaves)])
         rewrite_leaves(run, lambda all: [*all[:k], change(rng, all[k]), *all[k + 1 :]])
 
@@ -185,8 +185,8 @@ def cut_rounds_off(rng: random.Random, run: Path) -> None:
     shutil.rmtree(run / "checkpoints" / str(ROUNDS))
     if rng.random() < 0.5:
         digest = results_digest(run, json.loads((run / "summary.json").read_text()))
-        auditor, data = f.network.auditor, CONTRACT.encode("publishResults", left, digest)
-        calls.append([Call(auditor.key, f.address, data, 500_000)])
+        auditor, data = f.network.auditor, CONTRACT.encode_call("publishResults", left, digest)
+        calls.append([TransactionRequest(auditor.key, f.address, data, 500_000)])
     f.execute(calls)
     f.write()
 
@@ -232,11 +232,11 @@ def copy_another_runs_checkpoints(_rng: random.Random, run: Path) -> None:
 def flip_in_the_checkpoint(rng: random.Random, run: Path) -> None:
     """A byte of the file that holds the numbers; what Orbax notes beside them, nothing vouches for or depends on."""
     path = biggest_file(run / "checkpoints" / str(ROUNDS) / "state" / "d")
-    flip(path, rng.randrange(path.stat().st_size), rng.randrange(1, 256))
+    flip_byte(path, rng.randrange(path.stat().st_size), rng.randrange(1, 256))
 
 
 def _last_model(run: Path) -> tuple[list[np.ndarray], str]:
-    checkpoints = Checkpoints(run / "checkpoints")
+    checkpoints = CheckpointStore(run / "checkpoints")
     saved = checkpoints.latest()
     checkpoints.close()
     assert saved
@@ -250,29 +250,29 @@ def _save_model(run: Path, number: int, leaves: Sequence[np.ndarray], layout: st
         *folders, name = re.findall(r"\['(\w+)'\]", line)
         functools.reduce(lambda node, folder: node.setdefault(folder, {}), folders, params)[name] = leaf
     shutil.rmtree(run / "checkpoints" / str(number), ignore_errors=True)
-    checkpoints = Checkpoints(run / "checkpoints")
+    checkpoints = CheckpointStore(run / "checkpoints")
     checkpoints.save(number, TrainState(params, (), ()))
     checkpoints.close()
 
 
 def change_a_batch(rng: random.Random, run: Path) -> None:
-    with np.load(path_of(run, 1)) as stored:
+    with np.load(batch_path(run, 1)) as stored:
         arrays = {name: stored[name].copy() for name in stored.files}
     name = rng.choice(list(arrays))
     arrays[name][rng.randrange(len(arrays[name]))] += 1
-    save_batch(run, 1, arrays)
+    write_batch(run, 1, arrays)
 
 
 def flip_in_the_batch(rng: random.Random, run: Path) -> None:
-    flip(path_of(run, 1), rng.randrange(path_of(run, 1).stat().st_size), rng.randrange(1, 256))
+    flip_byte(batch_path(run, 1), rng.randrange(batch_path(run, 1).stat().st_size), rng.randrange(1, 256))
 
 
 def lose_the_batch(rng: random.Random, run: Path) -> None:
     if rng.random() < 0.5:
-        path_of(run, 1).unlink()
+        batch_path(run, 1).unlink()
     else:
-        path_of(run, 1).rename(path_of(run, rng.randint(2, 9)))
+        batch_path(run, 1).rename(batch_path(run, rng.randint(2, 9)))
 
 
 def add_a_batch(rng: random.Random, run: Path) -> None:
-    shutil.copy(path_of(run, 1), path_of(run, rng.randint(2, 9)))
+    shutil.copy(batch_path(run, 1), batch_path(run, rng.randint(2, 9)))

@@ -12,14 +12,15 @@ import rlp
 from eth.db.trie import make_trie_root_and_nodes
 
 from bofl_jax.ledger import merkle
-from bofl_jax.ledger.chain.accounts import Account, network
-from bofl_jax.ledger.chain.base import Call
-from bofl_jax.ledger.chain.genesis import BLOCK_SECONDS, TIMESTAMP, read_genesis
-from bofl_jax.ledger.chain.proof_of_authority import in_turn, seal
-from bofl_jax.ledger.chain.py_evm import PyEvmEngine, _GovernedVM
-from bofl_jax.ledger.contract.artefact import read_contract
+from bofl_jax.ledger.chain.accounts import Account, derive_accounts
+from bofl_jax.ledger.chain.base import TransactionRequest
+from bofl_jax.ledger.chain.genesis import BLOCK_SECONDS, GENESIS_TIMESTAMP
+from bofl_jax.ledger.storage.genesis_file import read_genesis
+from bofl_jax.ledger.chain.py_evm.proof_of_authority import in_turn_signer, seal_header
+from bofl_jax.ledger.chain.py_evm.chain import ProofOfAuthorityVM, PyEvmChain
+from bofl_jax.ledger.storage.contract_file import read_contract
 from bofl_jax.ledger.storage.block_log import read_blocks
-from bofl_jax.ledger.storage.layout import files_of
+from bofl_jax.ledger.storage.layout import ledger_files
 from bofl_jax.ledger.storage.leaves import RoundLeaves, append_leaves, read_leaves
 from tests.runs.tampering.runs import CLIENTS, CONTRACT, configuration
 from tests.support.tiny import read_rounds
@@ -30,12 +31,12 @@ class Forger:
 
     def __init__(self, run: Path) -> None:
         config = configuration(run)
-        self.run, self.files = run, files_of(run)
-        self.network = network(config["seed"], config["ledger"]["authorities"], CLIENTS)
+        self.run, self.files = run, ledger_files(run)
+        self.network = derive_accounts(config["seed"], config["ledger"]["authorities"], CLIENTS)
         self.genesis, self.genesis_hash = read_genesis(self.files.genesis)
         self.address = read_contract(self.files.contract)
         self.blocks = [decoded(raw) for raw in read_blocks(self.files.blocks)]
-        self.authorities: Sequence[Account] = self.network.authorities
+        self.authorities: Sequence[Account] = self.network.signers
 
     def write(self, tell_summary: bool = True) -> None:
         """Put the blocks into the log, and their head hash into the summary."""
@@ -46,7 +47,7 @@ class Forger:
     def reseal(self, index: int, **fields: Any) -> None:
         """Change a header; the authority in turn seals it."""
         block = self.blocks[index]
-        header = seal(block.header.copy(**fields), self.in_turn(block.number))
+        header = seal_header(block.header.copy(**fields), self.in_turn(block.number))
         self.blocks[index] = block.copy(header=header)
 
     def renew(self, start: int) -> None:
@@ -57,8 +58,8 @@ class Forger:
                 index,
                 parent_hash=self.blocks[index - 1].hash if index else self.genesis_hash,
                 block_number=number,
-                timestamp=TIMESTAMP + BLOCK_SECONDS * number,
-                coinbase=in_turn(self.genesis, number),
+                timestamp=GENESIS_TIMESTAMP + BLOCK_SECONDS * number,
+                coinbase=in_turn_signer(self.genesis, number),
                 extra_data=self.genesis.config_hash + bytes(65),
             )
 
@@ -71,17 +72,20 @@ class Forger:
 
     def in_turn(self, number: int) -> Account:
         """Who seals a block."""
-        return {a.address: a for a in self.authorities}[in_turn(self.genesis, number)]
+        return {a.address: a for a in self.authorities}[in_turn_signer(self.genesis, number)]
 
-    def calls(self) -> list[list[Call]]:
+    def calls(self) -> list[list[TransactionRequest]]:
         """What was called in every block, with the callers' keys."""
         staff = (self.network.admin, self.network.aggregator, self.network.auditor)
         keys_of = {a.address: a.key for a in (*staff, *self.network.clients)}
-        return [[Call(keys_of[t.sender], t.to, t.data, t.gas) for t in block.transactions] for block in self.blocks]
+        return [
+            [TransactionRequest(keys_of[t.sender], t.to, t.data, t.gas) for t in block.transactions]
+            for block in self.blocks
+        ]
 
-    def execute(self, calls: Sequence[Sequence[Call]]) -> None:
+    def execute(self, calls: Sequence[Sequence[TransactionRequest]]) -> None:
         """Another history: these calls, signed and executed from block 1 on, and correctly sealed."""
-        engine = PyEvmEngine(self.genesis, self.authorities)
+        engine = PyEvmChain(self.genesis, self.authorities)
         self.blocks = [decoded(engine.seal_block(group, strict=False).raw) for group in calls]
 
     def found(self, function: str) -> list[tuple[int, int]]:
@@ -90,7 +94,7 @@ class Forger:
             (i, j)
             for i, block in enumerate(self.blocks)
             for j, transaction in enumerate(block.transactions)
-            if CONTRACT.function_of(transaction.data) == function
+            if CONTRACT.function_name(transaction.data) == function
         ]
 
     def any_block(self, rng: random.Random, transactions: int = 0) -> int:
@@ -99,7 +103,7 @@ class Forger:
 
 
 def decoded(raw: bytes) -> Any:
-    return rlp.decode(raw, sedes=_GovernedVM.get_block_class())
+    return rlp.decode(raw, sedes=ProofOfAuthorityVM.get_block_class())
 
 
 def edit_summary(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -159,7 +163,7 @@ def change_number(content: dict[str, Any], path: Sequence[Any], rng: random.Rand
 
 
 def rewrite_leaves(run: Path, change: Callable[[list[RoundLeaves]], list[RoundLeaves]]) -> None:
-    path = files_of(run).leaves
+    path = ledger_files(run).leaves
     records = change(read_leaves(path))
     path.write_bytes(b"")
     for record in records:

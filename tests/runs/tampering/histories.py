@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.ledger import merkle
-from bofl_jax.ledger.chain.accounts import Account, account
-from bofl_jax.ledger.chain.base import Call
-from bofl_jax.ledger.chain.genesis import CHAIN_ID, Genesis, write_genesis
-from bofl_jax.ledger.chain.py_evm import PyEvmEngine
-from bofl_jax.ledger.contract.artefact import read_contract, write_contract
+from bofl_jax.ledger.chain.accounts import Account, derive_account
+from bofl_jax.ledger.chain.base import TransactionRequest
+from bofl_jax.ledger.chain.genesis import CHAIN_ID, Genesis
+from bofl_jax.ledger.storage.genesis_file import write_genesis
+from bofl_jax.ledger.chain.py_evm.chain import PyEvmChain
+from bofl_jax.ledger.storage.contract_file import read_contract, write_contract
 from bofl_jax.ledger.contract.eip712 import domain_separator, sign_update
 from bofl_jax.ledger.merkle import Leaf
 from bofl_jax.ledger.storage.block_log import read_blocks
-from bofl_jax.ledger.storage.layout import files_of
+from bofl_jax.ledger.storage.layout import ledger_files
 from bofl_jax.ledger.storage.leaves import read_leaves
 from tests.runs.tampering.blocks import on_chain
 from tests.runs.tampering.forger import (
@@ -35,7 +36,7 @@ from tests.runs.tampering.runs import CONTRACT, EVERY, FINALISED, ROUNDS, Kind, 
 from tests.support.tiny import read_rounds
 
 
-def executed(change: Callable[[random.Random, Forger, list[list[Call]]], Any]) -> Kind:
+def executed(change: Callable[[random.Random, Forger, list[list[TransactionRequest]]], Any]) -> Kind:
     """A kind that alters what was called; everything is signed, executed and sealed once more."""
 
     def edit(rng: random.Random, f: Forger) -> None:
@@ -49,11 +50,11 @@ def executed(change: Callable[[random.Random, Forger, list[list[Call]]], Any]) -
 def calling(function: str, *changes: Callable[[random.Random, list[Any]], Any], among: slice = EVERY) -> Kind:
     """A kind in which whoever calls a function of the contract calls it with something else, among all the times."""
 
-    def edit(rng: random.Random, f: Forger, calls: list[list[Call]]) -> None:
+    def edit(rng: random.Random, f: Forger, calls: list[list[TransactionRequest]]) -> None:
         i, j = rng.choice(f.found(function)[among])
         args = _arguments(function, calls[i][j].data)
         rng.choice(changes)(rng, args)
-        calls[i][j] = calls[i][j]._replace(data=CONTRACT.encode(function, *args))
+        calls[i][j] = calls[i][j]._replace(data=CONTRACT.encode_call(function, *args))
 
     return executed(edit)
 
@@ -79,23 +80,23 @@ def other_count(place: int) -> Callable[[random.Random, list[Any]], None]:
     return change
 
 
-def sign_another_update(rng: random.Random, f: Forger, calls: list[list[Call]]) -> None:
+def sign_another_update(rng: random.Random, f: Forger, calls: list[list[TransactionRequest]]) -> None:
     """A client signs another update than the one under the root; half of the time the leaves are changed to it."""
     records = [(k, record) for k, record in enumerate(read_leaves(f.files.leaves)) if len(record.leaves)]
     k, record = rng.choice(records)
     row = rng.randrange(len(record.leaves))
-    old = merkle.leaf_at(record.leaves, row)
+    old = merkle.unpack_leaf(record.leaves, row)
     new = old._replace(update_digest=other_bytes(rng, old.update_digest), samples=old.samples + rng.randrange(3))
     for i, j in f.found("submitSignedUpdates"):
         round = int.from_bytes(calls[i][j].data[4:36])
-        updates = CONTRACT.decode_call(calls[i][j].data, "submitSignedUpdates")
+        updates = CONTRACT.decode_last_argument(calls[i][j].data, "submitSignedUpdates")
         if round == record.round:
             signed = [_signed(f, old), _signed(f, new)]
             updates = [signed[1] if _same(update, signed[0]) else update for update in updates]
-            calls[i][j] = calls[i][j]._replace(data=CONTRACT.encode("submitSignedUpdates", round, updates))
+            calls[i][j] = calls[i][j]._replace(data=CONTRACT.encode_call("submitSignedUpdates", round, updates))
     if rng.random() < 0.5:
         leaves = record.leaves.copy()
-        leaves[row] = np.frombuffer(b"\0" + _packed(new), merkle.ROW)[0]
+        leaves[row] = np.frombuffer(b"\0" + _packed(new), merkle.LEAF_DTYPE)[0]
         rewrite_leaves(f.run, lambda all: [*all[:k], rooted(record, leaves), *all[k + 1 :]])
 
 
@@ -114,15 +115,15 @@ def _same(update: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     return update[1:] == other[1:]
 
 
-def forget_a_registry_change(rng: random.Random, f: Forger, calls: list[list[Call]]) -> None:
+def forget_a_registry_change(rng: random.Random, f: Forger, calls: list[list[TransactionRequest]]) -> None:
     found = [f.found(name) for name in ("registerClients", "suspendClient", "readmitClient")]
     i, _ = rng.choice([place for places in found for place in places if place[0] > 1])
     del calls[i]
 
 
-def let_an_outsider_call(rng: random.Random, f: Forger, calls: list[list[Call]]) -> None:
+def let_an_outsider_call(rng: random.Random, f: Forger, calls: list[list[TransactionRequest]]) -> None:
     """Among a round's transactions: forbidden, for another contract, or a view, which nobody is kept from calling."""
-    outsider, target = account(rng.randrange(10**6), "outsider", 0), f.address
+    outsider, target = derive_account(rng.randrange(10**6), "outsider", 0), f.address
     function, args = rng.choice(
         [
             ("finaliseRound", (ROUNDS, rng.randbytes(32))),
@@ -135,15 +136,15 @@ def let_an_outsider_call(rng: random.Random, f: Forger, calls: list[list[Call]])
     if not function:
         function, target = "latestRound", rng.randbytes(20)
     i, j = rng.choice(f.found("openRound")[FINALISED] + f.found("commitRound"))
-    calls[i].insert(j, Call(outsider.key, target, CONTRACT.encode(function, *args), 500_000))
+    calls[i].insert(j, TransactionRequest(outsider.key, target, CONTRACT.encode_call(function, *args), 500_000))
 
 
-def deploy_another_contract(rng: random.Random, _f: Forger, calls: list[list[Call]]) -> None:
+def deploy_another_contract(rng: random.Random, _f: Forger, calls: list[list[TransactionRequest]]) -> None:
     deployment = calls[0][0]
     calls[0][0] = deployment._replace(data=deployment.data + rng.randbytes(rng.randint(1, 32)))
 
 
-def never_publish(_rng: random.Random, _f: Forger, calls: list[list[Call]]) -> None:
+def never_publish(_rng: random.Random, _f: Forger, calls: list[list[TransactionRequest]]) -> None:
     del calls[-1]
 
 
@@ -154,7 +155,7 @@ def tell_another_history(rng: random.Random, run: Path) -> None:
     if rng.random() < 0.5:
         i, j = rng.choice(f.found("finaliseRound"))
         number, model = _arguments("finaliseRound", calls[i][j].data)
-        calls[i][j] = calls[i][j]._replace(data=CONTRACT.encode("finaliseRound", number, other_bytes(rng, model)))
+        calls[i][j] = calls[i][j]._replace(data=CONTRACT.encode_call("finaliseRound", number, other_bytes(rng, model)))
     else:
         calls.insert(rng.randint(2, len(calls)), [])
     f.execute(calls)
@@ -164,22 +165,22 @@ def tell_another_history(rng: random.Random, run: Path) -> None:
 def name_other_authorities(rng: random.Random, run: Path) -> None:
     """A sound genesis, under which block 1 has no place, or is not sealed by one in turn."""
     f = Forger(run)
-    others = [*strangers(rng)[1:], *f.network.authorities]
+    others = [*strangers(rng)[1:], *f.network.signers]
     found_anew(f, Genesis(f.genesis.config_hash, tuple(sorted(a.address for a in others))))
     if rng.random() < 0.5:
         f.authorities = others
-        f.genesis = f.genesis._replace(authorities=tuple(a.address for a in f.network.authorities))
+        f.genesis = f.genesis._replace(authorities=tuple(a.address for a in f.network.signers))
         f.renew(0)
     f.write()
 
 
 def strangers(rng: random.Random) -> list[Account]:
     """Four other authorities."""
-    return [account(rng.randrange(10**6), "authority", i) for i in range(4)]
+    return [derive_account(rng.randrange(10**6), "authority", i) for i in range(4)]
 
 
 def found_anew(f: Forger, genesis: Genesis) -> None:
-    f.genesis, f.genesis_hash = genesis, PyEvmEngine(genesis).head_hash
+    f.genesis, f.genesis_hash = genesis, PyEvmChain(genesis).head_hash
     write_genesis(f.files.genesis, f.genesis, f.genesis_hash)
 
 
@@ -214,5 +215,5 @@ def swap_the_whole_ledger(_rng: random.Random, run: Path) -> None:
 
 
 def name_another_contract(rng: random.Random, run: Path) -> None:
-    path = files_of(run).contract
+    path = ledger_files(run).contract
     write_contract(path, rng.choice((rng.randbytes(20), other_bytes(rng, read_contract(path)))))

@@ -12,9 +12,9 @@ import random
 import shutil
 from pathlib import Path
 
-from bofl_jax.ledger.chain.base import Call
+from bofl_jax.ledger.chain.base import TransactionRequest
 from bofl_jax.ledger.chain.genesis import Genesis
-from bofl_jax.results.writing import results_digest
+from bofl_jax.results.digest import results_digest
 from tests.runs.tampering.blocks import (
     change_a_field,
     cut_off,
@@ -206,17 +206,17 @@ def _publish_better_results(rng: random.Random, run: Path) -> None:
     f = Forger(run)
     calls = f.calls()
     digest = results_digest(run, json.loads((run / "summary.json").read_text()))
-    calls[-1][0] = calls[-1][0]._replace(data=CONTRACT.encode("publishResults", ROUNDS, digest))
+    calls[-1][0] = calls[-1][0]._replace(data=CONTRACT.encode_call("publishResults", ROUNDS, digest))
     f.execute(calls)
     f.write()
 
 
-def _forget_a_request(_rng: random.Random, f: Forger, calls: list[list[Call]]) -> None:
+def _forget_a_request(_rng: random.Random, f: Forger, calls: list[list[TransactionRequest]]) -> None:
     """The last one, which was rejected."""
     del calls[f.found("requestSynthetic")[-1][0]]
 
 
-def _add_an_empty_block(rng: random.Random, _f: Forger, calls: list[list[Call]]) -> None:
+def _add_an_empty_block(rng: random.Random, _f: Forger, calls: list[list[TransactionRequest]]) -> None:
     calls.insert(rng.randint(2, len(calls)), [])
 
 

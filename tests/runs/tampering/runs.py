@@ -11,10 +11,10 @@ import numpy as np
 
 from bofl_jax.ledger import Ledger, create_ledger
 from bofl_jax.ledger.contract.artefact import load_contract
-from bofl_jax.ledger.sample_requests import Policy, SyntheticDesk
-from bofl_jax.results.requests import save_batch
-from bofl_jax.results.writing import read_toml
-from tests.support.tiny import conduct, write_arrays
+from bofl_jax.ledger.sample_requests import Policy, SampleRequestClient
+from bofl_jax.results.requests import write_batch
+from bofl_jax.results.run_config import read_config
+from tests.support.tiny import run_tiny, write_arrays
 
 Kind = Callable[[random.Random, Path], None]
 Counts = dict[str, dict[str, int]]
@@ -46,13 +46,13 @@ ALTERING = {"adversary.channel": "bit-flip", "adversary.altered": 0.2}
 
 def configuration(run: Path) -> dict[str, Any]:
     """What a run was begun with."""
-    return read_toml(run / "config.toml")
+    return read_config(run).tables
 
 
 def conduct_governed(directory: Path, arrays: Path, overrides: dict[str, Any]) -> Path:
     """A finished run on whose chain there is everything: an aborted round and synthetic batches too."""
     with mock.patch("bofl_jax.runs.session.create_ledger", _create_busy_ledger):
-        return conduct(directory, arrays, EVENTFUL | overrides).directory
+        return run_tiny(directory, arrays, EVENTFUL | overrides).directory
 
 
 def conduct_all(folder: Path) -> Path:
@@ -72,7 +72,7 @@ def other_run(run: Path) -> Path:
 def _create_busy_ledger(options: Any, directory: Path, clients: int, seed: int, config_hash: bytes) -> Ledger:
     """The run's ledger after a round that was aborted, with requests for synthetic samples before and in rounds."""
     ledger: Any = create_ledger(options, directory, clients, seed, config_hash)
-    desk, open_round = SyntheticDesk(ledger), ledger.open_round
+    desk, open_round = SampleRequestClient(ledger), ledger.open_round
     ledger.eligibility(1)
     ledger.open_round(1, np.arange(3))
     ledger.abort_round(1)
@@ -80,13 +80,13 @@ def _create_busy_ledger(options: Any, directory: Path, clients: int, seed: int, 
     for client in (0, 2):
         desk.request(client, 1, 50, [960, 40, 0])
     batch = {"x": np.random.default_rng(seed).normal(size=(50, 32, 1)).astype(np.float32), "y": np.ones(50, np.int32)}
-    desk.log(0, 1, 50, save_batch(directory, 1, batch), sha256(b"generator").digest(), [9000, 8000])
+    desk.log_batch(0, 1, 50, write_batch(directory, 1, batch), sha256(b"generator").digest(), [9000, 8000])
 
     def open_with_requests(round: int, cohort: np.ndarray) -> None:
         open_round(round, cohort)
         if round == 3:
             desk.request(0, 0, 10, [960, 40, 0])  # refused: class 0 is not rare
-            desk.log(2, 2, 0, sha256(b"bad").digest(), sha256(b"generator").digest())  # not used, hence refunded
+            desk.log_batch(2, 2, 0, sha256(b"bad").digest(), sha256(b"generator").digest())  # not used, hence refunded
 
     ledger.open_round = open_with_requests
     return ledger
