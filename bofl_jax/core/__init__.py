@@ -1,0 +1,1 @@
+"""Foundations that all rooms share: types, keys, serialisation, digests, options, registries and errors."""

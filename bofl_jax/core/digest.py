@@ -1,14 +1,14 @@
-"""Digest of an update or a model: a SHA-256 tree over its bytes, checkable with nothing but hashlib.
+"""Digest of an update or a model: a tree of SHA-256 hashes over its bytes, which hashlib alone can verify.
 
-The bytes are cut into chunks of 1024 (the last one shorter; no bytes at all are one empty chunk), and
+The bytes are cut into chunks of 1024. The last chunk may be shorter, and no bytes at all are one empty chunk. Then
 
     leaf   = SHA-256(0 || chunk)
     node   = SHA-256(1 || left || right)            an odd node moves up unchanged
     digest = SHA-256(2 || SHA-256(layout text) || length in bytes || root)
 
-with 0, 1, 2 as 4-byte words and the length as 8 bytes, all big-endian. The shape is that of RFC 6962 (Laurie, Langley,
-Kasper, Certificate Transparency, 2013); the tags are words so that a GPU can hash word-aligned messages. Bytes and
-layout text come from `bofl_jax.core.serialization`.
+with 0, 1, 2 as 4-byte words and the length as 8 bytes, all big-endian. The tree is that of RFC 6962 (Laurie, Langley,
+Kasper, Certificate Transparency, 2013); the tags are words so that a GPU can hash word-aligned messages. The bytes and
+the layout text come from `bofl_jax.core.serialization`.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,18 +16,21 @@ from hashlib import sha256
 
 import numpy as np
 
-CHUNK = 1024
+CHUNK_BYTES = 1024
 LEAF, NODE, DIGEST = (tag.to_bytes(4, "big") for tag in range(3))
 
 
 def digest(layout_text: str, data: bytes | memoryview) -> bytes:
-    """The 32-byte digest of one update or model.
+    r"""Compute the digest of one update or model.
 
     Args:
-        layout_text: a line ``path shape dtype`` a leaf of the pytree.
-        data: the leaves' little-endian bytes, concatenated.
+        layout_text: a line ``path shape dtype`` for each leaf of the pytree.
+        data: the little-endian bytes of the leaves, concatenated.
 
-    >>> digest("['w'] (2,) float32\\n", bytes(8)).hex()[:16]
+    Returns:
+        32 bytes.
+
+    >>> digest("['w'] (2,) float32\n", bytes(8)).hex()[:16]
     '787bab58f8ccc924'
     """
     hashes = _leaf_hasher(len(data))(np.frombuffer(data, np.uint8))
@@ -35,14 +38,14 @@ def digest(layout_text: str, data: bytes | memoryview) -> bytes:
 
 
 def digest_rows(layout_text: str, parts: Sequence[np.ndarray]) -> np.ndarray:
-    """The digests of C updates of one layout.
+    """Compute the digests of C updates of one layout.
 
     Args:
-        layout_text: the layout of ONE update.
-        parts: uint8[C, bytes] of every leaf; an update's bytes are its rows, one after the other.
+        layout_text: layout of one update.
+        parts: uint8[C, bytes] for each leaf; the bytes of an update are its rows, one after the other.
 
     Returns:
-        uint8[C, 32], a digest an update.
+        uint8[C, 32].
     """
     length = sum(part.shape[1] for part in parts)
     header, leaf_hashes = _header(layout_text, length), _leaf_hasher(length)
@@ -56,20 +59,20 @@ def _header(layout_text: str, length: int) -> bytes:
 
 
 def _leaf_hasher(length: int) -> Callable[[np.ndarray], list[bytes]]:
-    """Hashes the chunks of rows uint8[length], one row after another.
+    """A function from one row uint8[length] to the hashes of its chunks.
 
-    Chunks are laid out in one buffer with their tags in front, which is made once: Python's work on each of them costs
-    more than SHA-256 itself.
+    The buffer with the tag in front of each chunk is allocated once for all rows, because Python's work on each chunk
+    costs more than SHA-256 itself.
     """
-    whole = length // CHUNK
-    messages = np.zeros((whole, len(LEAF) + CHUNK), np.uint8)
+    whole = length // CHUNK_BYTES
+    messages = np.zeros((whole, len(LEAF) + CHUNK_BYTES), np.uint8)
     messages[:, : len(LEAF)] = np.frombuffer(LEAF, np.uint8)
     views = [message.data for message in messages]
 
     def hash_row(row: np.ndarray) -> list[bytes]:
-        messages[:, len(LEAF) :] = row[: whole * CHUNK].reshape(whole, CHUNK)
+        messages[:, len(LEAF) :] = row[: whole * CHUNK_BYTES].reshape(whole, CHUNK_BYTES)
         hashes = [sha256(view).digest() for view in views]
-        rest = row[whole * CHUNK :]
+        rest = row[whole * CHUNK_BYTES :]
         return [*hashes, sha256(LEAF + rest.tobytes()).digest()] if len(rest) or not whole else hashes
 
     return hash_row

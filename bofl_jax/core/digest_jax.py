@@ -1,7 +1,7 @@
-"""The digest of an update as a JAX program: the same 32 bytes as `bofl_jax.ledger.digest`, without leaving the device.
+"""The digest of an update as a JAX program: the same 32 bytes as `bofl_jax.core.digest`, computed on the device.
 
-Written for one update; the caller vmaps. Words are uint32 as SHA-256 sees them, big-endian; the chunks of an update,
-and the nodes of a level, are hashed side by side. National Institute of Standards and Technology, "Secure Hash
+It is written for one update, and the caller uses ``vmap``. Words are uint32, big-endian as in SHA-256. The chunks of an
+update, and the nodes of a level, are hashed side by side. National Institute of Standards and Technology, "Secure Hash
 Standard", FIPS 180-4, 2015.
 """
 
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bofl_jax.core.digest import CHUNK
+from bofl_jax.core.digest import CHUNK_BYTES
 from bofl_jax.core.serialization import layout_of
 
 WORD, BLOCK = 4, 16  # bytes a word, words a block
@@ -21,10 +21,13 @@ LEAF, NODE, DIGEST = range(3)
 
 
 def digest_words(tree: Any) -> jax.Array:
-    """uint32[8]: the digest of one update or model.
+    """Compute the digest of one update or model.
 
     Args:
         tree: pytree of arrays whose items have 4 bytes (float32, int32, uint32).
+
+    Returns:
+        uint32[8], big-endian words.
 
     Raises:
         TypeError: if an item has another size.
@@ -36,7 +39,7 @@ def digest_words(tree: Any) -> jax.Array:
 
 
 def words_to_bytes(words: Any) -> np.ndarray:
-    """uint8[..., 32] of digests uint32[..., 8]."""
+    """The bytes uint8[..., 32] of digests uint32[..., 8]."""
     big = np.ascontiguousarray(np.asarray(words), ">u4")
     return big.view(np.uint8).reshape(*big.shape[:-1], 32)
 
@@ -53,7 +56,7 @@ def _message_words(leaves: list[jax.Array]) -> jax.Array:
 
 def _leaf_hashes(words: jax.Array) -> jax.Array:
     """uint32[chunks, 8]; the last chunk may be shorter."""
-    size = CHUNK // WORD
+    size = CHUNK_BYTES // WORD
     whole, rest = divmod(len(words), size)
     messages = [_padded(LEAF, words[: whole * size].reshape(whole, size))]
     blocks = [messages[0].shape[1] // BLOCK] * whole
@@ -65,9 +68,10 @@ def _leaf_hashes(words: jax.Array) -> jax.Array:
 
 
 def _digest(header: np.ndarray, nodes: jax.Array) -> jax.Array:
-    """uint32[8], of uint32[10] and uint32[chunks, 8]: level after level, an odd node moves up unchanged.
+    """uint32[8] from the header uint32[10] and the leaf hashes uint32[chunks, 8].
 
-    All levels, and the last hash, go through one loop of one width: SHA-256 takes long to compile.
+    All levels and the final hash share one loop of one width, because SHA-256 takes long to compile. On each level an
+    odd node moves up unchanged.
     """
     rows = max(len(nodes) // 2, 1)
     counts = [len(nodes)]
@@ -87,7 +91,7 @@ def _digest(header: np.ndarray, nodes: jax.Array) -> jax.Array:
 
 
 def _padded(tag: int, messages: jax.Array) -> jax.Array:
-    """Tag and padding of SHA-256 around messages ``uint32[n, words]``: whole blocks."""
+    """Put the tag and the padding of SHA-256 around messages ``uint32[n, words]``; the result has whole blocks."""
     count, length = messages.shape[0], messages.shape[1] + 1
     padding = np.zeros(-(length + 3) % BLOCK + 3, np.uint32)
     padding[0], padding[-1] = 0x80000000, 32 * length
@@ -106,7 +110,7 @@ def _primes(count: int) -> list[int]:
 
 
 def _root_fraction(number: int, degree: int) -> int:
-    """The first 32 bits of the fractional part of the degree-th root of a number, exactly."""
+    """The first 32 bits of the fractional part of a root of a number, computed exactly."""
     target, low, high = number << (32 * degree), 0, number << 32
     while low < high:
         middle = (low + high + 1) // 2
@@ -114,14 +118,14 @@ def _root_fraction(number: int, degree: int) -> int:
     return low & 0xFFFFFFFF
 
 
-START = np.array([_root_fraction(prime, 2) for prime in _primes(8)], np.uint32)
-CONSTANTS = np.array([_root_fraction(prime, 3) for prime in _primes(64)], np.uint32)
+INITIAL_STATE = np.array([_root_fraction(prime, 2) for prime in _primes(8)], np.uint32)
+ROUND_CONSTANTS = np.array([_root_fraction(prime, 3) for prime in _primes(64)], np.uint32)
 
 
 def _sha256(messages: jax.Array, blocks: np.ndarray) -> jax.Array:
-    """uint32[n, 8]: SHA-256 of n padded messages uint32[n, words], of which row i has ``blocks`` int[n] blocks."""
+    """uint32[n, 8]: SHA-256 of n padded messages uint32[n, words]; row i has ``blocks[i]`` blocks."""
     count, length = messages.shape
-    state = jnp.broadcast_to(jnp.asarray(START)[:, None], (8, count))
+    state = jnp.broadcast_to(jnp.asarray(INITIAL_STATE)[:, None], (8, count))
     by_block = messages.reshape(count, length // BLOCK, BLOCK).transpose(1, 2, 0)
 
     def compress(state: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
@@ -133,7 +137,7 @@ def _sha256(messages: jax.Array, blocks: np.ndarray) -> jax.Array:
 
 
 def _compress(state: jax.Array, block: jax.Array) -> jax.Array:
-    """One block: state uint32[8, n], block uint32[16, n]. Sixteen rounds at a time, each window from the last."""
+    """Compress one block: state uint32[8, n], block uint32[16, n]; sixteen rounds an iteration."""
 
     def sixteen(carry: tuple[Any, Any], constants: jax.Array) -> tuple[tuple[Any, Any], None]:
         registers, window = carry
@@ -142,14 +146,14 @@ def _compress(state: jax.Array, block: jax.Array) -> jax.Array:
         return (registers, _next_words(window)), None
 
     carry = (tuple(state), tuple(block))
-    (registers, _), _ = jax.lax.scan(sixteen, carry, jnp.asarray(CONSTANTS.reshape(-1, BLOCK)))
+    (registers, _), _ = jax.lax.scan(sixteen, carry, jnp.asarray(ROUND_CONSTANTS.reshape(-1, BLOCK)))
     return state + jnp.stack(registers)
 
 
 def _round(registers: tuple[jax.Array, ...], word: jax.Array) -> tuple[jax.Array, ...]:
     a, b, c, d, e, f, g, h = registers
-    first = h + (_turn(e, 6) ^ _turn(e, 11) ^ _turn(e, 25)) + ((e & f) ^ (~e & g)) + word
-    second = (_turn(a, 2) ^ _turn(a, 13) ^ _turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))
+    first = h + (_rotate_right(e, 6) ^ _rotate_right(e, 11) ^ _rotate_right(e, 25)) + ((e & f) ^ (~e & g)) + word
+    second = (_rotate_right(a, 2) ^ _rotate_right(a, 13) ^ _rotate_right(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))
     return first + second, a, b, c, d + first, e, f, g
 
 
@@ -157,11 +161,11 @@ def _next_words(window: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
     words = list(window)
     for index in range(BLOCK):
         old, near = words[index + 1], words[index + 14]
-        low = _turn(old, 7) ^ _turn(old, 18) ^ (old >> 3)
-        high = _turn(near, 17) ^ _turn(near, 19) ^ (near >> 10)
+        low = _rotate_right(old, 7) ^ _rotate_right(old, 18) ^ (old >> 3)
+        high = _rotate_right(near, 17) ^ _rotate_right(near, 19) ^ (near >> 10)
         words.append(words[index] + low + words[index + 9] + high)
     return tuple(words[BLOCK:])
 
 
-def _turn(word: jax.Array, bits: int) -> jax.Array:
+def _rotate_right(word: jax.Array, bits: int) -> jax.Array:
     return (word >> bits) | (word << (32 - bits))

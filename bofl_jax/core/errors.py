@@ -1,4 +1,4 @@
-"""The two ways in which a request ends badly, and the exit code each one stands for."""
+"""The two kinds of expected errors, and their exit codes."""
 
 import sys
 from collections.abc import Iterator
@@ -8,24 +8,24 @@ from contextlib import contextmanager
 class BoflError(Exception):
     """The request cannot be carried out (exit code 2).
 
-    The message is one line that says what is wrong and how to mend it; the command line prints it as it is.
+    The message is one line that says what is wrong and how to fix it. The command line prints it unchanged.
     """
 
     exit_code = 2
 
 
 class VerificationError(BoflError):
-    """Something that was checked does not hold (exit code 1): an audit, a checksum, a count.
+    """A verification failed (exit code 1): an audit, a checksum, a count.
 
-    The message names the first thing that failed.
+    The message names the first failure.
     """
 
     exit_code = 1
 
 
 @contextmanager
-def in_one_line() -> Iterator[None]:
-    """For scripts: a BoflError ends the process with its message and exit code, without a traceback."""
+def exit_on_error() -> Iterator[None]:
+    """End a script on a `BoflError` with the error's message and exit code, without a traceback."""
     try:
         yield
     except BoflError as error:

@@ -1,4 +1,4 @@
-"""Random keys: one root, and every use folded by purpose, round and client.
+"""Random keys: every use folds its purpose, round and client into one root key.
 
 No key depends on the order of calls, on chunking or on the number of devices.
 """
@@ -9,7 +9,7 @@ import jax
 
 
 class Purpose(IntEnum):
-    """What a key is for. Values are part of a run's identity: never renumber, only append."""
+    """Purposes of keys. The numbers are part of a run's identity: never renumber them, only append."""
 
     DATA = 0
     PARTITION = 1
@@ -27,12 +27,18 @@ class Purpose(IntEnum):
 
 
 def root_key(seed: int) -> jax.Array:
-    """The root of a run's keys."""
+    """The root key of a run."""
     return jax.random.key(seed)
 
 
 def derive(root: jax.Array, purpose: Purpose, *path: int | jax.Array) -> jax.Array:
-    """Fold ``purpose`` and then each entry of ``path`` (round, client ...) into the root key."""
+    """Fold a purpose, and then each entry of a path, into the root key.
+
+    Args:
+        root: the root key of the run.
+        purpose: what the key is for.
+        *path: round, client and so on, in this order.
+    """
     key = jax.random.fold_in(root, int(purpose))
     for entry in path:
         key = jax.random.fold_in(key, entry)

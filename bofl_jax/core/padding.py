@@ -1,21 +1,25 @@
-"""Arrays of unlike length made alike."""
+"""Padding of arrays to common lengths."""
 
 import numpy as np
 
 
-def pad_to(column: np.ndarray, size: int) -> np.ndarray:
-    """The same with zeros added along the first axis, up to ``size``.
+def pad_to(array: np.ndarray, size: int) -> np.ndarray:
+    """Append zeros along the first axis.
 
-    >>> filled(np.array([3, 4]), 3).tolist()
+    Args:
+        array: ``[n, ...]``.
+        size: length of the result, at least n.
+
+    >>> pad_to(np.array([3, 4]), 3).tolist()
     [3, 4, 0]
     """
-    return np.concatenate([column, np.zeros((size - len(column), *column.shape[1:]), column.dtype)])
+    return np.concatenate([array, np.zeros((size - len(array), *array.shape[1:]), array.dtype)])
 
 
 def bucket_size(count: int) -> int:
-    """A number rounded up by at most an eighth: what is padded to it comes in few sizes, which share programs.
+    """Round a count up by at most an eighth, so that padded arrays have few different sizes and share programs.
 
-    >>> capacity(12_400), capacity(12_600), capacity(7)
+    >>> bucket_size(12_400), bucket_size(12_600), bucket_size(7)
     (13312, 13312, 7)
     """
     step = 1 << max(0, count.bit_length() - 4)

@@ -1,10 +1,10 @@
-"""Why an update has no influence on the model: the one list that the engine, the ledger and the contract share."""
+"""Reasons for rejecting an update, shared by the engine, the ledger and the contract."""
 
 from enum import IntEnum
 
 
 class RejectionReason(IntEnum):
-    """Why an update has no influence on the model; the numbers are the contract's."""
+    """Why an update does not contribute to the model. The numbers are those of the contract."""
 
     NONE = 0
     NOT_REGISTERED = 1

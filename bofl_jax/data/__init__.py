@@ -1,36 +1,57 @@
-"""Recordings become windows: the simulator, MIT-BIH through WFDB, and anyone's own arrays.
+"""Data sources: the ECG simulator, MIT-BIH through WFDB, and arrays of the user's own, one file a source.
 
-Importing the room is quick; wfdb, SciPy and the simulator are imported when they are first used.
+Importing the room is quick, because wfdb and SciPy are imported when they are first used.
 """
 
-from bofl_jax.data.check import CheckReport, check
-from bofl_jax.data.ecg.mitbih import class_counts
-from bofl_jax.data.ecg.records import DS1, DS2, PACED, SAME_SUBJECT, person_of
-from bofl_jax.data.fetch import fetch
-from bofl_jax.data.options import DataOptions, MitbihOptions, NpzOptions, SimulatorOptions
-from bofl_jax.data.people import Attribute, Groups, Person, group_people
-from bofl_jax.data.registry import SOURCES, describing, groups_of, load
+from typing import TYPE_CHECKING
+
+# The order of these imports is the order of the sources in messages and in `bofl data list`.
+from bofl_jax.data.ecg.simulator import SimulatorOptions  # isort: skip
+from bofl_jax.data.ecg.mitbih import MitbihOptions, count_beats  # isort: skip
+from bofl_jax.data.npz import NpzOptions  # isort: skip
+from bofl_jax.data.demographics import Attribute, Demographics, Groups, group_by_attribute
+from bofl_jax.data.ecg.beats import EcgOptions
+from bofl_jax.data.ecg.mitbih_records import DS1, DS2, PACED, persons_of_records
+from bofl_jax.data.registry import (
+    SOURCES,
+    CheckReport,
+    Source,
+    SourceOptions,
+    check,
+    demographic_groups,
+    fetch,
+    load,
+    sources_with_demographics,
+)
+
+if TYPE_CHECKING:
+    DataOptions = SourceOptions
+else:
+    DataOptions = SOURCES.section_type()
+"""The ``[data]`` section of a configuration."""
 
 __all__ = [
     "DS1",
     "DS2",
     "PACED",
-    "SAME_SUBJECT",
     "SOURCES",
     "Attribute",
     "CheckReport",
     "DataOptions",
+    "Demographics",
+    "EcgOptions",
     "Groups",
     "MitbihOptions",
     "NpzOptions",
-    "Person",
     "SimulatorOptions",
+    "Source",
+    "SourceOptions",
     "check",
-    "class_counts",
-    "describing",
+    "count_beats",
+    "demographic_groups",
     "fetch",
-    "group_people",
-    "groups_of",
+    "group_by_attribute",
     "load",
-    "person_of",
+    "persons_of_records",
+    "sources_with_demographics",
 ]

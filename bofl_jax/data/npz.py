@@ -1,32 +1,42 @@
-"""Anyone's own windows, in one ``.npz`` file.
+"""Windows of the user's own, in one ``.npz`` file.
 
-Keys: ``x[N, T]`` or ``x[N, T, L]``; ``y[N]``, integers or names; ``subject[N]``, integers or names; and, if wanted,
-``features[N, F]`` (or ``[N]``), ``time[N]`` in s, ``classes[K]`` (names, in the order of the labels) and ``fs`` in Hz.
+Required arrays: ``x[N, T]`` or ``x[N, T, L]``; ``y[N]``, integers or names; ``subject[N]``, integers or names. Optional
+arrays: ``person[N]``, integers or names, where several subjects are recordings of one person; ``features[N, F]`` (or
+``[N]``); ``time[N]`` in s; ``classes[K]``, names in the order of the labels; and ``fs`` in Hz.
 
 Names in ``y`` are looked up in ``classes``, or numbered in sorted order without it; integers in ``y`` are indices into
-``classes``, or number the classes ``0..max`` without it. Without ``time`` a subject's windows count as 1 s apart, in
-the order of the file; without ``fs`` the rate is 1 Hz.
+``classes``, or number the classes ``0..max`` without it. Without ``time``, the windows of a subject count as 1 s apart,
+in the order of the file; without ``fs``, the rate is 1 Hz.
 """
 
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.types import Samples
-from bofl_jax.data.options import NpzOptions
+from bofl_jax.data.registry import SOURCES, Source, SourceOptions
 
 REQUIRED = ("x", "y", "subject")
-OPTIONAL = ("features", "time", "classes", "fs")
+OPTIONAL = ("person", "features", "time", "classes", "fs")
 Arrays = dict[str, np.ndarray]
 
 
-def load_npz(options: NpzOptions) -> Samples:
-    """The samples of the file ``options.root``.
+class NpzOptions(SourceOptions):
+    """The user's own arrays in one ``.npz`` file; see ``bofl_jax.data.npz`` for their names."""
+
+    source: Literal["npz"] = "npz"
+    root: Path = Field(description="the .npz file")
+
+
+def _load(options: NpzOptions, _seed: int) -> Samples:
+    """Load the samples of the file ``options.root``.
 
     Raises:
-        BoflError: if it is no ``.npz`` file, lacks a key, or holds arrays that do not fit together.
+        BoflError: if it is no ``.npz`` file, lacks an array, or holds arrays that do not fit together.
     """
     path = options.root.expanduser()
     arrays = _read(path)
@@ -52,25 +62,26 @@ def _read(path: Path) -> Arrays:
 
 
 def _samples(arrays: Arrays) -> Samples:
-    _check_keys(arrays)
-    x = _numbers(arrays["x"], "x", np.float32)
+    _check_names(arrays)
+    x = _numeric(arrays["x"], "x", np.float32)
     x = x[:, :, None] if x.ndim == 2 else x
-    subject, subjects = _subjects(arrays["subject"])
+    subject, subjects = _indexed(arrays["subject"], "subject")
     y, classes = _labels(arrays["y"], arrays.get("classes"))
-    features = _numbers(arrays.get("features", np.zeros((len(x), 0))), "features", np.float32)
+    features = _numeric(arrays.get("features", np.zeros((len(x), 0))), "features", np.float32)
     return Samples(
         x=x,
         features=features[:, None] if features.ndim == 1 else features,
         y=y,
         subject=subject,
-        time=_numbers(arrays["time"], "time", np.float64) if "time" in arrays else _running_index(subject),
+        time=_numeric(arrays["time"], "time", np.float64) if "time" in arrays else _running_index(subject),
         classes=classes,
         subjects=subjects,
         fs=_rate(arrays.get("fs", np.array(1.0))),
+        person=_person_of_subject(arrays["person"], subject, subjects) if "person" in arrays else None,
     )
 
 
-def _check_keys(arrays: Arrays) -> None:
+def _check_names(arrays: Arrays) -> None:
     missing = [name for name in REQUIRED if name not in arrays]
     if missing:
         raise BoflError(f"no array {missing[0]!r} among {', '.join(sorted(arrays)) or 'none'}: save it with that name")
@@ -78,35 +89,52 @@ def _check_keys(arrays: Arrays) -> None:
     if unknown:
         known = ", ".join(REQUIRED + OPTIONAL)
         raise BoflError(f"array {unknown[0]!r} would be ignored: leave it out or rename it (known: {known})")
-    for name in ("y", "subject", "time"):
+    for name in ("y", "subject", "person", "time"):
         if name in arrays and arrays[name].ndim != 1:
             raise BoflError(f"{name} has shape {arrays[name].shape}: give one value per sample")
 
 
-def _numbers(values: np.ndarray, name: str, dtype: type) -> np.ndarray:
+def _numeric(values: np.ndarray, name: str, dtype: type) -> np.ndarray:
     if values.dtype.kind not in "fiub":
         raise BoflError(f"{name} holds {values.dtype} instead of numbers: save it as a numeric array")
     if name != "time" and not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0])
         raise BoflError(f"{name} holds a NaN or infinite value at sample {row}: drop or repair that sample")
-    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite and is refused by Samples
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, and Samples reports it
         return values.astype(dtype)
 
 
-def _subjects(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def _indexed(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """int32[N], indices into the sorted names, and the names."""
     if values.dtype.kind not in "iuUS":
-        raise BoflError(f"subject holds {values.dtype}: use integers or names")
+        raise BoflError(f"{name} holds {values.dtype}: use integers or names")
     names, index = np.unique(values, return_inverse=True)
-    return index.astype(np.int32), tuple(_text(names))
+    return index.astype(np.int32), tuple(_strings(names))
+
+
+def _person_of_subject(values: np.ndarray, subject: np.ndarray, subjects: tuple[str, ...]) -> tuple[str, ...]:
+    """The person of each of the S subjects, from the person of each sample."""
+    index, names = _indexed(values, "person")
+    if len(index) != len(subject):
+        raise BoflError(f"person has {len(index)} entries, and subject has {len(subject)}: give one per sample")
+    person = []
+    for number, name in enumerate(subjects):
+        found = [names[one] for one in np.unique(index[subject == number])]
+        if len(found) > 1:
+            raise BoflError(
+                f"subject {name!r} has the persons {found[0]!r} and {found[1]!r}: give each subject one person"
+            )
+        person += found
+    return tuple(person)
 
 
 def _labels(values: np.ndarray, classes: np.ndarray | None) -> tuple[np.ndarray, tuple[str, ...]]:
     if values.dtype.kind in "US":
-        return _named_labels(np.array(_text(values)), classes)
+        return _named_labels(np.array(_strings(values)), classes)
     if values.dtype.kind not in "iu":
         raise BoflError(f"y holds {values.dtype}: use integer class indices or class names")
     if classes is not None:
-        names = tuple(_text(classes))
+        names = tuple(_strings(classes))
     else:
         names = tuple(str(index) for index in range(int(values.max(initial=-1)) + 1))
     if values.size and not 0 <= values.min() <= values.max() < len(names):
@@ -116,7 +144,7 @@ def _labels(values: np.ndarray, classes: np.ndarray | None) -> tuple[np.ndarray,
 
 
 def _named_labels(values: np.ndarray, classes: np.ndarray | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    names = _text(np.unique(values) if classes is None else classes)
+    names = _strings(np.unique(values) if classes is None else classes)
     unknown = sorted(set(values.tolist()) - set(names))
     if unknown:
         raise BoflError(f"y holds {unknown[0]!r}, which is not in classes ({', '.join(names)}): add it there")
@@ -124,7 +152,7 @@ def _named_labels(values: np.ndarray, classes: np.ndarray | None) -> tuple[np.nd
     return np.array([index[value] for value in values.tolist()], np.int32), tuple(names)
 
 
-def _text(values: np.ndarray) -> list[str]:
+def _strings(values: np.ndarray) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in np.atleast_1d(values).tolist()]
 
 
@@ -132,8 +160,8 @@ def _running_index(subject: np.ndarray) -> np.ndarray:
     """float64[N]: the position of each sample among those of its subject."""
     time = np.zeros(len(subject))
     for index in np.unique(subject):
-        mine = subject == index
-        time[mine] = np.arange(mine.sum())
+        chosen = subject == index
+        time[chosen] = np.arange(chosen.sum())
     return time
 
 
@@ -141,3 +169,6 @@ def _rate(value: np.ndarray) -> float:
     if value.size != 1 or value.dtype.kind not in "fiu" or not 0 < value.item() < np.inf:
         raise BoflError("fs is not one positive number: give the sampling rate of x in Hz")
     return float(value.item())
+
+
+SOURCES.register(Source(NpzOptions, "your own arrays x, y, subject in one .npz file", load=_load))

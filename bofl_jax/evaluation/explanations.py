@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax.core.keys import Purpose, derive
-from bofl_jax.data.options import EcgOptions
+from bofl_jax.data import EcgOptions
 from bofl_jax.engine.inference import SampleExplanations, explanations
 from bofl_jax.engine.problem import FederatedProblem
-from bofl_jax.evaluation.stratified import generator, stratified_sample
-from bofl_jax.evaluation.summary import Predictions
+from bofl_jax.evaluation.stratified import host_generator, stratified_sample
+from bofl_jax.evaluation.summary import TestPredictions
 from bofl_jax.metrics.explanation import attribution_share, qrs_window
-from bofl_jax.metrics.report import plain
+from bofl_jax.metrics.report import json_number
 
 Tree = Any
 
@@ -29,7 +29,7 @@ class Explanation(NamedTuple):
     summary: dict[str, Any]  # ``explanation`` of ``summary.json``
 
 
-def explain(predictions: Predictions, shared: Tree, own: Tree, count: int) -> Explanation:
+def explain_predictions(predictions: TestPredictions, shared: Tree, personal: Tree, count: int) -> Explanation:
     """Explain some test samples, drawn from the run's root key and spread over classes and clients.
 
     Args:
@@ -38,16 +38,18 @@ def explain(predictions: Predictions, shared: Tree, own: Tree, count: int) -> Ex
         own: parameters ``[C, ...]``, or None.
         count: E, at most.
     """
-    setting = predictions.setting
-    rows = stratified_sample(generator(setting.root, Purpose.EXPLAIN, 0), predictions.label, predictions.client, count)
+    setting = predictions.problem
+    rows = stratified_sample(
+        host_generator(setting.root, Purpose.EXPLAIN, 0), predictions.label, predictions.client, count
+    )
     sample, client = predictions.sample[rows], predictions.client[rows]
-    probability = predictions.probability["global" if own is None else "personalised"][rows]
+    probability = predictions.probability["global" if personal is None else "personalised"][rows]
     predicted = probability.argmax(axis=1).astype(np.int32)
     whose, place = np.unique(client, return_inverse=True)
-    if own is None:
+    if personal is None:
         params, place = jax.tree.map(lambda leaf: leaf[None], shared), np.zeros(len(rows), np.int32)
     else:
-        params = jax.tree.map(lambda leaf: leaf[whose], own)
+        params = jax.tree.map(lambda leaf: leaf[whose], personal)
     keys = jax.vmap(lambda n: derive(setting.root, Purpose.EXPLAIN, 1, n))(jnp.asarray(sample))
     found = explanations(setting, params, place.astype(np.int32), sample, predicted, keys)
     arrays = {
@@ -65,28 +67,31 @@ def explain(predictions: Predictions, shared: Tree, own: Tree, count: int) -> Ex
     return Explanation(arrays, _summary(setting, found))
 
 
-def _summary(setting: FederatedProblem, found: SampleExplanations) -> dict[str, Any]:
+def _summary(problem: FederatedProblem, found: SampleExplanations) -> dict[str, Any]:
     """Means over the samples. Low deletion and high insertion are good, seen beside those of random orders."""
     areas = ("deletion", "deletion_random", "insertion", "insertion_random")
     errors = found.completeness_error[np.isfinite(found.completeness_error)]
     return {
         "samples": len(found.deletion),
-        "completeness_error_median": plain(np.median(errors)) if len(errors) else None,
-        **{name: plain(getattr(found, name).mean()) for name in areas},
-        **_qrs(setting, found.attribution),
+        "completeness_error_median": json_number(np.median(errors)) if len(errors) else None,
+        **{name: json_number(getattr(found, name).mean()) for name in areas},
+        **_qrs_shares(problem, found.attribution),
     }
 
 
-def _qrs(setting: FederatedProblem, attribution: np.ndarray) -> dict[str, Any]:
+def _qrs_shares(problem: FederatedProblem, attribution: np.ndarray) -> dict[str, Any]:
     """How much of the absolute attribution lies within 60 ms of the R peak, and how much of an even one would.
 
     None where nobody knows of an R peak in the middle of the window.
     """
-    options = setting.config.data
+    options = problem.config.data
     if not isinstance(options, EcgOptions):
         return {"qrs_share": None, "qrs_share_even": None}
     peak = round(options.half_window / options.decimate)
-    inside = qrs_window(attribution.shape[1], peak, setting.samples.fs)
+    inside = qrs_window(attribution.shape[1], peak, problem.samples.fs)
     share = np.asarray(attribution_share(jnp.asarray(attribution), inside))
     known = share[np.isfinite(share)]
-    return {"qrs_share": plain(known.mean()) if len(known) else None, "qrs_share_even": plain(inside.mean())}
+    return {
+        "qrs_share": json_number(known.mean()) if len(known) else None,
+        "qrs_share_even": json_number(inside.mean()),
+    }

@@ -12,7 +12,7 @@ from bofl_jax.core.padding import bucket_size, pad_to
 from bofl_jax.engine.problem import FederatedProblem
 from bofl_jax.evaluation.group_fairness import GroupMembership, group_summary
 from bofl_jax.evaluation.reliability import reliability_summary
-from bofl_jax.metrics import as_dict, client_metrics, fairness, metrics, unseen_class_recall
+from bofl_jax.metrics import client_metrics, compute_metrics, fairness, to_summary, unseen_class_recall
 from bofl_jax.metrics.report import json_number
 from bofl_jax.partition import class_counts, label_divergence
 from bofl_jax.results.requests import RequestTotals
@@ -38,8 +38,8 @@ class TestPredictions:
         """M of one model; None if there is no such model."""
         if model not in self.probability:
             return None
-        measured = metrics(self._padded(self.probability[model]), self._padded(self.label), self._mask)
-        return as_dict(measured, self.problem.samples.classes)
+        measured = compute_metrics(self._padded(self.probability[model]), self._padded(self.label), self._mask)
+        return to_summary(measured, self.problem.samples.classes)
 
     def reliability(self, known: tuple[np.ndarray, np.ndarray] | None) -> dict[str, Any]:
         """``safety`` of ``summary.json``, by model; None for a model that does not exist.

@@ -1,10 +1,11 @@
-"""Layers written for one batch of one client, in forms that stay matrix products under ``vmap`` over clients.
+"""Layers for one batch of one client, in forms that remain matrix products under ``vmap`` over clients.
 
-A convolution under ``vmap`` over client weights becomes a grouped convolution, which is ten times slower on CPU than
-the same sum written as patches times a matrix; so every 1-D convolution here is a patch x matrix product.
+Under ``vmap`` over the clients' weights, a convolution becomes a grouped convolution, which is ten times slower on CPU
+than the same sum as a product of patches and a matrix. Therefore every 1-D convolution here is such a product.
 
-Inside a convolutional network the batch comes last, ``[C, T, B]``: a shift in time is then one contiguous slice, and
-forward and backward products all have the one form that XLA's CPU library multiplies fast (benchmarks/NOTES.md).
+Inside a convolutional network the batch is the last axis, ``[C, T, B]`` (here C are the channels). A shift in time is
+then one contiguous slice, and all forward and backward products have the one form that XLA's CPU library computes fast
+(benchmarks/NOTES.md).
 """
 
 import jax
@@ -18,16 +19,25 @@ def _dot(left: jax.Array, right: jax.Array, over: tuple[int, int]) -> jax.Array:
 
 
 @jax.custom_vjp
-def product(weight: jax.Array, x: jax.Array) -> jax.Array:
-    """``weight[K, M], x[K, N] -> [M, N]``: the product of the transposed weight with x; only reverse mode is defined.
+def transposed_matmul(weight: jax.Array, x: jax.Array) -> jax.Array:
+    """Multiply the transposed weight with x; only reverse-mode differentiation is defined.
 
-    The small weight is transposed by a copy (the barrier keeps it one) and no product is, in either direction.
+    The small weight is transposed by a copy, which the barrier enforces, so that no product needs a transposition in
+    the forward or the backward pass.
+
+    Args:
+        weight: float32[K, M].
+        x: float32[K, N].
+
+    Returns:
+        float32[M, N].
     """
-    return _dot(lax.optimization_barrier(weight.T), x, (1, 0))
+    transposed: jax.Array = lax.optimization_barrier(weight.T)  # type: ignore[no-untyped-call]
+    return _dot(transposed, x, (1, 0))
 
 
 def _product_forward(weight: jax.Array, x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return product(weight, x), (weight, x)
+    return transposed_matmul(weight, x), (weight, x)
 
 
 def _product_backward(saved: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -35,20 +45,20 @@ def _product_backward(saved: tuple[jax.Array, jax.Array], gradient: jax.Array) -
     return _dot(x, gradient, (1, 1)), _dot(weight, gradient, (1, 0))
 
 
-product.defvjp(_product_forward, _product_backward)
+transposed_matmul.defvjp(_product_forward, _product_backward)
 
 
 def patches(x: jax.Array, kernel: int, stride: int) -> jax.Array:
-    """Cut windows for a 1-D convolution with "SAME" padding.
+    """Cut the patches of a 1-D convolution with "SAME" padding.
 
     Args:
         x: ``[L, T, B]``.
-        kernel: taps of a window.
-        stride: samples from one window to the next.
+        kernel: taps of a patch.
+        stride: samples from one patch to the next.
 
     Returns:
-        ``[kernel * L, ceil(T / stride), B]``; output t holds samples ``t*stride - left ... + kernel``, zero outside,
-        tap by tap.
+        ``[kernel * L, ceil(T / stride), B]``, tap by tap. Patch t starts at sample ``t * stride - left``, where
+        ``left`` is the padding at the start; samples outside the window are 0.
     """
     leads, length, batch = x.shape
     outputs = -(-length // stride)
@@ -62,7 +72,7 @@ def patches(x: jax.Array, kernel: int, stride: int) -> jax.Array:
 
 
 class PatchConv(nn.Module):
-    """1-D convolution, "SAME" padding, as patches x matrix. ``[L, T, B] -> [channels, ceil(T/stride), B]``."""
+    """1-D convolution with "SAME" padding, as a product of patches and a matrix."""
 
     channels: int
     kernel: int
@@ -70,43 +80,51 @@ class PatchConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Map ``[L, T, B]`` to ``[channels, ceil(T / stride), B]``."""
         shape = (self.kernel * x.shape[0], self.channels)
         weight = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,))
-        cut = patches(x, self.kernel, self.stride)
-        flat = product(weight, cut.reshape(len(cut), -1))
-        return flat.reshape(self.channels, *cut.shape[1:]) + bias[:, None, None]
+        columns = patches(x, self.kernel, self.stride)
+        flat = transposed_matmul(weight, columns.reshape(len(columns), -1))
+        return flat.reshape(self.channels, *columns.shape[1:]) + bias[:, None, None]
 
 
 class Dense(nn.Module):
-    """Dense layer with the batch last: ``[F, B] -> [units, B]``. Parameters as those of ``flax.linen.Dense``."""
+    """Dense layer with the batch as the last axis. Its parameters are those of ``flax.linen.Dense``."""
 
     units: int
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Map ``[F, B]`` to ``[units, B]``."""
         weight = self.param("kernel", nn.initializers.lecun_normal(), (len(x), self.units))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.units,))
-        return product(weight, x) + bias[:, None]
+        return transposed_matmul(weight, x) + bias[:, None]
 
 
 class GroupNorm(nn.Module):
-    """Normalise each sample over time and each group of channels (Wu & He 2018): ``[C, T, B] -> [C, T, B]``."""
+    """Group normalisation: each sample is normalised over time and each group of channels.
+
+    Wu, He: Group normalization. ECCV 2018.
+    """
 
     groups: int
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Map ``[C, T, B]`` to ``[C, T, B]``."""
         grouped = x.reshape(self.groups, -1, *x.shape[1:])
-        return nn.LayerNorm(reduction_axes=(1, 2), feature_axes=(0, 1))(grouped).reshape(x.shape)
+        normalised: jax.Array = nn.LayerNorm(reduction_axes=(1, 2), feature_axes=(0, 1))(grouped)
+        return normalised.reshape(x.shape)
 
 
 @jax.custom_vjp
 def relu_max_pool(x: jax.Array) -> jax.Array:
-    """ReLU of the maximum over pairs of neighbours on the middle axis, time: ``[C, T, B] -> [C, T // 2, B]``.
+    """ReLU of the maximum over pairs of neighbours in time: ``[C, T, B]`` to ``[C, T // 2, B]``.
 
-    The gradient goes to the larger of the two (the first on a tie) where it is positive. It is written out because
-    what ``maximum`` derives costs more than the convolution before it; only reverse mode is defined.
+    The gradient goes to the larger of the two samples (the first on a tie) if it is positive. The gradient is written
+    out because JAX's own gradient of ``maximum`` costs more than the convolution before it. Only reverse-mode
+    differentiation is defined.
     """
     first, second = _pairs(x)
     return jnp.maximum(jnp.maximum(first, second), 0)
@@ -135,7 +153,15 @@ relu_max_pool.defvjp(_pool_forward, _pool_backward)
 
 
 def segment_statistics(x: jax.Array, segments: int) -> jax.Array:
-    """Maximum and mean over each of ``segments`` equal stretches of time: ``[C, T, B] -> [2 * segments * C, B]``."""
+    """Maximum and mean over each of some equal stretches of time.
+
+    Args:
+        x: ``[C, T, B]``.
+        segments: number of stretches; a remainder at the end is left out.
+
+    Returns:
+        ``[2 * segments * C, B]``.
+    """
     channels, length, batch = x.shape
     x = x[:, : length // segments * segments].reshape(channels, segments, length // segments, batch)
     return jnp.concatenate([x.max(axis=2), x.mean(axis=2)], axis=1).reshape(-1, batch)

@@ -1,4 +1,4 @@
-"""How unlike the clients are."""
+"""Differences between clients: counts of classes, divergence of label distributions."""
 
 import numpy as np
 from scipy.spatial.distance import jensenshannon
@@ -7,7 +7,16 @@ from bofl_jax.partition.base import ClientIndices
 
 
 def class_counts(rows: ClientIndices, y: np.ndarray, classes: int) -> np.ndarray:
-    """int64[C, K]: how many samples of each class each client holds."""
+    """Count each client's samples of each class.
+
+    Args:
+        rows: the sample indices of C clients.
+        y: int32[N], labels of the pool.
+        classes: K.
+
+    Returns:
+        int64[C, K].
+    """
     sample, client = rows.flat()
     counts = np.zeros((len(rows.size), classes), np.int64)
     np.add.at(counts, (client, y[sample]), 1)
@@ -15,13 +24,13 @@ def class_counts(rows: ClientIndices, y: np.ndarray, classes: int) -> np.ndarray
 
 
 def label_divergence(counts: np.ndarray) -> np.ndarray:
-    """Jensen-Shannon divergence, base 2, of each client's label distribution from the pooled one.
+    """Jensen-Shannon divergence, base 2, between the label distribution of each client and that of all clients.
 
     Args:
-        counts: int[C, K].
+        counts: int[C, K], samples of each class.
 
     Returns:
-        float64[C] in 0 (alike) ... 1 (disjoint); NaN for a client without samples.
+        float64[C] from 0 (equal) to 1 (disjoint); NaN for a client without samples.
 
     >>> label_divergence(np.array([[5, 5], [10, 10]])).tolist()
     [0.0, 0.0]

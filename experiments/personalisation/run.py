@@ -1,183 +1,179 @@
 """Train every method on every protocol and seed, adapt, test, and keep every patient's confusion matrices.
 
-    BOFL_DATA=../shared/data python experiments/personalisation/run.py --work runs/personalisation
+    BOFL_DATA=../shared/data python -m experiments.personalisation.run --work runs/personalisation
 
-A training is done once and adapted for 1, 5, 30 and 150 steps from where it ended. What is finished in the work folder
-is kept, so that the command goes on where it was cut off.
+A training is done once, and adapted for 1, 5, 30 and 150 steps from its end. Finished results of the work folder are
+kept, so that an interrupted command continues.
 """
 
-import argparse
-import dataclasses
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
-from plan import FOLDS, HERE, METHODS, OFF, PROTOCOLS, STEPS, TRAININGS, Method, Protocol
 
 import bofl_jax as bofl
-from bofl_jax import data
-from bofl_jax.algorithms.personalisation import FineTuneOptions, OwnOptions
-from bofl_jax.core.errors import in_one_line
-from bofl_jax.core.types import Samples
-from bofl_jax.data import person_of
-from bofl_jax.engine.cohort import draw_cohort
-from bofl_jax.engine.personalise import compile_personalise
-from bofl_jax.engine.predict import compile_predict
-from bofl_jax.engine.problem import FederatedProblem, build_problem
-from bofl_jax.engine.round import compile_round, initial_state
-from bofl_jax.metrics import confusions
-from bofl_jax.parallel import devices
-from bofl_jax.parallel.clients import resolve
+from bofl_jax import Samples
+from bofl_jax.algorithms import FineTuneOptions, OwnOptions
+from bofl_jax.engine import FederatedProblem, TrainState, build_problem, initial_state
+from bofl_jax.metrics import group_confusions
 from bofl_jax.partition import class_counts
+from experiments.common.command import argument_parser, prepare, run_command
+from experiments.common.files import Arrays, WorkFolder, write_arrays
+from experiments.common.protocols import TEN_SEEDS
+from experiments.common.training import Predictor, local_training_options, train_all_rounds
+from experiments.personalisation.plan import (
+    FOLDS,
+    HERE,
+    METHODS,
+    PROTOCOLS,
+    STEPS,
+    TRAININGS,
+    WITHOUT_LEDGER,
+    Method,
+    Protocol,
+    folds,
+)
 
 ADAPT_LR = 0.03
 
 
-def main() -> None:
-    """Run what is not there yet."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder of the finished pieces")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Carry out the trainings that are not finished."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="folder of the finished results")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(TEN_SEEDS))
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--rounds", type=int, help="fewer rounds, to try it out")
-    arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    config = bofl.load_config(HERE / "base.toml")
-    devices.configure_devices(config.engine)
-    jax.config.update("jax_compilation_cache_dir", str(arguments.work.absolute() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    plan, samples = resolve(config.engine), data.load(config.data, 0)
-    chosen = {name: [one for one in together if one in arguments.protocols] for name, together in TRAININGS.items()}
-    jobs = itertools.product(arguments.seeds, chosen.values(), arguments.methods)
-    for seed, protocols, method in jobs:
-        unseen = any(PROTOCOLS[protocol].unseen for protocol in protocols)
-        for fold in range(FOLDS if unseen else 1):
-            pieces = {p: arguments.work / f"{p}-{method}-fold{fold}-seed{seed}.npz" for p in protocols}
-            missing = [protocol for protocol, piece in pieces.items() if not piece.exists()]
+    options = parser.parse_args(arguments)
+    folder = WorkFolder(options.work)
+    plan, samples = prepare(bofl.load_config(HERE / "base.toml"), options.work)
+    selected = [[name for name in together if name in options.protocols] for together in TRAININGS.values()]
+    for seed, protocols, method in itertools.product(options.seeds, filter(None, selected), options.methods):
+        for fold in folds(protocols[0]):
+            files = {name: folder.file((name, method, f"fold{fold}"), seed) for name in protocols}
+            missing = [name for name, file in files.items() if not file.exists()]
+            if not missing:
+                continue
             began = time.perf_counter()
-            settings = [
-                build_problem(
-                    configure(PROTOCOLS[protocol], METHODS[method], fold, seed, samples, arguments.rounds),
-                    plan,
-                    samples,
-                )
-                for protocol in missing
+            configs = [
+                configure(PROTOCOLS[name], METHODS[method], fold, seed, samples, options.rounds) for name in missing
             ]
-            for protocol, found in zip(missing, measure(settings, METHODS[method], unseen), strict=True):
-                partial = pieces[protocol].with_suffix(".partial.npz")
-                np.savez_compressed(partial, allow_pickle=False, **found)
-                partial.replace(pieces[protocol])
-            if missing:
-                names = " ".join(pieces[protocol].stem for protocol in missing)
-                print(f"{names}: {time.perf_counter() - began:.1f} s", flush=True)
+            problems = [build_problem(config, plan, samples) for config in configs]
+            results = train_and_adapt(problems, METHODS[method], PROTOCOLS[missing[0]].unseen)
+            for name, result in zip(missing, results, strict=True):
+                write_arrays(files[name], result)
+            names = " ".join(files[name].stem for name in missing)
+            print(f"{names}: {time.perf_counter() - began:.1f} s", flush=True)
 
 
-def fold_of(subjects: tuple[str, ...], fold: int) -> list[str]:
-    """The subjects held out in a fold: people in order of their records, dealt out one by one."""
-    people = sorted({person_of(name) for name in subjects})
-    return [name for name in subjects if people.index(person_of(name)) % FOLDS == fold]
+def fold_of(samples: Samples, fold: int) -> list[str]:
+    """The subjects that are held out in a fold: people in the order of their names are assigned to folds in turn."""
+    people = sorted(set(samples.persons))
+    pairs = zip(samples.subjects, samples.persons, strict=True)
+    return [subject for subject, person in pairs if people.index(person) % FOLDS == fold]
 
 
 def configure(
     protocol: Protocol, method: Method, fold: int, seed: int, samples: Samples, rounds: int | None
 ) -> bofl.Config:
-    """The configuration of one training."""
-    overrides = {**OFF, "seed": seed, **protocol.overrides, **method.overrides}
+    """The configuration of one training.
+
+    Args:
+        protocol: which samples train.
+        method: how the models train.
+        fold: number of the fold, for unseen patients.
+        seed: root seed.
+        samples: the pool.
+        rounds: number of rounds; that of the protocol with None.
+    """
+    overrides = {**WITHOUT_LEDGER, "seed": seed, **protocol.overrides, **method.overrides}
     if protocol.unseen:
-        overrides["partition.test_subjects"] = fold_of(samples.subjects, fold)
+        overrides["partition.test_subjects"] = fold_of(samples, fold)
     if rounds:
         overrides["federation.rounds"] = rounds
     return bofl.load_config(HERE / "base.toml", overrides)
 
 
-def measure(settings: list[FederatedProblem], method: Method, unseen: bool) -> Iterator[dict[str, np.ndarray]]:
-    """Train once, then adapt and test in every setting; they differ in what the tested patients adapt on alone.
+def train_and_adapt(problems: Sequence[FederatedProblem], method: Method, unseen: bool) -> Iterator[Arrays]:
+    """Train once, then adapt and test in every problem; they differ only in the samples that tested patients adapt on.
+
+    Args:
+        problems: the problems.
+        method: how the models train and adapt.
+        unseen: whether the tested patients took no part in training.
 
     Yields:
-        For each setting confusion matrices int32[C, K, K] by steps of adaptation ("global": of the shared model,
-        "alone": of local training), and what the clients know: names[C], tested[C], labelled[C, K].
+        For each problem the confusion matrices int32[C, K, K] by steps of adaptation ("global": of the global model,
+        "alone": of local training), and of the clients names[C], tested[C] and labelled[C, K].
     """
-    state = None
-    for whole in settings:
-        assert_same_training(settings[0], whole)
-        if state is None:
-            in_vain = unseen and method.adapts == "none"  # those who are tested are not among those who train
-            state = initial_state(whole) if in_vain else train(whole)
-        setting = only_tested_adapt(whole)
-        population = setting.population
-        found = {
-            "names": np.array(population.names),
-            "tested": population.test.size > 0,
-            "labelled": class_counts(population.adapt, setting.samples.y, len(setting.samples.classes)),
-        }
-        if setting.has_global:
-            model = setting.algorithm.model(state.params)
-            found["global"] = confusion(setting, compile_predict(setting, model, own=False)(model))
-        options, steps = adaptation(setting, method, unseen)
-        adapt = compile_personalise(setting, state, options)
-        predict = None
-        for key, count in steps.items():
-            own = adapt(state, count)
-            predict = predict or compile_predict(setting, own, own=True)
-            found[key] = confusion(setting, predict(own))
-        yield found
+    first = problems[0]
+    trains_alone = unseen and method.adapts == "none"  # tested patients take no part in the rounds
+    state = initial_state(first) if trains_alone else train_all_rounds(first)
+    for problem in problems:
+        assert_same_training(first, problem)
+        yield adapt_and_test(problem, state, method, unseen)
+
+
+def adapt_and_test(problem: FederatedProblem, state: TrainState, method: Method, unseen: bool) -> Arrays:
+    """Adapt the models of one training and count the predictions of their tests.
+
+    Args:
+        problem: the problem.
+        state: the state after training.
+        method: how clients adapt.
+        unseen: whether the tested patients took no part in training.
+    """
+    samples, predictor = problem.samples, Predictor(problem)
+    population = predictor.problem.population
+    found = {
+        "names": np.array(population.names),
+        "tested": population.test.size > 0,
+        "labelled": class_counts(population.adapt, samples.y, len(samples.classes)),
+    }
+    if problem.has_global:
+        found["global"] = confusion(problem, predictor.of_global(state))
+    options, steps = adaptation(problem, method, unseen)
+    for key, count in steps.items():
+        found[key] = confusion(problem, predictor.of_personal(state, options, count))
+    return found
 
 
 def adaptation(
-    setting: FederatedProblem, method: Method, unseen: bool
+    problem: FederatedProblem, method: Method, unseen: bool
 ) -> tuple[FineTuneOptions | OwnOptions, dict[str, int]]:
-    """How a method adapts after training, and for how many steps, by their key in a piece."""
+    """How clients adapt after training, and the number of steps by their key in the results.
+
+    Args:
+        problem: the problem.
+        method: the method.
+        unseen: whether the tested patients took no part in training.
+    """
     if method.adapts == "finetune":
         return FineTuneOptions(method="finetune", steps=1, lr=ADAPT_LR), {f"adapted{n}": n for n in STEPS}
     if method.adapts == "own":
         return OwnOptions(method="own", steps=1, lr=ADAPT_LR), {f"adapted{n}": n for n in (0, *STEPS)}
     if not unseen:
         return OwnOptions(method="own"), {"alone": 0}
-    federation, optimizer = setting.config.federation, setting.config.optimizer
-    steps = federation.rounds * federation.local_steps  # alone on the labelled minutes, for as long as the federation
-    return OwnOptions(method="own", steps=steps, lr=optimizer.lr / 2), {"alone": steps}
-
-
-def only_tested_adapt(setting: FederatedProblem) -> FederatedProblem:
-    """The same, without the adaptation of patients that are not tested."""
-    population = setting.population
-    adapt = population.adapt._replace(size=np.where(population.test.size > 0, population.adapt.size, 0))
-    return dataclasses.replace(setting, population=dataclasses.replace(population, adapt=adapt))
+    options = local_training_options(problem)
+    return options, {"alone": options.steps}
 
 
 def assert_same_training(one: FederatedProblem, other: FederatedProblem) -> None:
-    """One training stands for both settings: the same rows train, from the same key, in the same way."""
-    for mine, yours in zip(one.training, other.training, strict=True):
-        np.testing.assert_array_equal(mine, yours)
-    parts = ("seed", "model", "federation", "optimizer")
-    assert all(getattr(one.config, part) == getattr(other.config, part) for part in parts)
+    """Check that one training stands for both problems: the same samples, key and method."""
+    for mine, theirs in zip(one.training, other.training, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    sections = ("seed", "model", "federation", "optimizer")
+    assert all(getattr(one.config, section) == getattr(other.config, section) for section in sections)
 
 
-def train(setting: FederatedProblem) -> Any:
-    """All rounds; the state at the end."""
-    config = setting.config
-    state = initial_state(setting)
-    one_round = None
-    for number in range(1, config.federation.rounds + 1):
-        cohort = draw_cohort(config.federation, setting.training, setting.root, number)
-        one_round = one_round or compile_round(setting, state, cohort, "off")
-        state, info = one_round(state, cohort, number, setting.lr[number - 1])
-    jax.block_until_ready(state)
-    assert np.isfinite(np.asarray(info.loss)).all()
-    return state
-
-
-def confusion(setting: FederatedProblem, probability: np.ndarray) -> np.ndarray:
+def confusion(problem: FederatedProblem, probability: np.ndarray) -> np.ndarray:
     """int32[C, K, K]: true class by predicted class, client by client."""
-    sample, client = setting.population.test.flat()
-    return np.asarray(confusions(probability, setting.samples.y[sample], client, setting.population.clients))
+    sample, client = problem.population.test.flat()
+    return np.asarray(group_confusions(probability, problem.samples.y[sample], client, problem.population.clients))
 
 
 if __name__ == "__main__":
-    with in_one_line():
-        main()
+    run_command(main)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bofl_jax import data
-from bofl_jax.data.options import NpzOptions
+from bofl_jax.data import NpzOptions
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -3,14 +3,14 @@
 import numpy as np
 
 FS = 360.0
-"""Hz. The filters' lengths are fixed in samples, so every ECG source brings its signal to this rate."""
+"""Sampling rate in Hz. The filters have fixed lengths in samples, so every ECG source resamples to this rate."""
 
 MEDIAN_SAMPLES = (71, 215)
 """Lengths of the two median filters: about 0.2 s removes the QRS complex, 0.6 s the T wave."""
 
 
 def remove_baseline(signal: np.ndarray) -> np.ndarray:
-    """Subtract the slow baseline, found by two median filters in a row (the ends are extended by their last value).
+    """Subtract the baseline that two median filters in a row estimate; the ends are extended by their last value.
 
     Args:
         signal: float[n], mV at 360 Hz.
@@ -31,11 +31,11 @@ def remove_baseline(signal: np.ndarray) -> np.ndarray:
 
 
 def lowpass(signal: np.ndarray, cutoff_hz: float) -> np.ndarray:
-    """Butterworth low-pass of order 3, run forwards and backwards so that no wave is shifted.
+    """Apply a Butterworth low-pass of order 3 forwards and backwards, so that no wave is shifted.
 
     Args:
         signal: float[n] at 360 Hz.
-        cutoff_hz: where one pass halves the power; the two passes together leave a quarter of it.
+        cutoff_hz: frequency at which one pass halves the power; both passes together leave a quarter of it.
 
     Returns:
         float64[n].
@@ -43,9 +43,18 @@ def lowpass(signal: np.ndarray, cutoff_hz: float) -> np.ndarray:
     from scipy.signal import butter, filtfilt
 
     numerator, denominator = butter(3, cutoff_hz, fs=FS)
-    return filtfilt(numerator, denominator, signal)
+    filtered: np.ndarray = filtfilt(numerator, denominator, signal)
+    return filtered
 
 
 def condition(signal: np.ndarray, cutoff_hz: float) -> np.ndarray:
-    """Baseline removal, then low-pass: float[n] in mV at 360 Hz -> float64[n]."""
+    """Remove the baseline, then apply the low-pass.
+
+    Args:
+        signal: float[n], mV at 360 Hz.
+        cutoff_hz: of the low-pass.
+
+    Returns:
+        float64[n], mV.
+    """
     return lowpass(remove_baseline(signal), cutoff_hz)

@@ -1,9 +1,9 @@
 """The shape of a simulated beat: a sum of Gaussians in time, the closed form of ECGSYN.
 
-ECGSYN integrates ``z' = -sum_i a_i d_i exp(-d_i^2 / 2 b_i^2) - (z - z0)`` along a circle run through at angular speed
-``w``, with ``d_i`` the angle from wave i. Without the slow relaxation to ``z0`` the integral is
+ECGSYN integrates ``z' = -sum_i a_i d_i exp(-d_i^2 / 2 b_i^2) - (z - z0)`` along a circle that is traversed at angular
+speed ``w``, with ``d_i`` the angle from wave i. Without the slow relaxation to ``z0`` the integral is
 ``z(t) = sum_i A_i exp(-(t - c_i)^2 / 2 s_i^2)`` with ``A_i = a_i b_i^2 / w``, ``c_i = angle_i / w``, ``s_i = b_i / w``,
-which needs no time stepping. Everything here is for one patient or one beat.
+which needs no time stepping. All functions here are for one patient or one beat.
 
 References:
     McSharry, Clifford, Tarassenko, Smith: A dynamical model for generating synthetic electrocardiogram signals.
@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 N, S, V, F, Q = range(5)
-"""Class codes, positions in ``records.CLASSES``."""
+"""Class codes, positions in ``aami.CLASSES``."""
 
 MEDIAN_GAIN = 1.5
-"""mV of a median N peak; the waves below have R = 1."""
+"""mV of a median N peak; in the tables below R has amplitude 1."""
 
 #                        P      Q      R     S      T
 AMPLITUDE = np.array([0.12, -0.10, 1.00, -0.22, 0.25])
@@ -35,15 +35,15 @@ PACED_WIDTH_S = np.array([0.00085, 0.027, 0.030, 0.070, 0.05])
 
 REFERENCE_RR_S = 0.8
 SHAPE_SD = (0.35, 0.08, 0.15)
-"""Spread between patients of the logarithms of amplitude, centre and width."""
+"""Standard deviations between patients of the logarithms of amplitude, centre and width."""
 BEAT_SD = 0.04
-"""Spread from beat to beat of the logarithm of each wave's amplitude."""
+"""Standard deviation between beats of the logarithm of each wave's amplitude."""
 CONDUCTION = {"lbbb": 0.09, "rbbb": 0.08, "t_inverted": 0.15, "deep_s": 0.30}
 """Probabilities of the variants of a conducted beat."""
 EARLY_P = (-0.8, 0.0, 0.4)
 """Factor on P in an S beat, by patient: inverted, hidden or small."""
 ABERRANT = 0.06
-"""Share of S beats that are conducted slowly: QRS 1.5 times as wide."""
+"""Share of S beats that are conducted slowly, with a QRS 1.5 times as wide."""
 
 
 class Waves(NamedTuple):
@@ -55,39 +55,47 @@ class Waves(NamedTuple):
 
 
 class Morphology(NamedTuple):
-    """How the heart of one patient looks from one electrode pair."""
+    """The wave shapes of one patient in one lead."""
 
     conducted: Waves  # [5], P Q R S T of a normal beat
     ectopic: Waves  # [3], R S T of a ventricular beat
-    paced: Waves  # [5], spike R S T and an empty one
+    paced: Waves  # [5], spike R S T and an unused wave
     early_p: jax.Array  # [], factor on P in an S beat: inverted, hidden or small
 
 
 class BeatDraws(NamedTuple):
     """The randomness of one beat."""
 
-    share: jax.Array  # [], uniform: how much of a fusion beat comes from the atria
-    aberrant: jax.Array  # [], uniform: whether an S beat is conducted slowly
-    size: jax.Array  # [8], normal: variation of the waves' amplitudes
+    share: jax.Array  # [], uniform, sets the share of the normal beat in a fusion beat
+    aberrant: jax.Array  # [], uniform, decides whether an S beat is conducted slowly
+    size: jax.Array  # [8], normal, variation of the waves' amplitudes
 
 
 def wave_sum(waves: Waves, time: jax.Array) -> jax.Array:
-    """``sum_g A_g exp(-(t - c_g)^2 / 2 s_g^2)``: Waves [G] and time [...] in s -> mV [...]."""
+    """Evaluate ``sum_g A_g exp(-(t - c_g)^2 / 2 s_g^2)``.
+
+    Args:
+        waves: G Gaussians.
+        time: float32[...], s from the R peak.
+
+    Returns:
+        float32[...], mV.
+    """
     offset = (time[..., None] - waves.centre) / waves.width
     return jnp.sum(waves.amplitude * jnp.exp(-0.5 * offset**2), axis=-1)
 
 
 def draw_morphology(key: jax.Array, diversity: jax.Array, lead_mix: jax.Array, mean_rr: jax.Array) -> Morphology:
-    """One patient's wave shapes.
+    """Draw the wave shapes of one patient.
 
     Args:
         key: the patient's key for shapes.
-        diversity: factor on the spread between patients; 0 makes all alike.
-        lead_mix: share of a second, precordial lead in what the device records, in [0, 1).
-        mean_rr: s; P and T move away from R as its square root.
+        diversity: factor on the differences between patients; at 0 all are alike.
+        lead_mix: share of a second, precordial lead in the recording, in [0, 1).
+        mean_rr: mean RR in s; the distances of P and T from R scale with its square root.
     """
     uniform_key, normal_key = jax.random.split(key)
-    uniform = jax.random.uniform(uniform_key, (12,))  # one call each, as every call costs compile time
+    uniform = jax.random.uniform(uniform_key, (12,))  # one call each, because each call adds compile time
     normal = diversity * jax.random.normal(normal_key, (23,))
     kind = jnp.where(diversity > 0, (3 * uniform[0]).astype(jnp.int32), 0)
     conducted = _conducted(normal[:15].reshape(3, 5), lead_mix, mean_rr)
@@ -100,23 +108,25 @@ def draw_morphology(key: jax.Array, diversity: jax.Array, lead_mix: jax.Array, m
 
 
 def beat_waves(draws: BeatDraws, morphology: Morphology, code: jax.Array, has_p: jax.Array) -> Waves:
-    """The eight waves of one beat.
+    """Compute the eight waves of one beat.
 
-    A fusion beat is ``l N + (1 - l) V`` of the same patient with ``l ~ U(.45, .75)``.
+    A fusion beat is ``l N + (1 - l) V`` of the same patient with ``l ~ U(0.45, 0.75)``.
 
     Args:
-        draws: the beat's own randomness.
-        morphology: its patient.
+        draws: the random numbers of the beat.
+        morphology: the wave shapes of the patient.
         code: int[], class code.
         has_p: bool[], false in atrial fibrillation.
     """
-    from_atria = jnp.select([code == V, code == F], [0.0, 0.45 + 0.3 * draws.share], 1.0)
+    normal_share = jnp.select([code == V, code == F], [0.0, 0.45 + 0.3 * draws.share], 1.0)
     p_factor = jnp.where(code == S, morphology.early_p, 1.0) * has_p
     wider = jnp.where((code == S) & (draws.aberrant < ABERRANT), 1.5, 1.0)
-    usual = morphology.conducted
-    usual = Waves(usual.amplitude.at[0].multiply(p_factor), usual.centre, usual.width.at[1:4].multiply(wider))
-    first = jax.tree.map(lambda paced, other: jnp.where(code == Q, paced, other), morphology.paced, usual)
-    amplitude = jnp.concatenate([from_atria * first.amplitude, (1 - from_atria) * morphology.ectopic.amplitude])
+    conducted = morphology.conducted
+    conducted = Waves(
+        conducted.amplitude.at[0].multiply(p_factor), conducted.centre, conducted.width.at[1:4].multiply(wider)
+    )
+    first = jax.tree.map(lambda paced, other: jnp.where(code == Q, paced, other), morphology.paced, conducted)
+    amplitude = jnp.concatenate([normal_share * first.amplitude, (1 - normal_share) * morphology.ectopic.amplitude])
     return Waves(
         amplitude=amplitude * jnp.exp(BEAT_SD * draws.size),
         centre=jnp.concatenate([first.centre, morphology.ectopic.centre]),
@@ -125,7 +135,7 @@ def beat_waves(draws: BeatDraws, morphology: Morphology, code: jax.Array, has_p:
 
 
 def draw_beats(key: jax.Array, beats: int) -> BeatDraws:
-    """The randomness of all beats of a patient: fields with a leading axis of ``beats``."""
+    """Draw the random numbers of all beats of a patient; fields have a leading axis of ``beats``."""
     uniform_key, normal_key = jax.random.split(key)
     share, aberrant = jax.random.uniform(uniform_key, (2, beats))
     return BeatDraws(share, aberrant, jax.random.normal(normal_key, (beats, 8)))
@@ -141,7 +151,7 @@ def _conducted(normal: jax.Array, lead_mix: jax.Array, mean_rr: jax.Array) -> Wa
 
 
 def _variants(uniform: jax.Array, waves: Waves, diversity: jax.Array) -> Waves:
-    """Bundle branch blocks, inverted T, deep S. A left block excludes a right one."""
+    """Apply bundle branch blocks, an inverted T and a deep S. A left block excludes a right one."""
     lbbb, rbbb, t_inverted, deep_s = uniform < diversity * jnp.array(list(CONDUCTION.values()))
     rbbb &= ~lbbb
     amplitude, centre, width = waves
@@ -156,17 +166,17 @@ def _variants(uniform: jax.Array, waves: Waves, diversity: jax.Array) -> Waves:
 
 
 def _ectopic(uniform: jax.Array, normal: jax.Array, diversity: jax.Array, lead_mix: jax.Array) -> Waves:
-    """Wide R, an opposite S and an opposite T: U(.9, 2) times as high as N, in a quarter of the patients negative."""
+    """A wide R, U(0.9, 2) times as high as N, with opposite S and T; inverted in a quarter of the patients."""
     sign = jnp.where(uniform[0] < 0.25 * diversity, -1.0, 1.0)
     high = _between(uniform[1], 0.9, 2.0, diversity)
     deep = _between(uniform[2], 0.2, 0.9, diversity)
-    view = 1 - lead_mix + lead_mix * (2 * uniform[3] - 1)  # a beat from elsewhere projects elsewhere
-    amplitude = MEDIAN_GAIN * high * sign * view * jnp.stack([jnp.ones(()), -deep, jnp.array(-0.4)])
+    projection = 1 - lead_mix + lead_mix * (2 * uniform[3] - 1)  # an ectopic beat has another electrical axis
+    amplitude = MEDIAN_GAIN * high * sign * projection * jnp.stack([jnp.ones(()), -deep, jnp.array(-0.4)])
     return Waves(amplitude, jnp.array(ECTOPIC_CENTRE_S), jnp.exp(SHAPE_SD[2] * normal) * ECTOPIC_WIDTH_S)
 
 
 def _paced(uniform: jax.Array, normal: jax.Array, diversity: jax.Array) -> Waves:
-    """A 2 ms spike, then a beat that spreads from the right ventricle as in a left bundle branch block."""
+    """A 2 ms spike, then a beat that is conducted as in a left bundle branch block."""
     sign = jnp.where(uniform[0] < 0.4 * diversity, -1.0, 1.0)
     high = sign * _between(uniform[1], 0.7, 1.3, diversity)
     spike = _between(uniform[2], 0.5, 2.0, diversity)
@@ -176,6 +186,6 @@ def _paced(uniform: jax.Array, normal: jax.Array, diversity: jax.Array) -> Waves
 
 
 def _between(draw: jax.Array, low: float, high: float, diversity: jax.Array) -> jax.Array:
-    """Uniform in ``[low, high]`` at full diversity, the midpoint without any."""
+    """Map a uniform draw to ``[low, high]`` at diversity 1, and to the midpoint at diversity 0."""
     middle, half = (low + high) / 2, (high - low) / 2
     return middle + half * jnp.minimum(diversity, 1.0) * (2 * draw - 1)

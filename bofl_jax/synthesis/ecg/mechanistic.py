@@ -1,161 +1,158 @@
-"""``simulator``: the mechanistic beat of `bofl_jax.data.morphology`, fitted to a client's own beats.
+"""``simulator``: the mechanistic beat of `bofl_jax.data.ecg.morphology`, fitted to a client's own beats.
 
-A client that has normal beats only can draw from it what its S, V, F and Q beats would look like (`beat_fit` is how it
-is fitted, `beat_rules` what becomes of a normal beat in each class).
+A client that has only normal beats can draw from it what its S, V, F and Q beats would look like. `beat_fit` fits the
+model, and `beat_rules` changes a normal beat into one of each class.
 
 The focus of a ventricular beat (polarity, height, width) is drawn for every beat, not once a call: a client without V
-beats does not know where its focus would be, and samples that are all of one wrong guess teach less than a mixture.
-From ``own_beats`` own beats of a class on, a drawn beat comes with probability ``n / (n + prior_beats)`` from the
-Gaussian of the client's own n beats and their RR inputs, and otherwise from the rules; N is one of the classes. Half a
-beat of one polarity and half a beat of the other would be one that no heart makes, so the two are mixed as populations,
-never as waveforms. A fusion beat of a client with own V beats is fused of an own N and an own V beat.
+beats does not know where its focus would be, and samples that share one wrong guess teach less than a mixture. From
+``own_beats`` own beats of a class on, a drawn beat comes with probability ``n / (n + prior_beats)`` from the Gaussian of
+the client's own n beats and their RR inputs, and otherwise from the rules. This holds for N, too. Averaging a waveform
+of one polarity with one of the other gives a beat that no heart makes, so the two sources are mixed as populations,
+never as waveforms. For a client with own V beats, a fusion beat is a fusion of an own N and an own V beat.
 
-The state is means of products, as that of ``pca-gaussian``; everything else is computed from them at the end. Federated
-and pooled training therefore give one and the same heart to rounding: that of the mean beat of everybody, which is
-nobody's, beside the class Gaussians of ``pca-gaussian``. Local training is what this is for.
+The state consists of means of products, as that of ``pca-gaussian``, and everything else is computed from these at the
+end. Federated and pooled training therefore give the same model up to rounding: the mean beat of all clients, which
+belongs to no client, beside the class Gaussians of ``pca-gaussian``. The generator is meant for local training.
 
 References:
     McSharry, Clifford, Tarassenko, Smith: A dynamical model for generating synthetic electrocardiogram signals.
     IEEE Transactions on Biomedical Engineering, 2003.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from pydantic import Field
 
 from bofl_jax.core.errors import BoflError
+from bofl_jax.data.ecg.aami import CLASSES
 from bofl_jax.data.ecg.features import CLIP
 from bofl_jax.data.ecg.morphology import F
-from bofl_jax.data.ecg.records import CLASSES
-from bofl_jax.synthesis.base import Drawn, Examples, Generator, Shape, Stage
-from bofl_jax.synthesis.ecg.beat_fit import LAYOUTS, fit_beat, fit_intervals, normal_variance, split_spread
-from bofl_jax.synthesis.ecg.beat_rules import FROM_ATRIA, Normal, draw_by_rules
-from bofl_jax.synthesis.generators.gaussian import Gaussians, Moments, pca_gaussian
+from bofl_jax.synthesis.base import ClientSamples, Generator, SampleShape, Stage, SyntheticSamples
+from bofl_jax.synthesis.ecg.beat_fit import RR_INPUTS, fit_beat, fit_intervals, normal_variance, split_variation
+from bofl_jax.synthesis.ecg.beat_rules import NORMAL_SHARE, NormalBeats, sample_by_rules
+from bofl_jax.synthesis.generators.gaussian import ClassGaussians, ClassMoments, pca_gaussian
+from bofl_jax.synthesis.options import LocalSynthesisOptions, TrainingMode
+from bofl_jax.synthesis.registry import GENERATORS, GeneratorEntry
 
 
-class MechanisticSettings(NamedTuple):
-    """How the model is fitted and mixed.
+class MechanisticOptions(LocalSynthesisOptions):
+    """``simulator``: the mechanistic ECG model, fitted to a client's own beats; makes every class from normal ones."""
 
-    Attributes:
-        own_beats: own beats of a class from which on they are used.
-        prior_beats: k of ``n / (n + k)``.
-        rank: principal axes of the spread within a class.
-        steps: Levenberg-Marquardt steps of the fit.
-        least: N beats that a client must have.
-    """
+    trainings: ClassVar[tuple[TrainingMode, ...]] = ("local", "federated", "pooled")
 
-    own_beats: int = 5
-    prior_beats: float = 5.0
-    rank: int = 12
-    steps: int = 40
-    least: int = 5
+    generator: Literal["simulator"] = "simulator"
+    own_beats: int = Field(5, ge=2, description="own beats of a class from which on they are drawn from, too")
+    prior_beats: float = Field(5.0, gt=0, description="k: n own beats are drawn from with probability n / (n + k)")
+    rank: int = Field(12, ge=1, description="principal axes of the variation within a class")
+    steps: int = Field(40, ge=1, description="Levenberg-Marquardt steps of the fit")
+    least: int = Field(5, ge=2, description="normal beats that a client must have")
 
 
-class Counted(NamedTuple):
-    """What a client works out of its beats."""
+class SufficientStatistics(NamedTuple):
+    """The statistics of a client's beats from which the model is computed."""
 
-    moments: Moments
-    counts: jax.Array  # float32[K]; after federated training the clients' mean, weighted by their samples
+    moments: ClassMoments
+    counts: jax.Array  # float32[K], beats; after federated training the clients' mean, weighted by their samples
 
 
-class Heart(NamedTuple):
-    """What drawing needs."""
+class FittedEcgModel(NamedTuple):
+    """The fitted model. The names of the fields, here and in their types, are part of its digest on the ledger."""
 
-    normal: Normal
-    own: Gaussians
+    normal: NormalBeats
+    own: ClassGaussians
     trust: jax.Array  # float32[K], probability that a beat is drawn from the client's own ones
 
 
-def mechanistic(shape: Shape, settings: MechanisticSettings, classes: tuple[str, ...]) -> Generator:
+def mechanistic(shape: SampleShape, options: MechanisticOptions) -> Generator:
     """Build the generator.
 
     Args:
-        shape: of a sample: R peaks at T/2, one lead, the 7 or 4 inputs of `bofl_jax.data.features`.
-        settings: of the fit.
-        classes: names of the K classes, of N, S, V, F, Q, with N first.
+        shape: of beats with the R peak at T/2, one lead and the 7 or 4 inputs of `bofl_jax.data.ecg.features`; classes
+            are from N, S, V, F, Q, with N first.
+        options: of the fit.
 
     Raises:
-        BoflError: if such samples are no beats.
+        BoflError: if the samples are not such beats.
 
-    >>> shape = Shape(window=128, leads=1, features=7, classes=2, fs=180.0)
-    >>> mechanistic(shape, MechanisticSettings(), ("N", "V")).from_normal
-    True
+    >>> shape = SampleShape(window=128, leads=1, features=7, classes=("N", "V"), fs=180.0)
+    >>> mechanistic(shape, MechanisticOptions()).source_class
+    0
     """
-    _refuse_other_samples(shape, classes)
-    gaussians = pca_gaussian(shape, settings.rank)
+    _reject_other_samples(shape)
+    classes = shape.classes
+    gaussians = pca_gaussian(shape, options.rank)
     codes = jnp.array([CLASSES.index(name) for name in classes])
     time = window_time(shape)
 
-    def start(key: jax.Array) -> Counted:
-        return Counted(gaussians.start(key), jnp.zeros(shape.classes))
+    def init(key: jax.Array) -> SufficientStatistics:
+        return SufficientStatistics(gaussians.init(key), jnp.zeros(shape.num_classes))
 
-    def work(state: Counted, examples: Examples, key: jax.Array) -> tuple[Counted, jax.Array]:
-        moments, loss = gaussians.stages[0].work(state.moments, examples, key)
-        return Counted(moments, moments.share * examples.size), loss
+    def measure(
+        state: SufficientStatistics, samples: ClientSamples, key: jax.Array
+    ) -> tuple[SufficientStatistics, jax.Array]:
+        moments, loss = gaussians.stages[0].client_update(state.moments, samples, key)
+        return SufficientStatistics(moments, moments.share * samples.size), loss
 
-    def finish(state: Counted) -> Heart:
-        own = gaussians.finish(state.moments)
-        known = state.counts >= settings.own_beats
-        trust = known * state.counts / (state.counts + settings.prior_beats)
-        return Heart(_normal(state.moments, own, time, settings.steps), own, trust)
+    def finalize(state: SufficientStatistics) -> FittedEcgModel:
+        own = gaussians.finalize(state.moments)
+        known = state.counts >= options.own_beats
+        trust = known * state.counts / (state.counts + options.prior_beats)
+        return FittedEcgModel(_fit_normal_beats(state.moments, own, time, options.steps), own, trust)
 
-    def sample(fitted: Heart, key: jax.Array, label: jax.Array, n: int) -> Drawn:
-        rule_key, own_key, mix_key, fuse_key = jax.random.split(key, 4)
-        by_rules = draw_by_rules(fitted.normal, rule_key, codes[label], n, time, shape.features)
+    def sample(fitted: FittedEcgModel, key: jax.Array, label: jax.Array, n: int) -> SyntheticSamples:
+        rule_key, own_key, mix_key, fusion_key = jax.random.split(key, 4)
+        by_rules = sample_by_rules(fitted.normal, rule_key, codes[label], n, time, shape.features)
         if {"V", "F"} <= set(classes):
-            fused, certain = fuse(fitted, fuse_key, classes.index("V"), n)
-            by_rules = by_rules._replace(x=jnp.where(certain & (codes[label] == F), fused, by_rules.x))
+            fused, is_fused = fuse(fitted, fusion_key, classes.index("V"), n)
+            by_rules = by_rules._replace(x=jnp.where(is_fused & (codes[label] == F), fused, by_rules.x))
         own = gaussians.sample(fitted.own, own_key, label, n)
         is_own = jax.random.uniform(mix_key, (n, 1)) < fitted.trust[label]
         features = jnp.where(is_own, own.features, by_rules.features)
-        return Drawn(jnp.where(is_own[..., None], own.x, by_rules.x), jnp.clip(features, -CLIP, CLIP))
+        return SyntheticSamples(jnp.where(is_own[..., None], own.x, by_rules.x), jnp.clip(features, -CLIP, CLIP))
 
-    def fuse(fitted: Heart, key: jax.Array, ventricular: int, n: int) -> tuple[jax.Array, jax.Array]:
-        """Own N and V beats fused, ``[n, T, 1]``, and which of them to use, ``[n, 1, 1]``."""
+    def fuse(fitted: FittedEcgModel, key: jax.Array, ventricular: int, n: int) -> tuple[jax.Array, jax.Array]:
+        """Fusions of own N and V beats, ``[n, T, 1]``, and which of them to use, bool[n, 1, 1]."""
         n_key, v_key, share_key, use_key = jax.random.split(key, 4)
-        usual, ectopic = (
+        normal, ectopic = (
             gaussians.sample(fitted.own, one, jnp.int32(label), n).x
             for one, label in ((n_key, 0), (v_key, ventricular))
         )
-        share = jax.random.uniform(share_key, (n, 1, 1), minval=FROM_ATRIA[0], maxval=FROM_ATRIA[1])
-        certain = jax.random.uniform(use_key, (n, 1, 1)) < fitted.trust[ventricular]
-        return share * usual + (1 - share) * ectopic, certain
+        share = jax.random.uniform(share_key, (n, 1, 1), minval=NORMAL_SHARE[0], maxval=NORMAL_SHARE[1])
+        is_fused = jax.random.uniform(use_key, (n, 1, 1)) < fitted.trust[ventricular]
+        return share * normal + (1 - share) * ectopic, is_fused
 
-    return Generator(
-        name="simulator",
-        trainings=("local", "federated", "pooled"),
-        least=settings.least,
-        from_normal=True,
-        start=start,
-        stages=(Stage("moments", 1, work),),
-        finish=finish,
-        sample=sample,
-    )
+    stages = (Stage("moments", 1, measure),)
+    return Generator("simulator", options.least, init, stages, finalize, sample, source_class=0)
 
 
-def window_time(shape: Shape) -> jax.Array:
-    """float32[T]: s from the R peak."""
+def window_time(shape: SampleShape) -> jax.Array:
+    """float32[T]: the time of every sample of a window, in s from the R peak."""
     return (jnp.arange(shape.window) - shape.window // 2) / shape.fs
 
 
-def _normal(moments: Moments, own: Gaussians, time: jax.Array, steps: int) -> Normal:
+def _fit_normal_beats(moments: ClassMoments, own: ClassGaussians, time: jax.Array, steps: int) -> NormalBeats:
     window = len(time)
     mean, axes, variance = own.mean[0, :window], own.axes[0, :, :window], normal_variance(moments)[:window]
     intervals = fit_intervals(moments, moments.first.shape[1] - window)
     beat = fit_beat(mean, time, intervals.usual, steps)
     height = jnp.sqrt(jnp.max(mean**2 + variance))
-    return Normal(beat, split_spread(axes, variance, beat.waves, time), intervals, height)
+    return NormalBeats(beat, split_variation(axes, variance, beat.waves, time), intervals, height)
 
 
-def _refuse_other_samples(shape: Shape, classes: tuple[str, ...]) -> None:
-    if not classes or classes[0] != "N" or not set(classes) <= set(CLASSES) or len(classes) != shape.classes:
+def _reject_other_samples(shape: SampleShape) -> None:
+    classes = shape.classes
+    if not classes or classes[0] != "N" or not set(classes) <= set(CLASSES):
         raise BoflError(
             f"the simulator draws beats of the classes {', '.join(CLASSES)} with N first, and the data have "
             f"{', '.join(classes)}: choose another synthesis.generator"
         )
-    if shape.leads != 1 or shape.features not in LAYOUTS:
+    if shape.leads != 1 or shape.features not in RR_INPUTS:
         raise BoflError(
-            f"the simulator draws one lead with {' or '.join(map(str, LAYOUTS))} RR inputs, and the samples have "
+            f"the simulator draws one lead with {' or '.join(map(str, RR_INPUTS))} RR inputs, and the samples have "
             f"{shape.leads} leads and {shape.features} inputs: choose another synthesis.generator"
         )
+
+
+GENERATORS.register(GeneratorEntry(MechanisticOptions, mechanistic))
