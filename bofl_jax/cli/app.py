@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bofl_jax.cli.console import describe_member, describe_start, out, progress, provenance_table, summary_tables
+from bofl_jax.cli.console import RoundProgress, describe_member, describe_start, out, provenance_table, summary_tables
 from bofl_jax.core.errors import BoflError
 
 app = typer.Typer(
@@ -79,7 +79,7 @@ def run(
         result = conduct(loaded, out=out_dir, resume=resume)
         _say(f"Done; the first process wrote {result.directory}")
         return
-    with progress(loaded.federation.rounds) as on_round:
+    with RoundProgress(loaded.federation.rounds) as on_round:
         result = conduct(
             loaded,
             out=out_dir,

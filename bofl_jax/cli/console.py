@@ -1,7 +1,7 @@
-"""What the command line prints: progress, tables, one line on a round or a member."""
+"""Output of the command line: progress, tables, one line for a round or a member of a sweep."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -9,40 +9,50 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from bofl_jax.ledger.audit.provenance import Row
+    from bofl_jax.results.requests import RequestTotals
+    from bofl_jax.results.rounds import RoundRecord
+    from bofl_jax.results.summary import SummaryRecord
     from bofl_jax.runs import RunStart
     from bofl_jax.sweep import MemberResult
 
 out = Console()
 
 
-class progress:  # noqa: N801 - a context manager, used like a function
-    """A bar on a terminal, plain lines elsewhere."""
+class RoundProgress:
+    """Progress of a run's rounds: a bar on a terminal, plain lines elsewhere.
+
+    As a context manager, it returns the function to call with the record of each round.
+
+    Args:
+        rounds: number of rounds of the run.
+    """
 
     def __init__(self, rounds: int) -> None:
         self.rounds = rounds
         self.every = max(1, rounds // 10)
         self.bar: Progress | None = None
 
-    def __enter__(self) -> Callable[[dict[str, Any]], None]:
+    def __enter__(self) -> "Callable[[RoundRecord], None]":
         if not out.is_terminal:
-            return self._line
+            return self._print_line
         columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
         self.bar = Progress(*columns, TextColumn("{task.fields[text]}"), console=out)
         self.bar.start()
         self.task = self.bar.add_task("", total=self.rounds, text="loading data, compiling ...")
-        return self._advance
+        return self._move_bar
 
     def __exit__(self, *error: object) -> None:
         if self.bar:
             self.bar.stop()
 
-    def _advance(self, record: dict[str, Any]) -> None:
+    def _move_bar(self, record: "RoundRecord") -> None:
         assert self.bar
-        self.bar.update(self.task, completed=record["round"], text=describe(record))
+        self.bar.update(self.task, completed=record["round"], text=describe_round(record))
 
-    def _line(self, record: dict[str, Any]) -> None:
+    def _print_line(self, record: "RoundRecord") -> None:
         if record["round"] % self.every == 0 or record["round"] == self.rounds:
-            print(f"round {record['round']}/{self.rounds}  {describe(record)}", flush=True)
+            print(f"round {record['round']}/{self.rounds}  {describe_round(record)}", flush=True)
 
 
 def describe_start(start: "RunStart") -> str:
@@ -60,8 +70,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def describe(record: dict[str, Any]) -> str:
-    """One line on a round."""
+def describe_round(record: "RoundRecord") -> str:
+    """One line on a completed round."""
     speed = record["examples"] / record["seconds"]
     text = f"loss {record['loss']:.4f}  {speed:,.0f} samples/s  ledger {record['ledger']['cpu_ms']:.1f} ms"
     if "metrics" in record:
@@ -70,14 +80,14 @@ def describe(record: dict[str, Any]) -> str:
 
 
 def describe_member(result: "MemberResult") -> str:
-    """One line on a member of a sweep."""
+    """One line on a member of a sweep that has ended."""
     if result.error:
         return f"{result.member.name}  failed: {result.error}"
     return f"{result.member.name}  " + (f"{result.seconds:.1f} s" if result.seconds else "was complete")
 
 
-def summary_tables(summary: dict[str, Any]) -> list[Table]:
-    """What a run prints at its end: metrics per class, overall and fairness, ledger cost."""
+def summary_tables(summary: "SummaryRecord") -> list[Table]:
+    """The tables that a run prints at its end: overall metrics and fairness, metrics by class, and costs."""
     models = {name: measured for name, measured in summary["test"].items() if measured}
     overall = Table("test", *models, title="Overall")
     names = ("accuracy", "balanced_accuracy", "macro_f1", "macro_f1_nsv", "auroc_macro", "auprc_macro", "ece", "brier")
@@ -111,11 +121,13 @@ def summary_tables(summary: dict[str, Any]) -> list[Table]:
     return [overall, classes, *_synthesis_table(summary["synthesis"]), costs]
 
 
-def _synthesis_table(tally: dict[str, int] | None) -> list[Table]:
-    if tally is None:
+def _synthesis_table(totals: "RequestTotals | None") -> list[Table]:
+    if totals is None:
         return []
-    table = Table("requests", "rejected", "nothing used", "samples asked", "samples used", title="Synthetic samples")
-    table.add_row(*(f"{tally[name]:,}" for name in ("requests", "rejected", "unused", "asked", "used")))
+    titles = ("requests", "rejected", "no sample used", "requested samples", "used samples")
+    table = Table(*titles, title="Synthetic samples")
+    counts = (totals["requests"], totals["rejected"], totals["unused"], totals["asked"], totals["used"])
+    table.add_row(*(f"{count:,}" for count in counts))
     return [table]
 
 
@@ -123,8 +135,8 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def provenance_table(rows: list[dict[str, Any]]) -> Table:
-    """Rows of an audit; long digests are shortened, files have them in full."""
+def provenance_table(rows: "Sequence[Row]") -> Table:
+    """A table of the rows of an audit report; long digests are shortened, files have them in full."""
     names = [name for name in (rows[0] if rows else {"nothing": ""}) if name != "clients"]
     table = Table(*(name.replace("_", " ") for name in names), box=None)
     for row in rows:

@@ -1,67 +1,66 @@
 // The charts of a run.
 
-const LOOK = { global: 0, personalised: 1 };
+const MODEL_STYLES = { global: 0, personalised: 1 };
 
 /** A curve over rounds, where it was measured. */
-function curve(name, look, numbers, values, say) {
-  const points = numbers.map((x, index) => [x, values[index], `Round ${count(x)}: ${name} ${say(values[index])}`]);
+function curve(name, style, numbers, values, format) {
+  const points = numbers.map((x, index) => [x, values[index], `Round ${format_count(x)}: ${name} ${format(values[index])}`]);
   const measured = points.filter((point) => point[1] != null);
-  return { name, look, line: true, marks: measured.length <= 25, points: measured };
+  return { name, style, line: true, markers: measured.length <= 25, points: measured };
 }
 
-function over_rounds(title, label, series, extra = {}) {
-  const drawn = series.filter((one) => one.points.length);
+function round_chart(title, label, curves, extra = {}) {
+  const series = curves.filter((one) => one.points.length);
   const x = { label: "round", whole: true };
-  return drawn.length ? new Plot({ title, x, y: { label, ...extra }, series: drawn, line_like: true }).element : null;
+  return series.length ? new Chart({ title, x, y: { label, ...extra }, series, by_x: true }).element : null;
 }
 
-function curves({ curves: data, ledger }) {
-  const one = (name, look, key, say) => curve(name, look, data.number, data[key], say);
-  const from0 = (key) => ({ range: [0, Math.max(...data[key].filter((v) => v != null), 0) * 1.08 || 1] });
+function round_charts({ curves: data, ledger }) {
+  const one = (name, style, key, format) => curve(name, style, data.number, data[key], format);
+  const from_zero = (key) => ({ range: [0, Math.max(...data[key].filter((value) => value != null), 0) * 1.08 || 1] });
+  const scores = [one("accuracy", 2, "accuracy", format_score), one("macro-F1", 0, "macro_f1", format_score)];
   const charts = [
-    over_rounds("Training loss", "mean loss of the cohort", [one("loss", 3, "loss", share)], from0("loss")),
-    over_rounds("Global model on the test data", "share", [one("accuracy", 2, "accuracy", share), one("macro-F1", 0, "macro_f1", share)], { range: [0, 1] }),
+    round_chart("Training loss", "mean loss of the cohort", [one("loss", 3, "loss", format_score)], from_zero("loss")),
+    round_chart("Global model on the test data", "score", scores, { range: [0, 1] }),
   ];
   if (ledger.mode !== "off") {
-    charts.push(over_rounds("Ledger: gas", "gas a round", [one("gas", 0, "gas", count)], from0("gas")));
-    charts.push(over_rounds("Ledger: time of its thread", "CPU time a round (ms)", [one("CPU ms", 0, "cpu_ms", decimal)], from0("cpu_ms")));
+    const cpu = [one("CPU ms", 0, "cpu_ms", format_number)];
+    charts.push(round_chart("Gas of the ledger", "gas per round", [one("gas", 0, "gas", format_count)], from_zero("gas")));
+    charts.push(round_chart("CPU time of the ledger", "CPU time per round (ms)", cpu, from_zero("cpu_ms")));
   }
   return el("div", { class: "charts" }, ...charts);
 }
 
-function reliability_chart(found) {
-  const series = Object.entries(found).map(([model, bins]) => ({
+function reliability_chart(by_model) {
+  const series = Object.entries(by_model).map(([model, bins]) => ({
     name: model,
-    look: LOOK[model],
+    style: MODEL_STYLES[model],
     line: true,
-    marks: true,
-    points: bins.confidence.map((x, index) => [
-      x,
-      bins.accuracy[index],
-      `${model}: confidence ${share(x)}, right ${share(bins.accuracy[index])}, ${count(bins.samples[index])} samples`,
-    ]),
+    markers: true,
+    points: bins.confidence.map((x, index) => {
+      const [accuracy, samples] = [format_score(bins.accuracy[index]), format_count(bins.samples[index])];
+      return [x, bins.accuracy[index], `${model}: confidence ${format_score(x)}, accuracy ${accuracy}, ${samples} samples`];
+    }),
   }));
   const axis = (label) => ({ label, range: [0, 1] });
-  return new Plot({
-    title: "Reliability", x: axis("mean confidence of the bin"), y: axis("share that is right"),
-    series, diagonal: "confidence = accuracy", tall: true,
+  return new Chart({
+    title: "Reliability", x: axis("mean confidence of the bin"), y: axis("accuracy of the bin"),
+    series, diagonal: "confidence = accuracy", square: true,
   }).element;
 }
 
-function clients_chart(clients) {
+function client_chart(clients) {
   const points = clients
-    .filter((one) => one.global_accuracy != null && one.personalised_accuracy != null)
-    .map((one) => [
-      one.global_accuracy,
-      one.personalised_accuracy,
-      `${one.client}: ${share(one.global_accuracy)} global, ${share(one.personalised_accuracy)} personalised`,
+    .filter((client) => client.global_accuracy != null && client.personalised_accuracy != null)
+    .map(({ client, global_accuracy: x, personalised_accuracy: y }) => [
+      x, y, `${client}: ${format_score(x)} global, ${format_score(y)} personalised`,
     ]);
   if (!points.length) return null;
-  const low = Math.min(...range(points.flatMap((point) => [point[0], point[1]])));
+  const low = Math.min(...axis_range(points.flatMap((point) => [point[0], point[1]])));
   const axis = (label) => ({ label, range: [low, 1.02] });
-  return new Plot({
-    title: "Accuracy of every client", x: axis("accuracy of the global model"), y: axis("accuracy, personalised"),
-    series: [{ name: "a client (above the line: better off)", look: 0, marks: true, faint: true, points }],
-    diagonal: "no change", tall: true,
+  return new Chart({
+    title: "Accuracy by client", x: axis("accuracy of the global model"), y: axis("accuracy of the personal model"),
+    series: [{ name: "client; above the line, personalisation helped", style: 0, markers: true, faint: true, points }],
+    diagonal: "equal accuracy", square: true,
   }).element;
 }

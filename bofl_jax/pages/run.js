@@ -1,45 +1,46 @@
 // The page of a run.
 
 function headline(data) {
-  const tiles = data.headline.map((row) => tile(row.name, data.models.map((model) => [share(row[model]), model])));
-  const ledger = data.ledger;
+  const { ledger, timing } = data;
+  const tiles = data.headline.map((row) => tile(row.name, data.models.map((model) => [format_score(row[model]), model])));
   if (ledger.mode !== "off") {
-    const gas = [[count(ledger.gas_per_round), "gas a round"]];
-    tiles.push(tile(`Ledger (${ledger.mode})`, [...gas, [decimal(ledger.cpu_ms_per_round), "CPU ms a round"]]));
+    const gas = [format_count(ledger.gas_per_round), "gas per round"];
+    tiles.push(tile(`Ledger (${ledger.mode})`, [gas, [format_number(ledger.cpu_ms_per_round), "CPU ms per round"]]));
     tiles.push(tile("Head hash of the chain", [[ledger.head_hash ?? DASH, ""]], { class: "digest" }));
   }
-  const speed = [[count(data.timing.samples_per_s), "samples/s"], [decimal(data.timing.rounds_s), "s training"]];
-  tiles.push(tile("Speed", speed));
+  const training = [format_number(timing.rounds_s), "s of training"];
+  tiles.push(tile("Speed", [[format_count(timing.samples_per_s), "samples/s"], training]));
   return el("dl", { class: "tiles" }, ...tiles);
 }
 
-/** Columns of one quantity for every model. */
-function by_model(data, quantities) {
+/** Columns of some quantities, each for every model. */
+function model_columns(data, quantities) {
   return Object.entries(quantities).flatMap(([key, title]) =>
-    data.models.map((model) => ({ key: `${model}_${key}`, title: `${title}\n${model}`, kind: "share" })),
+    data.models.map((model) => ({ key: `${model}_${key}`, title: `${title}\n${model}`, kind: "score" })),
   );
 }
 
-function per_class(data) {
+function class_table(data) {
   const quantities = { recall: "Recall", precision: "Precision", f1: "F1", specificity: "Specificity" };
   const columns = [{ key: "class", title: "Class", kind: "text" }, { key: "samples", title: "Test\nsamples", kind: "count" }];
-  return new Table("classes", [...columns, ...by_model(data, quantities)], data.per_class).element;
+  return new Table("classes", [...columns, ...model_columns(data, quantities)], data.per_class).element;
 }
 
 /** Recall by class and group of people, and the largest difference between two groups. */
-function groups(found, data) {
+function group_table(data) {
+  const { attribute, in_no_group, rows } = data.groups;
   const columns = [
     { key: "class", title: "Class", kind: "text" },
     { key: "group", title: "Group", kind: "text" },
     { key: "people", title: "People", kind: "count" },
     { key: "samples", title: "Test\nsamples", kind: "count" },
-    ...by_model(data, { recall: "Recall", gap: "Gap\u00a0of\u00a0class" }),
+    ...model_columns(data, { recall: "Recall", gap: "Gap\u00a0of\u00a0class" }),
   ];
-  const left = `People by ${found.attribute}. The gap is the largest difference between the recalls of two groups (equal opportunity); where few people have a class, it is theirs. Samples of people in no group: ${count(found.in_no_group)}.`;
-  return [el("p", {}, left), new Table("groups", columns, found.rows).element];
+  const note = `People are grouped by ${attribute}. The gap is the largest difference in recall between two groups (equal opportunity). Where few people have samples of a class, the gap depends on these few. Samples of people in no group: ${format_count(in_no_group)}.`;
+  return [el("p", {}, note), new Table("groups", columns, rows).element];
 }
 
-function per_client(data, ledger) {
+function client_table(data, ledger) {
   const rows = data.clients.map((row, index) => ({
     ...row,
     index,
@@ -51,53 +52,62 @@ function per_client(data, ledger) {
     { key: "n_train", title: "Training\nsamples", kind: "count" },
     { key: "n_test", title: "Test\nsamples", kind: "count" },
     { key: "n_synthetic", title: "Synthetic", kind: "count" },
-    { key: "label_divergence", title: "Label\ndivergence", kind: "share" },
-    ...by_model(data, { accuracy: "Accuracy" }),
-    { key: "gain", title: "Accuracy\ngain", kind: "share" },
-    ...by_model(data, { macro_f1: "Macro\u2011F1" }),
+    { key: "label_divergence", title: "Label\ndivergence", kind: "score" },
+    ...model_columns(data, { accuracy: "Accuracy" }),
+    { key: "gain", title: "Accuracy\ngain", kind: "score" },
+    ...model_columns(data, { macro_f1: "Macro\u2011F1" }),
   ];
-  const known = (column) => rows.some((row) => row[column.key] != null);
-  return new Table("clients", columns.filter(known), rows).element;
+  const has_values = (column) => rows.some((row) => row[column.key] != null);
+  return new Table("clients", columns.filter(has_values), rows).element;
 }
 
-function synthesis(data, ledger) {
-  if (!data.requests.length) return [el("p", {}, "No synthetic samples were asked for.")];
-  const names = { requests: "requests", rejected: "rejected", unused: "approved, nothing used", asked: "samples asked for", used: "samples used" };
-  const told = Object.entries(names).map(([key, name]) => [name, count(data.synthesis?.[key])]);
-  return [pairs(told), ledger.requests()];
+function synthetic_samples(data, ledger) {
+  if (!data.requests.length) return [el("p", {}, "No client requested synthetic samples.")];
+  const titles = {
+    requests: "requests",
+    rejected: "rejected requests",
+    unused: "approved requests without a used sample",
+    asked: "requested samples",
+    used: "used samples",
+  };
+  const totals = Object.entries(titles).map(([key, title]) => [title, format_count(data.synthesis?.[key])]);
+  return [term_list(totals), ledger.requests_table()];
 }
 
-function chain(data, ledger) {
-  if (data.chain.note) return [el("p", {}, data.chain.note)];
-  const aborted = data.chain.aborted.length ? ` Aborted rounds: ${data.chain.aborted.join(", ")}.` : "";
+function ledger_rounds(data, ledger) {
+  const { note, aborted, conclusion } = data.chain;
+  if (note) return [el("p", {}, note)];
+  const rounds = aborted.length ? ` Aborted rounds: ${aborted.join(", ")}.` : "";
   return [
-    el("p", {}, `The chain was replayed for this page.${aborted}`),
-    ...data.chain.conclusion.split("\n").map((line) => el("p", { class: "digest" }, line)),
-    ledger.rounds(),
+    el("p", {}, `The chain was replayed and verified for this page.${rounds}`),
+    ...conclusion.split("\n").map((line) => el("p", { class: "digest" }, line)),
+    ledger.rounds_table(),
   ];
 }
 
-function settings(sections) {
+function configuration(sections) {
   const folded = Object.entries(sections).map(([name, values]) => {
     const entries = Object.entries(values).map(([key, value]) => [key, el("code", {}, JSON.stringify(value))]);
-    return el("details", {}, el("summary", {}, name), pairs(entries));
+    return el("details", {}, el("summary", {}, name), term_list(entries));
   });
   return el("div", { class: "folded" }, ...folded);
 }
 
 function run_page(data) {
   const ledger = new Ledger(data);
-  section("results", "Results", headline(data));
-  section("rounds", "Over the rounds", curves(data));
-  section("classes", "Classes", per_class(data));
-  if (data.groups) section("groups", "Groups of people", ...groups(data.groups, data));
-  const choose = "A client's name opens what it holds and everything that it did on the ledger.";
-  const scatter = clients_chart(data.clients);
-  const reliable = Object.keys(data.reliability).length ? reliability_chart(data.reliability) : null;
-  section("clients", "Clients", el("p", {}, choose), per_client(data, ledger));
-  if (scatter || reliable) section("spread", "Spread and calibration", el("div", { class: "charts" }, scatter, reliable));
-  section("beats", "Example beats", ...beats(data));
-  section("ledger", "Ledger", ...chain(data, ledger));
-  section("synthesis", "Synthetic samples", ...synthesis(data, ledger));
-  section("configuration", "Configuration", settings({ ...data.config, "made with": data.environment }));
+  add_section("results", "Results", headline(data));
+  add_section("rounds", "Rounds", round_charts(data));
+  add_section("classes", "Classes", class_table(data));
+  if (data.groups) add_section("groups", "Groups of people", ...group_table(data));
+  const hint = "A client's name opens its samples by class and its history on the ledger.";
+  add_section("clients", "Clients", el("p", {}, hint), client_table(data, ledger));
+  const accuracy = client_chart(data.clients);
+  const reliability = Object.keys(data.reliability).length ? reliability_chart(data.reliability) : null;
+  if (accuracy || reliability) {
+    add_section("spread", "Accuracy by client, and calibration", el("div", { class: "charts" }, accuracy, reliability));
+  }
+  add_section("beats", "Explained beats", ...explained_beats(data));
+  add_section("ledger", "Ledger", ...ledger_rounds(data, ledger));
+  add_section("synthesis", "Synthetic samples", ...synthetic_samples(data, ledger));
+  add_section("configuration", "Configuration", configuration({ ...data.config, environment: data.environment }));
 }

@@ -1,4 +1,4 @@
-// Everything is defined: fill the page. Folded parts are printed unfolded.
+// All functions are defined: build the page. Folded parts are printed unfolded.
 
 ({ run: run_page, sweep: sweep_page })[DATA.kind](DATA);
 window.addEventListener("beforeprint", () => {

@@ -1,75 +1,82 @@
-// The page of a sweep: a measure against a key of the grid, and the table of its members.
+// The page of a sweep: a measure against a key of the grid, and the table of the members.
 
+/** A drop-down list, and its label around it. */
 function choice(label, options, chosen, onchange) {
-  const select = el("select", { onchange }, ...options.map((one) => el("option", { value: one, selected: one === chosen }, one || "none")));
+  const items = options.map((option) => el("option", { value: option, selected: option === chosen }, option || "none"));
+  const select = el("select", { onchange }, ...items);
   return [select, el("label", {}, label, select)];
 }
 
-/** Means over the members of a value, joined by a line, and every member as a faint mark. */
-function series_of(data, measure, key, split, word, look) {
-  const places = data.keys[key];
+/** Means over the members of a value, joined by a line, and every member as a faint marker. */
+function measure_series(data, measure, key, line_key, line_value, style) {
+  const values = data.keys[key];
   const members = data.members
-    .map((member, index) => ({ member, x: places.indexOf(member[key]), y: data.values[measure]?.[index] }))
-    .filter((one) => one.y != null && (!split || one.member[split] === word));
-  const all = members.map((one) => [one.x, one.y, `${one.member.member}: ${decimal(one.y)}`]);
-  const means = places.flatMap((name, x) => {
-    const values = members.filter((one) => one.x === x).map((one) => one.y);
-    if (!values.length) return [];
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    const of = split ? `, ${split} = ${word}` : "";
-    return [[x, mean, `${key} = ${name}${of}: mean ${decimal(mean)} of ${values.length}`]];
+    .map((member, index) => ({ member, x: values.indexOf(member[key]), y: data.values[measure]?.[index] }))
+    .filter((one) => one.y != null && (!line_key || one.member[line_key] === line_value));
+  const all = members.map((one) => [one.x, one.y, `${one.member.member}: ${format_number(one.y)}`]);
+  const suffix = line_key ? `, ${line_key} = ${line_value}` : "";
+  const means = values.flatMap((value, x) => {
+    const ys = members.filter((one) => one.x === x).map((one) => one.y);
+    if (!ys.length) return [];
+    const mean = ys.reduce((sum, y) => sum + y, 0) / ys.length;
+    return [[x, mean, `${key} = ${value}${suffix}: mean ${format_number(mean)} of ${ys.length}`]];
   });
-  const name = split ? `${split} = ${word}` : "mean; small marks are members";
-  return [{ name, look, line: true, marks: true, points: means }, { name, look, marks: true, faint: true, quiet: true, points: all }];
+  const name = line_key ? `${line_key} = ${line_value}` : "mean; small markers are members";
+  return [
+    { name, style, line: true, markers: true, points: means },
+    { name, style, markers: true, faint: true, unlisted: true, points: all },
+  ];
 }
 
-function sweep_plot(data, measure, key, split) {
-  const words = split ? data.keys[split] : [""];
-  const series = words.flatMap((word, index) => series_of(data, measure, key, split, word, index % LOOKS));
+function measure_chart(data, measure, key, line_key) {
+  const line_values = line_key ? data.keys[line_key] : [""];
+  const series = line_values.flatMap((value, index) => measure_series(data, measure, key, line_key, value, index % STYLES));
   const names = data.keys[key];
   const x = { label: key, names, range: [-0.4, names.length - 0.6] };
-  return new Plot({ title: `${measure} against ${key}`, x, y: { label: measure }, series });
+  return new Chart({ title: `${measure} against ${key}`, x, y: { label: measure }, series });
 }
 
 function sweep_chart(data) {
   const keys = Object.keys(data.keys);
   const first = keys.find((key) => key !== "seed") ?? keys[0];
-  const other = keys.find((key) => key !== "seed" && key !== first) ?? "";
+  const second = keys.find((key) => key !== "seed" && key !== first) ?? "";
+  const start = data.shown.find((name) => name.startsWith("test.personalised")) ?? data.shown[0] ?? data.measures[0];
   const box = el("div");
   const redraw = () => {
-    const split = by.value === along.value ? "" : by.value;
-    box.replaceChildren(sweep_plot(data, measure.value, along.value, split).element);
+    const line_key = lines.value === against.value ? "" : lines.value;
+    box.replaceChildren(measure_chart(data, measure.value, against.value, line_key).element);
   };
-  const start = data.shown.find((name) => name.startsWith("test.personalised")) ?? data.shown[0] ?? data.measures[0];
   const [measure, measure_label] = choice("Measure", data.measures, start, redraw);
-  const [along, along_label] = choice("Against", keys, first, redraw);
-  const [by, by_label] = choice("A line for each", ["", ...keys], other, redraw);
+  const [against, against_label] = choice("Against", keys, first, redraw);
+  const [lines, lines_label] = choice("One line for each", ["", ...keys], second, redraw);
   redraw();
-  return [el("div", { class: "tools" }, measure_label, along_label, by_label), box];
+  return [el("div", { class: "tools" }, measure_label, against_label, lines_label), box];
 }
 
-function sweep_table(data) {
+function member_table(data) {
   const rows = data.members.map((member, index) => ({
     ...Object.fromEntries(data.measures.map((name) => [name, data.values[name][index]])),
-    ...typed(member, data.keys),
+    ...member,
+    ...Object.fromEntries(Object.keys(data.keys).map((key) => [key, number_or_text(member[key])])),
   }));
-  const texts = (names) => names.map((key) => ({ key, title: key, kind: "text" }));
   const failed = data.members.some((member) => member.error);
-  const fixed = texts(["member", ...Object.keys(data.keys), "status", ...(failed ? ["error"] : [])]);
-  const columns = (names) => [...fixed, ...names.map((key) => ({ key, title: key, kind: "decimal" }))];
+  const texts = ["member", ...Object.keys(data.keys), "status", ...(failed ? ["error"] : [])];
+  const columns = (measures) => [
+    ...texts.map((key) => ({ key, title: key, kind: "text" })),
+    ...measures.map((key) => ({ key, title: key, kind: "number" })),
+  ];
   const table = new Table("members", columns(data.shown), rows);
-  const every = el("input", { type: "checkbox", onchange: () => table.show(columns(every.checked ? data.measures : data.shown)) });
-  table.tools.append(el("label", {}, every, `All ${data.measures.length} measures`));
+  const all = el("input", { type: "checkbox", onchange: () => table.show(columns(all.checked ? data.measures : data.shown)) });
+  table.tools.append(el("label", {}, all, `All ${data.measures.length} measures`));
   return table.element;
 }
 
-/** Values of the grid as numbers where they are: they sort as numbers. */
-function typed(member, keys) {
-  const value = (text) => (text !== "" && Number.isFinite(Number(text)) ? Number(text) : text);
-  return { ...member, ...Object.fromEntries(Object.keys(keys).map((key) => [key, value(member[key])])) };
+/** Values of the grid that are numbers sort as numbers. */
+function number_or_text(text) {
+  return text !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
 }
 
 function sweep_page(data) {
-  if (data.measures.length) section("chart", "Chart", ...sweep_chart(data));
-  section("members", "Members", sweep_table(data));
+  if (data.measures.length) add_section("chart", "Chart", ...sweep_chart(data));
+  add_section("members", "Members", member_table(data));
 }

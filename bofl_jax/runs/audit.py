@@ -231,8 +231,10 @@ def check_group_fairness(run: AuditedRun) -> None:
     try:
         fairness = run.summary["fairness"]
         stated = {model: {"groups": measured["groups"]} for model, measured in fairness.items() if "groups" in measured}
-        wrong = first_group_difference(stated, groups_from({} if attribute == "none" else run.predictions, attribute))
-    except (AttributeError, KeyError, Typgroups_from_predictionsueError, IndexError) as error:
+        wrong = first_group_difference(
+            stated, groups_from_predictions({} if attribute == "none" else run.predictions, attribute)
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise VerificationError(f"groups of people in summary.json or predictions.npz are damaged ({error})") from None
     if wrong:
         raise VerificationError(f"summary.json: {wrong} of fairness does not follow from predictions.npz")

@@ -8,7 +8,7 @@ import pytest
 import bofl_jax as bofl
 from tests.conftest import make_samples
 from tests.pages.files import CLASSES, GATES, SUBJECTS
-from tests.support.tiny import table, write_arrays
+from tests.support.tiny import tiny_config, write_arrays
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def run_directory(tmp_path_factory):
     arrays = write_arrays(
         folder / "own.npz", subject=np.array(SUBJECTS)[samples.subject], y=np.array(CLASSES)[samples.y]
     )
-    written = table(arrays) | {
+    written = tiny_config(arrays) | {
         "model": {"name": "linear"},
         "synthesis": {"generator": "oversample", "dose": 0.3, "rare_share": 0.4, "gates": GATES},
         "adversary": {"channel": "sign-flip", "altered": 0.34, "strength": 1.0},

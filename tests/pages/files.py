@@ -19,7 +19,7 @@ GATES = {"utility": 0.0, "distance": 0.0, "diversity": 0.0, "margin": 10.0, "mem
 
 
 def write_explanations(directory: Path, leads: int = 2, beats: int = 3) -> dict[str, np.ndarray]:
-    """``explanations.npz`` in the format of `bofl_jax.figures.reading`; attributions are far below 1."""
+    """``explanations.npz`` as `bofl_jax.results.explanations` reads it; attributions are far below 1."""
     rng = np.random.default_rng(0)
     probability = rng.dirichlet(np.ones(3), beats).astype(np.float32)
     arrays = {
@@ -40,7 +40,7 @@ MEASURES = ("test.global.accuracy", "test.personalised.accuracy", "ledger.gas_pe
 
 
 def write_sweep(folder: Path, seeds: int = 3) -> Path:
-    """A sweep's table in the format of `bofl_jax.sweep.table`: the last member failed, alpha 10 sorts after alpha 2."""
+    """A sweep's table as `bofl_jax.results.sweep` reads it: the last member failed, alpha 10 sorts after alpha 2."""
     folder.mkdir(parents=True, exist_ok=True)
     head = ["member", "seed", "partition.alpha", "federation.algorithm", "status", "error"]
     rows = []

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from bofl_jax.pages import report
-from bofl_jax.pages.fill import page
+from bofl_jax.pages.fill import render_page
 from bofl_jax.pages.provenance import shorten
-from bofl_jax.pages.run import _groups as groups_shown
+from bofl_jax.pages.run import group_data
 from bofl_jax.results import read_run
-from bofl_jax.runs.audit_report import Report
+from bofl_jax.runs.audit_report import AuditReport
 from tests.figures.grouped import add_groups
 from tests.pages.files import SUBJECTS, data_of, write_explanations, write_sweep
 
@@ -47,9 +47,9 @@ def pages(run_directory, tmp_path_factory):
     run = report(run_directory, folder / "run.html")
     data = data_of(run)
     many = [data["clients"][0] | {"client": f"c{index}", "global_accuracy": index / 1e4} for index in range(10_000)]
-    (folder / "many.html").write_text(page(data | {"clients": many}))
+    (folder / "many.html").write_text(render_page(data | {"clients": many}))
     add_groups(shutil.copytree(run_directory, folder / "grouped"))
-    (folder / "grouped.html").write_text(page(data | {"groups": groups_shown(read_run(folder / "grouped"))}))
+    (folder / "grouped.html").write_text(render_page(data | {"groups": group_data(read_run(folder / "grouped").summary.fairness)}))
     return SimpleNamespace(
         run=run,
         explained=report(explained),
@@ -129,7 +129,7 @@ def test_groups_of_people_stand_class_by_class(opened):
     assert column(browser, "#groups", 2) == ["F", "M"] * 3
     rows = data_of_page(browser)["groups"]["rows"]
     assert column(browser, "#groups", 4) == [f"{row['samples']:,}" for row in rows]
-    assert "People by sex." in one(browser, "#groups p").text
+    assert "People are grouped by sex." in one(browser, "#groups p").text
     assert not all_of(opened("run"), "#groups")
 
 
@@ -160,10 +160,10 @@ def test_a_client_opens_its_provenance_and_escape_closes_it(opened, run_director
     opener.click()
     assert one(browser, "#dialog").get_attribute("open")
     assert one(browser, "#dialog h2").text.split() == f"Client {SUBJECTS[client]}".split()  # the browser joins spaces
-    deeds = Report(run_directory).deeds(SUBJECTS[client])
-    table = "#dialog .scroll[aria-label='Table of deeds']"
-    assert column(browser, table, 3) == [row["what"] for row in deeds]
-    assert column(browser, table, 4) == [shorten(row["particulars"]) or "\u2013" for row in deeds]
+    history = AuditReport(run_directory).client_history(SUBJECTS[client])
+    table = "#dialog .scroll[aria-label='Table of events']"
+    assert column(browser, table, 3) == [row["what"] for row in history]
+    assert column(browser, table, 4) == [shorten(row["particulars"]) or "\u2013" for row in history]
     browser.switch_to.active_element.send_keys(Keys.ESCAPE)
     assert not one(browser, "#dialog").get_attribute("open")
     assert active_text(browser) == SUBJECTS[client]
@@ -180,7 +180,7 @@ def test_the_dialog_by_keyboard_alone(opened):
 def test_a_round_lists_its_contributors(opened, run_directory):
     browser = opened("run")
     all_of(browser, "#ledger tbody button")[1].click()
-    expected = [SUBJECTS[index] for index in Report(run_directory).rounds()[1]["clients"]]
+    expected = [SUBJECTS[index] for index in AuditReport(run_directory).rounds()[1]["clients"]]
     assert column(browser, "#dialog", 1) == expected
     all_of(browser, "#dialog tbody button")[0].click()
     assert one(browser, "#dialog h2").text.split() == f"Client {expected[0]}".split()

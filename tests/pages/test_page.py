@@ -1,4 +1,4 @@
-"""The page as a file: what it holds, against the files and the audit; same bytes; nothing hostile; one-line errors."""
+"""The page as a file: its data against the result files and the audit, its bytes, hostile names, and errors."""
 
 import base64
 import csv
@@ -18,12 +18,12 @@ from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.figures import style
 from bofl_jax.metrics.calibration import ece
 from bofl_jax.pages import provenance, report
-from bofl_jax.pages.fill import SCRIPTS, page
+from bofl_jax.pages.fill import SCRIPTS, render_page
 from bofl_jax.pages.provenance import shorten
 from bofl_jax.pages.reliability import reliability
-from bofl_jax.pages.run import _groups as groups_shown
+from bofl_jax.pages.run import group_data
 from bofl_jax.results import read_run
-from bofl_jax.runs.audit_report import Report
+from bofl_jax.runs.audit_report import AuditReport
 from tests.figures.grouped import add_groups
 from tests.pages.files import CLASSES, SUBJECTS, data_of, write_explanations, write_sweep
 
@@ -58,15 +58,15 @@ class Markup(HTMLParser):
         self.inside.setdefault(kind, []).append(data)
 
 
-def unpacked(text):
+def unpack(text):
     return np.frombuffer(base64.b64decode(text), "<f8")
 
 
-def told(data, client):
-    """A client's deeds as the page can tell them; the browser's tests hold its own telling against the audit's."""
+def history_of(data, client):
+    """A client's history from the data of a page, as the scripts compute it."""
     rows = [row[1:] for row in data["chain"]["events"] if row[0] == client]
     chain, packed = data["chain"], data["chain"]["contributions"]
-    who, samples, loss = (unpacked(packed[name]) for name in ("client", "samples", "loss"))
+    who, samples, loss = (unpack(packed[name]) for name in ("client", "samples", "loss"))
     update = base64.b64decode(packed["update"])
     rounds = [found for found in chain["rounds"][chain["first"] :] for _ in range(found["contributors"])]
     for index in np.flatnonzero(who == client):
@@ -78,26 +78,27 @@ def told(data, client):
     return sorted(rows, key=lambda row: row[0])
 
 
-def audited(run_directory, client):
+def audited_history(run_directory, client):
     return [
         [row["block"], row["round"], row["what"], shorten(row["particulars"])]
-        for row in Report(run_directory).deeds(str(client))
+        for row in AuditReport(run_directory).client_history(str(client))
     ]
 
 
-def test_every_client_has_the_deeds_that_the_audit_finds(data, run_directory):
-    chain = Report(run_directory)
+def test_every_client_has_the_history_that_the_audit_finds(data, run_directory):
+    audited = AuditReport(run_directory)
     for client in range(len(SUBJECTS)):
-        deeds = [
-            [row["block"], row["round"], row["what"], shorten(row["particulars"])] for row in chain.deeds(str(client))
+        history = [
+            [row["block"], row["round"], row["what"], shorten(row["particulars"])]
+            for row in audited.client_history(str(client))
         ]
-        assert told(data, client) == deeds
+        assert history_of(data, client) == history
     what = {row[3] for row in data["chain"]["events"]}
     assert {"ClientRegistered", "UpdateRefused", "SyntheticRequested", "SyntheticApproved", "SyntheticLogged"} <= what
 
 
 def test_rounds_are_those_of_the_audit(data, run_directory):
-    rows = Report(run_directory).rounds()
+    rows = AuditReport(run_directory).rounds()
     for shown, row in zip(data["chain"]["rounds"], rows, strict=True):
         assert {name: shown[name] for name in ("model", "round", "contributors", "refused", "samples", "gas")} == {
             name: row[name] for name in ("model", "round", "contributors", "refused", "samples", "gas")
@@ -108,17 +109,17 @@ def test_rounds_are_those_of_the_audit(data, run_directory):
 
 def test_what_does_not_fit_is_counted(run_directory, monkeypatch, tmp_path):
     whole = data_of(report(run_directory, tmp_path / "whole.html"))["chain"]
-    monkeypatch.setattr(provenance, "CONTRIBUTIONS", sum(row["contributors"] for row in whole["rounds"][-2:]))
-    monkeypatch.setattr(provenance, "EVENTS", 5)
+    monkeypatch.setattr(provenance, "MAX_CONTRIBUTIONS", sum(row["contributors"] for row in whole["rounds"][-2:]))
+    monkeypatch.setattr(provenance, "MAX_EVENTS", 5)
     cut = data_of(report(run_directory, tmp_path / "cut.html"))
     kept = cut["chain"]
     assert kept["first"] == len(whole["rounds"]) - 2
     assert kept["events"] == whole["events"][-5:]
-    everything = len(whole["events"]) + len(unpacked(whole["contributions"]["client"]))
-    assert kept["left_out"] == everything - 5 - len(unpacked(kept["contributions"]["client"])) > 0
-    deeds = audited(run_directory, 0)
-    assert [row for row in told(cut, 0) if "Contributed" in row[2]] == [
-        row for row in deeds if "Contributed" in row[2] and row[1] in [r["round"] for r in whole["rounds"][-2:]]
+    everything = len(whole["events"]) + len(unpack(whole["contributions"]["client"]))
+    assert kept["left_out"] == everything - 5 - len(unpack(kept["contributions"]["client"])) > 0
+    history = audited_history(run_directory, 0)
+    assert [row for row in history_of(cut, 0) if "Contributed" in row[2]] == [
+        row for row in history if "Contributed" in row[2] and row[1] in [r["round"] for r in whole["rounds"][-2:]]
     ]
 
 
@@ -152,7 +153,7 @@ def test_numbers_are_those_of_the_files(data, run_directory):
 def test_groups_of_people_are_those_of_the_summary(data, copy):
     assert data["groups"] is None
     add_groups(copy)
-    written, shown = json.loads((copy / "summary.json").read_text())["fairness"], groups_shown(read_run(copy))
+    written, shown = json.loads((copy / "summary.json").read_text())["fairness"], group_data(read_run(copy).summary.fairness)
     left_out = {found["groups"]["samples_in_no_group"] for found in written.values()}
     assert (shown["attribute"], {shown["in_no_group"]}) == ("sex", left_out)
     assert [(row["class"], row["group"]) for row in shown["rows"]] == [(c, g) for c in CLASSES for g in "FM"]
@@ -187,7 +188,7 @@ def test_the_data_cannot_end_its_element(written):
 
 
 def test_titles_are_escaped_too():
-    text = page({"kind": "run", "title": "</title><img src=x>$style", "subtitle": "<script>1</script>"})
+    text = render_page({"kind": "run", "title": "</title><img src=x>$style", "subtitle": "<script>1</script>"})
     found = Markup(text)
     assert "img" not in found.elements
     assert found.elements.count("script") == 2
