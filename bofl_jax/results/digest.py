@@ -10,7 +10,7 @@ from bofl_jax.core.serialization import canonical_bytes
 from bofl_jax.results.clients import CLIENTS_FILE
 from bofl_jax.results.predictions import read_prediction_arrays
 from bofl_jax.results.reading import FIX_RUN, read_file
-from bofl_jax.results.rounds import read_round_records, without_clocks
+from bofl_jax.results.rounds import read_round_records, verified_values
 
 
 def results_digest(directory: Path, measured: Mapping[str, Any]) -> bytes:
@@ -33,7 +33,7 @@ def results_digest(directory: Path, measured: Mapping[str, Any]) -> bytes:
     content = {
         "test": measured["test"],
         "fairness": measured["fairness"],
-        "rounds": [without_clocks(record) for record in read_round_records(directory)],
+        "rounds": [verified_values(record) for record in read_round_records(directory)],
         "clients": hashlib.sha256(read_file(directory / CLIENTS_FILE, Path.read_bytes, FIX_RUN)).hexdigest(),
         "predictions": hashlib.sha256(layout.encode() + data).hexdigest(),
     }

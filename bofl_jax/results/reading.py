@@ -16,7 +16,7 @@ from bofl_jax.results.records import ArrayType, MissingKeyError, RecordError, ch
 T = TypeVar("T")
 
 FIX_RUN = "restore it from a copy, continue the run with --resume, or run it again into a new folder"
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (ValueError, TypeError, AttributeError, IndexError, EOFError, zipfile.BadZipFile, zlib.error)
 _WHOLE = {"sweep.csv": "sweep", "results.json": "study", "peers.json": "comparison"}
 
 
@@ -38,10 +38,10 @@ def read_file(path: Path, parse: Callable[[Path], T], how_to_fix: str = FIX_RUN)
         raise BoflError(f"{path} is missing, so the {whole} is not complete: {how_to_fix}") from None
     except OSError as error:
         raise BoflError(f"{path} cannot be read ({error.strerror}): make it a readable file") from error
-    except MissingKeyError as error:
+    except (MissingKeyError, KeyError) as error:
         raise BoflError(
-            f"{path} is damaged or of another version of bofl_jax ({error} is missing): {how_to_fix}"
-        ) from None
+            f"{path} is damaged or of another version of bofl_jax ({error.args[0]} is missing): {how_to_fix}"
+        ) from error
     except _DAMAGE as error:
         raise BoflError(f"{path} is damaged ({_detail(error)}): {how_to_fix}") from error
 
@@ -62,9 +62,13 @@ def load_json_lines(path: Path) -> list[Any]:
 
 
 def load_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, by column."""
+    """The rows of a CSV file, by column. Raises ValueError where a row has more or fewer fields than the header."""
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise ValueError(f"row {number} has another number of fields than the header")
+    return rows
 
 
 def load_arrays(path: Path, schema: Mapping[str, ArrayType]) -> dict[str, np.ndarray]:

@@ -100,6 +100,19 @@ def _key_types(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
+@functools.cache
+def unverified_keys(kind: Any) -> frozenset[str]:
+    """The keys of a `TypedDict` that are annotated with `Evidence.NONE`."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return frozenset(key for key, hint in hints.items() if Evidence.NONE in _metadata(hint))
+
+
+def _metadata(hint: Any) -> tuple[Any, ...]:
+    while typing.get_origin(hint) in (typing.NotRequired, typing.Required):
+        (hint,) = typing.get_args(hint)
+    return getattr(hint, "__metadata__", ())
+
+
 def _insist(value: Any, kind: Any, name: str) -> Any:
     """The value, if it is of a simple type; a whole number is a number, true and false are none."""
     wanted = (int, float) if kind is float else kind

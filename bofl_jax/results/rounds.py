@@ -13,7 +13,7 @@ import numpy as np
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.parsing import parse_json
 from bofl_jax.results.reading import FIX_RUN, load_json_lines, number_column, read_file
-from bofl_jax.results.records import Evidence, check_record, without
+from bofl_jax.results.records import Evidence, check_record, unverified_keys, without
 from bofl_jax.results.writing import json_line, write_text
 
 ROUNDS_FILE = "rounds.jsonl"
@@ -127,7 +127,7 @@ def _columns(path: Path) -> Rounds:
     )
 
 
-def without_clocks(record: RoundRecord) -> dict[str, Any]:
+def verified_values(record: RoundRecord) -> dict[str, Any]:
     """The values of a line that are part of the results digest."""
-    clocks = [name for name in record["ledger"] if name.endswith("_ms")]
-    return without(record, ["seconds"]) | {"ledger": without(record["ledger"], clocks)}
+    ledger = without(record["ledger"], unverified_keys(LedgerRecord))
+    return without(record, unverified_keys(RoundRecord)) | {"ledger": ledger}

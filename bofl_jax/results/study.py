@@ -1,4 +1,8 @@
-"""Typed reading of a study: ``results.json`` of an experiment of many runs, with rounds and beats beside it."""
+"""Results of a study, an experiment of many runs. No chain vouches for them.
+
+``results.json`` holds a row for each model of each arm under each protocol, ``rounds.csv`` the scores by round, and
+``fidelity.npz`` real and generated beats. Experiments write them with the functions of `bofl_jax.results.writing`.
+"""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -10,16 +14,17 @@ import numpy as np
 from bofl_jax.results.reading import check_labels, load_arrays, load_csv, load_json, read_file
 from bofl_jax.results.records import ArrayType, check_arrays
 
-_MEND = "make it again with the experiment's own script"
+RESULTS_FILE, STUDY_ROUNDS_FILE, FIDELITY_FILE = "results.json", "rounds.csv", "fidelity.npz"
+_FIX = "make it again with the experiment's own script"
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A number over seeds and people."""
+class Estimate:
+    """A mean over seeds and people."""
 
     mean: float
     sd: float  # over seeds; NaN where it was not written
-    low: float  # the 95 % interval's ends; NaN where there is none
+    low: float  # lower end of the 95 % interval; NaN where there is none
     high: float
 
 
@@ -27,7 +32,7 @@ class Measured:
 class Difference:
     """How much better a row is than another arm of its protocol."""
 
-    other: str  # the other arm
+    reference: str  # title of the other arm
     metric: str
     mean: float
     low: float
@@ -37,39 +42,39 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Result:
+class StudyRow:
     """One row of a study: an arm's model under a protocol."""
 
     protocol: str
     arm: str
     title: str
     model: str
-    x: dict[str, Any]  # what the figures put on their axis: "minutes", "alpha", "dose"
-    factors: dict[str, bool]  # of the ablation: "ledger", "personalisation", "synthesis"
+    x: dict[str, Any]  # "minutes", "alpha" or "dose" -> its value, for the x axis of figures
+    factors: dict[str, bool]  # of an ablation: "ledger", "personalisation", "synthesis"
     generator: str  # "" for none
-    dose: float  # of synthetic samples, as a share of a client's own; NaN where it was not written
-    used: float  # synthetic samples of all clients together, mean over the seeds; NaN where it was not written
+    dose: float  # synthetic samples as a share of a client's own; NaN where it was not written
+    used: float  # synthetic samples of all clients together, mean over seeds; NaN where it was not written
     seeds: int
     people: int
-    metrics: dict[str, Measured]
+    metrics: dict[str, Estimate]
     difference: Difference | None
     gains: dict[str, Difference]  # metric -> how much better than another arm
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What the gates measured of a generator's samples of one class."""
+class GateScores:
+    """Scores of a generator's samples of one class by the quality gates."""
 
     protocol: str
     generator: str
-    label: str  # the class
+    label: str  # name of the class
     seeds: int
-    scores: dict[str, float]  # means over the seeds; NaN where the gates could not judge
+    scores: dict[str, float]  # gate -> mean over the seeds; NaN where no score could be computed
 
 
 @dataclass(frozen=True)
 class StudyRound:
-    """One row of ``rounds.csv``."""
+    """One row of ``rounds.csv``: macro-F1 after a round, with its 95 % interval."""
 
     protocol: str
     arm: str
@@ -80,33 +85,42 @@ class StudyRound:
     high: float
 
 
+FIDELITY_ARRAYS = {
+    "real_label": ArrayType("int32", "N"),  # index of the class
+    "real": ArrayType("float16", "NT"),
+    "sample_rate": ArrayType("float64", ""),  # Hz
+    "classes": ArrayType("str", "K"),
+}
+"""Real beats N of T time samples, classes K. Each generator has ``made_NAME`` [M, T] and ``label_NAME`` [M]."""
+
+
 @dataclass(frozen=True)
 class Fidelity:
-    """``fidelity.npz``: real beats and those that generators made of them."""
+    """``fidelity.npz``: real beats, and those of generators that were fitted to them."""
 
-    real: np.ndarray  # float32[N, T]
-    real_label: np.ndarray  # int32[N]
-    made: dict[str, tuple[np.ndarray, np.ndarray]]  # generator -> float32[M, T], int32[M]
+    real: np.ndarray  # float16[N, T]
+    real_label: np.ndarray  # int32[N], index of the class
+    generated: dict[str, tuple[np.ndarray, np.ndarray]]  # generator -> float16[M, T], int32[M]
     sample_rate: float  # Hz
     classes: tuple[str, ...]
 
     @property
     def sets(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Beats and labels, the real ones first."""
-        return {"real": (self.real, self.real_label), **self.made}
+        return {"real": (self.real, self.real_label), **self.generated}
 
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that the figures of a study are drawn from."""
+    """The results of a study."""
 
     name: str
     title: str
-    made_by: str  # the command
-    drawn: str  # what the intervals draw: "people", "people and seeds"
-    note: str  # what a reader of a figure must know of the protocols; "" for nothing
-    rows: tuple[Result, ...]
-    judged: tuple[Judged, ...] = ()
+    made_by: str  # command
+    resampled: str  # what the bootstrap resamples: "people", or "people and seeds"
+    note: str  # explanation of the protocols for captions, or ""
+    rows: tuple[StudyRow, ...]
+    gate_scores: tuple[GateScores, ...] = ()
     rounds: tuple[StudyRound, ...] = ()
     fidelity: Fidelity | None = None
     protocols: tuple[str, ...] = field(init=False)
@@ -115,49 +129,37 @@ class Study:
         object.__setattr__(self, "protocols", tuple(dict.fromkeys(row.protocol for row in self.rows)))
 
 
-FIDELITY_ARRAYS = {
-    "real_label": ArrayType("int32", "N"),  # index of the class
-    "real": ArrayType("float16", "NT"),
-    "sample_rate": ArrayType("float64", ""),  # Hz
-    "classes": ArrayType("str", "K"),
-}
-"""Real beats; ``made_NAME`` [M, T] and ``label_NAME`` [M] are those of each generator."""
-
-
 def read_study(folder: Path) -> Study:
     """Read and check a study's results.
 
     Raises:
-        BoflError: one line that names the file that is missing or damaged, and the mend.
+        BoflError: one line that names the file that is missing or damaged and says how to fix it.
     """
-    study, rounds, beats = (
-        read_file(folder / "results.json", _results, _MEND),
-        folder / "rounds.csv",
-        folder / "fidelity.npz",
-    )
+    study = read_file(folder / RESULTS_FILE, _study, _FIX)
+    rounds, beats = folder / STUDY_ROUNDS_FILE, folder / FIDELITY_FILE
     return replace(
         study,
-        rounds=read_file(rounds, _rounds, _MEND) if rounds.exists() else (),
-        fidelity=read_file(beats, _fidelity, _MEND) if beats.exists() else None,
+        rounds=read_file(rounds, _rounds, _FIX) if rounds.exists() else (),
+        fidelity=read_file(beats, _fidelity, _FIX) if beats.exists() else None,
     )
 
 
-def _results(path: Path) -> Study:
+def _study(path: Path) -> Study:
     written = load_json(path)
     head = written["study"]
     return Study(
         name=str(head["name"]),
         title=str(head["title"]),
         made_by=str(head["made_by"]),
-        drawn=str(head["drawn"]),
+        resampled=str(head["drawn"]),
         note=str(head.get("note", "")),
-        rows=tuple(_result(row) for row in written["rows"]),
-        judged=tuple(_judged(one) for one in written.get("generators") or ()),
+        rows=tuple(_row(row) for row in written["rows"]),
+        gate_scores=tuple(_gate_scores(one) for one in written.get("generators") or ()),
     )
 
 
-def _result(row: dict[str, Any]) -> Result:
-    return Result(
+def _row(row: dict[str, Any]) -> StudyRow:
+    return StudyRow(
         **{name: str(row[name]) for name in ("protocol", "arm", "title", "model")},
         x=dict(row.get("x") or {}),
         factors={name: bool(value) for name, value in (row.get("factors") or {}).items()},
@@ -166,7 +168,7 @@ def _result(row: dict[str, Any]) -> Result:
         used=_number((row.get("outcome") or {}).get("used")),
         seeds=int(row["seeds"]),
         people=int(row["people"]),
-        metrics={name: _measured(values) for name, values in row["metrics"].items() if values.get("mean") is not None},
+        metrics={name: _estimate(values) for name, values in row["metrics"].items() if values.get("mean") is not None},
         difference=_difference(row["difference"]) if row.get("difference") else None,
         gains=_gains(row["gains"]) if row.get("gains") else {},
     )
@@ -177,8 +179,8 @@ def _gains(written: dict[str, Any]) -> dict[str, Difference]:
     return {name: _difference({**values, "from": written["from"], "metric": name}) for name, values in known.items()}
 
 
-def _judged(written: dict[str, Any]) -> Judged:
-    return Judged(
+def _gate_scores(written: dict[str, Any]) -> GateScores:
+    return GateScores(
         str(written["protocol"]),
         str(written["generator"]),
         str(written["class"]),
@@ -187,8 +189,8 @@ def _judged(written: dict[str, Any]) -> Judged:
     )
 
 
-def _measured(values: dict[str, Any]) -> Measured:
-    return Measured(float(values["mean"]), _number(values.get("sd")), *_interval(values))
+def _estimate(values: dict[str, Any]) -> Estimate:
+    return Estimate(float(values["mean"]), _number(values.get("sd")), *_interval(values))
 
 
 def _difference(values: dict[str, Any]) -> Difference:
@@ -228,7 +230,7 @@ def _rounds(path: Path) -> tuple[StudyRound, ...]:
 
 def _fidelity(path: Path) -> Fidelity:
     arrays = load_arrays(path, FIDELITY_ARRAYS)
-    classes = tuple(str(name) for name in arrays["classes"])
+    classes = tuple(map(str, arrays["classes"]))
     names = [name.removeprefix("made_") for name in arrays if name.startswith("made_")]
     made = {name: (arrays[f"made_{name}"], arrays[f"label_{name}"]) for name in names}
     real = arrays["real"]

@@ -44,7 +44,7 @@ class SweepTable:
 
 
 @dataclass(frozen=True)
-class Member:
+class SweepMember:
     """One complete run of a sweep."""
 
     name: str
@@ -54,11 +54,11 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepResults:
     """The results of a sweep that figures show."""
 
     keys: tuple[str, ...]  # of the grid, the seed among them
-    members: tuple[Member, ...]  # the complete ones
+    members: tuple[SweepMember, ...]  # the complete ones
     incomplete: int  # members that failed or are missing
 
     @property
@@ -133,7 +133,7 @@ def _table(path: Path) -> SweepTable:
     )
 
 
-def read_sweep(directory: Path) -> Sweep:
+def read_sweep(directory: Path) -> SweepResults:
     """Read a sweep's table, and the rounds of its complete members.
 
     Raises:
@@ -143,13 +143,13 @@ def read_sweep(directory: Path) -> Sweep:
     members = [_member(directory, row) for row in table.rows if row.status == DONE]
     if not members:
         raise BoflError(f"no member of {directory} is complete, so nothing can be drawn: {_FIX}")
-    return Sweep(table.keys, tuple(members), len(table.rows) - len(members))
+    return SweepResults(table.keys, tuple(members), len(table.rows) - len(members))
 
 
-def _member(directory: Path, row: SweepRow) -> Member:
+def _member(directory: Path, row: SweepRow) -> SweepMember:
     numbers = {name: value for name, text in row.values.items() if is_numeric([value := _plain(text)])}
     own = directory / row.member
-    return Member(
+    return SweepMember(
         name=row.member,
         point={key: _plain(text) for key, text in row.point.items()},
         numbers={name: float(value) for name, value in numbers.items()},
