@@ -1,9 +1,9 @@
-"""Does a client's own validation part improve by its synthetic samples? Asked before they may be used.
+"""Cross-validation of synthetic batches on the client's own samples, before the batches may be used.
 
-A client's training samples are cut into folds. For each fold a model is trained from the network's first parameters on
-the other folds, with and without the batch, with the same draws, and predicts the fold. The batch is wanted if
-log-loss, averaged over the classes that the client has, is lower with it by more than its standard error allows: what
-small parts say is noisy, and a batch that only adds a class the client never has makes it worse, if anything.
+The training samples of a client are divided into folds. For each fold, a model is trained from the initial parameters
+on the other folds, with and without the batch and with the same random draws, and predicts the fold. A batch is usable
+if it lowers the log-loss, averaged over the classes that the client has, by more than its standard error allows. Small
+folds are noisy, and a batch that only adds a class that the client does not have can only raise the loss.
 """
 
 import math
@@ -16,45 +16,47 @@ import numpy as np
 import optax
 
 from bofl_jax import algorithms
-from bofl_jax.balancing.sample_service import Batch
+from bofl_jax.balancing.sample_service import SyntheticBatch
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.engine.problem import FederatedProblem, pool_of
 from bofl_jax.parallel.clients import map_clients
 from bofl_jax.partition import pack
-from bofl_jax.synthesis import SynthesisOptions
+from bofl_jax.synthesis.options import SynthesisOptions
 
 Tree = Any
 
 
 class CrossValidationFit(NamedTuple):
-    """One model to train and to ask."""
+    """One model to train and to validate."""
 
     client: int
     fold: int
-    request: int  # whose batch it trains on too; 0: none
-    train: np.ndarray  # int32[n], rows of the pool
-    ask: np.ndarray  # int32[m]
+    request: int  # number of the request whose batch is added to the training samples; 0: none
+    train: np.ndarray  # int32[n], indices into the pool
+    validation: np.ndarray  # int32[m], indices into the pool
 
 
-def improving_batches(setting: FederatedProblem, options: SynthesisOptions, batches: Mapping[int, Batch]) -> set[int]:
-    """The requests whose batches make their client's own models better.
+def improving_batches(
+    problem: FederatedProblem, options: SynthesisOptions, batches: Mapping[int, SyntheticBatch]
+) -> set[int]:
+    """The requests whose batches improve the client's own models.
 
     Args:
-        setting: without synthetic samples.
-        options: folds and steps.
-        batches: by request.
+        problem: the problem without synthetic samples.
+        options: folds, steps and confidence.
+        batches: batches by the number of their request.
     """
     if not batches:
         return set()
-    trials = _trials(setting, options.validation_folds, batches)
+    fits = _cross_validation_fits(problem, options.validation_folds, batches)
     losses: dict[tuple[int, int], np.ndarray] = {}
     labels: dict[int, np.ndarray] = {}
-    for trial, loss in zip(trials, _losses(setting, options.validation_steps, trials, batches), strict=True):
-        name = (trial.client, trial.request)
+    for fit, loss in zip(fits, _validation_losses(problem, options.validation_steps, fits, batches), strict=True):
+        name = (fit.client, fit.request)
         losses[name] = np.concatenate([losses.get(name, loss[:0]), loss])
-        if not trial.request:
-            known = labels.get(trial.client, setting.samples.y[:0])
-            labels[trial.client] = np.concatenate([known, setting.samples.y[trial.ask]])
+        if not fit.request:
+            known = labels.get(fit.client, problem.samples.y[:0])
+            labels[fit.client] = np.concatenate([known, problem.samples.y[fit.validation]])
     return {
         request
         for request, batch in batches.items()
@@ -66,19 +68,21 @@ def improving_batches(setting: FederatedProblem, options: SynthesisOptions, batc
 
 
 def is_significant_gain(gain: np.ndarray, label: np.ndarray, confidence: float) -> bool:
-    """Whether a gain is above zero by so many standard errors.
+    """Whether a gain exceeds zero by a number of standard errors.
+
+    The gain is the mean over classes of each class's mean. A class with a single sample is left out, because its
+    variance is unknown.
 
     Args:
-        gain: float[n], of every sample.
-        label: int[n], its class. The gain is the mean of the classes' means; a class of one sample says nothing, as
-            nobody knows how much it would vary.
-        confidence: standard errors.
+        gain: float[n], gain of every sample.
+        label: int[n], class of every sample.
+        confidence: number of standard errors.
 
-    >>> is_gain(np.array([0.2, 0.4, 0.1, 0.2]), np.array([0, 0, 1, 1]), 1.6)
+    >>> is_significant_gain(np.array([0.2, 0.4, 0.1, 0.2]), np.array([0, 0, 1, 1]), 1.6)
     True
-    >>> is_gain(np.array([0.2, 0.4, -1.0]), np.array([0, 0, 1]), 1.6)
+    >>> is_significant_gain(np.array([0.2, 0.4, -1.0]), np.array([0, 0, 1]), 1.6)
     True
-    >>> is_gain(np.array([1.0, -0.5, 0.1, 0.2]), np.array([0, 0, 1, 1]), 1.6)
+    >>> is_significant_gain(np.array([1.0, -0.5, 0.1, 0.2]), np.array([0, 0, 1, 1]), 1.6)
     False
     """
     parts = [part for kind in np.unique(label) if len(part := gain[label == kind]) > 1]
@@ -89,69 +93,69 @@ def is_significant_gain(gain: np.ndarray, label: np.ndarray, confidence: float) 
     return bool(mean > confidence * error)
 
 
-def _trials(setting: FederatedProblem, folds: int, batches: Mapping[int, Batch]) -> list[CrossValidationFit]:
-    """Every client's models without any batch, then one for each of its batches."""
-    of_client: dict[int, list[int]] = {}
-    place, first = len(setting.samples), {}
+def _cross_validation_fits(
+    problem: FederatedProblem, folds: int, batches: Mapping[int, SyntheticBatch]
+) -> list[CrossValidationFit]:
+    """For every client and fold, the fit without a batch, then one for each of the client's batches."""
+    requests_of: dict[int, list[int]] = {}
+    end, synthetic = len(problem.samples), {}
     for request, batch in batches.items():
-        of_client.setdefault(batch.need.client, [0]).append(request)
-        first[request] = np.arange(place, place + batch.need.amount)
-        place += batch.need.amount
-    words = jax.random.key_data(derive(setting.root, Purpose.SYNTHESIS, 4))
+        requests_of.setdefault(batch.need.client, [0]).append(request)
+        synthetic[request] = np.arange(end, end + batch.need.amount)
+        end += batch.need.amount
+    words = jax.random.key_data(derive(problem.root, Purpose.SYNTHESIS, 4))
     rng = np.random.default_rng(np.asarray(words))
-    trials = []
-    for client, requests in of_client.items():
-        rows = rng.permutation(setting.population.train.of(client))
-        rows = rows[np.argsort(setting.samples.y[rows], kind="stable")]  # dealing in turn gives each fold all classes
+    fits = []
+    for client, requests in requests_of.items():
+        rows = rng.permutation(problem.population.train.of(client))
+        rows = rows[np.argsort(problem.samples.y[rows], kind="stable")]  # a stride gives each fold all classes
         for fold in range(min(folds, len(rows))):
-            ask = rows[fold::folds]
-            train = np.setdiff1d(rows, ask)
+            validation = rows[fold::folds]
+            train = np.setdiff1d(rows, validation)
             if len(train):
-                trials += [
-                    CrossValidationFit(
-                        client, fold, request, np.concatenate([train, first.get(request, train[:0])]), ask
-                    )
-                    for request in requests
+                added = [np.concatenate([train, synthetic.get(request, train[:0])]) for request in requests]
+                fits += [
+                    CrossValidationFit(client, fold, request, indices, validation)
+                    for request, indices in zip(requests, added, strict=True)
                 ]
-    return trials
+    return fits
 
 
-def _losses(
-    setting: FederatedProblem, steps: int, trials: list[CrossValidationFit], batches: Mapping[int, Batch]
+def _validation_losses(
+    problem: FederatedProblem, steps: int, fits: list[CrossValidationFit], batches: Mapping[int, SyntheticBatch]
 ) -> list[np.ndarray]:
-    """The log-loss of the trials' models on each sample that they are asked."""
-    pool = setting.plan.replicate(_with(pool_of(setting.samples), batches))
-    train, ask = pack([trial.train for trial in trials]), pack([trial.ask for trial in trials])
-    keys = _keys(setting.root, jnp.array([(trial.client, trial.fold) for trial in trials]))
+    """The log-loss of each fit's model on each of its validation samples."""
+    pool = problem.plan.replicate(_append_batches(pool_of(problem.samples), batches))
+    train, validation = pack([fit.train for fit in fits]), pack([fit.validation for fit in fits])
+    keys = _fold_keys(problem.root, jnp.array([(fit.client, fit.fold) for fit in fits]))
 
-    def model(shared: Tree, each: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
-        pool, first, lr, known = shared
-        rows, asked, key = each
-        work = algorithms.ClientTask(rows.sample, rows.size, jnp.where(live, steps, 0), key)
-        with_numbers = setting.with_hyperparameters(known)
-        data = algorithms.local_data(setting.sampler, pool, work, lr)
-        params, _ = with_numbers.descent(jax.value_and_grad(with_numbers.loss), first, data)
-        batch = algorithms.take(pool, asked)
-        logits = setting.model.apply(params, batch.x, batch.features)
+    def client(shared: Tree, task: Tree, live: jax.Array) -> tuple[Tree, jax.Array, Tree]:
+        pool, initial_params, lr, hyperparameters = shared
+        rows, validated, key = task
+        training = algorithms.ClientTask(rows.sample, rows.size, jnp.where(live, steps, 0), key)
+        traced = problem.with_hyperparameters(hyperparameters)
+        data = algorithms.local_data(problem.sampler, pool, training, lr)
+        params, _ = traced.optimizer_loop(jax.value_and_grad(traced.loss), initial_params, data)
+        batch = algorithms.take(pool, validated)
+        logits = problem.model.apply(params, batch.x, batch.features)
         return (), jnp.float32(0), optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
 
-    shared = (pool, setting.initial_params, jnp.float32(setting.config.optimizer.lr), setting.hyperparameters)
-    work = jax.jit(lambda shared, each: map_clients(setting.plan, model, shared, each).reports)
-    losses = np.asarray(work(shared, (train, ask.sample, keys)))
-    return [loss[:size] for loss, size in zip(losses, ask.size, strict=True)]
+    shared = (pool, problem.initial_params, jnp.float32(problem.config.optimizer.lr), problem.hyperparameters)
+    program = jax.jit(lambda shared, tasks: map_clients(problem.plan, client, shared, tasks).reports)
+    losses = np.asarray(program(shared, (train, validation.sample, keys)))
+    return [loss[:size] for loss, size in zip(losses, validation.size, strict=True)]
 
 
 @jax.jit
-def _keys(root: jax.Array, places: jax.Array) -> jax.Array:
-    """A key for each client and fold: models with and without a batch differ in nothing else."""
-    return jax.vmap(lambda place: derive(root, Purpose.SYNTHESIS, 5, place[0], place[1]))(places)
+def _fold_keys(root: jax.Array, pairs: jax.Array) -> jax.Array:
+    """A key for each pair (client, fold), the same with and without a batch, so that models differ in nothing else."""
+    return jax.vmap(lambda pair: derive(root, Purpose.SYNTHESIS, 5, pair[0], pair[1]))(pairs)
 
 
-def _with(pool: algorithms.Batch, batches: Mapping[int, Batch]) -> algorithms.Batch:
-    drawn = [batch.drawn for batch in batches.values() if batch.drawn is not None]
-    labels = [np.full(len(batch.drawn.x), batch.need.label, np.int32) for batch in batches.values() if batch.drawn]
+def _append_batches(pool: algorithms.Batch, batches: Mapping[int, SyntheticBatch]) -> algorithms.Batch:
+    parts = [(batch.samples, batch.need.label) for batch in batches.values() if batch.samples is not None]
     return algorithms.Batch(
-        jnp.concatenate([pool.x, *(part.x for part in drawn)]),
-        jnp.concatenate([pool.features, *(part.features for part in drawn)]),
-        jnp.concatenate([pool.y, *labels]),
+        jnp.concatenate([pool.x, *(samples.x for samples, _ in parts)]),
+        jnp.concatenate([pool.features, *(samples.features for samples, _ in parts)]),
+        jnp.concatenate([pool.y, *(np.full(len(samples.x), label, np.int32) for samples, label in parts)]),
     )

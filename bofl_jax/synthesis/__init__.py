@@ -1,19 +1,41 @@
-"""Generators of rare-class samples, what clients may ask of them, and what their batches must reach."""
+"""Generators of rare-class samples, the samples that clients need, and the quality gates of synthetic batches."""
 
-from bofl_jax.synthesis.base import Drawn, Examples, Generator, Shape, Stage
-from bofl_jax.synthesis.options import GenerationOptions, NeuralOptions, NoSynthesisOptions, SynthesisOptions
-from bofl_jax.synthesis.registry import GENERATORS, build
+# The order of these imports is the order of the generators in messages and in the key reference.
+from bofl_jax.synthesis.generators.neighbours import OversampleOptions, SmoteOptions, oversample, smote  # isort: skip
+from bofl_jax.synthesis.generators.gaussian import PcaGaussianOptions, pca_gaussian  # isort: skip
+from bofl_jax.synthesis.ecg.mechanistic import MechanisticOptions, mechanistic  # isort: skip
+from bofl_jax.synthesis.generators.diffusion import DiffusionOptions, diffusion  # isort: skip
+from bofl_jax.synthesis.generators.gan import GanOptions, gan  # isort: skip
+from bofl_jax.synthesis.generators.timegan import TimeganOptions, timegan  # isort: skip
+from bofl_jax.synthesis.base import ClientSamples, Generator, SampleShape, Stage, SyntheticSamples
+from bofl_jax.synthesis.options import GateOptions, LocalSynthesisOptions, NoSynthesisOptions, SynthesisOptions
+from bofl_jax.synthesis.registry import GENERATORS, GeneratorEntry, build_generator
 
 __all__ = [
     "GENERATORS",
-    "Drawn",
-    "Examples",
-    "GenerationOptions",
+    "ClientSamples",
+    "DiffusionOptions",
+    "GanOptions",
+    "GateOptions",
     "Generator",
-    "NeuralOptions",
+    "GeneratorEntry",
+    "LocalSynthesisOptions",
+    "MechanisticOptions",
     "NoSynthesisOptions",
-    "Shape",
+    "OversampleOptions",
+    "PcaGaussianOptions",
+    "SampleShape",
+    "SmoteOptions",
     "Stage",
     "SynthesisOptions",
-    "build",
+    "SyntheticSamples",
+    "TimeganOptions",
+    "build_generator",
+    "diffusion",
+    "gan",
+    "mechanistic",
+    "oversample",
+    "pca_gaussian",
+    "smote",
+    "timegan",
 ]

@@ -1,15 +1,14 @@
-"""A generator of synthetic windows: how clients fit it without pooling data, and how it draws.
+"""The interface of generators of synthetic samples: how clients fit one without pooling data, and how it draws.
 
-A generator is written for ONE client, as a local algorithm is: `Stage.work` is what one client does in one round, from
-the state that all share to the state that it would have instead. Who calls it decides how the generator is trained:
+A generator is written for ONE client, as a local algorithm is. `Stage.client_update` is what one client computes in one
+round. The value of ``synthesis.training`` decides how the results of clients are combined (`bofl_jax.balancing.fit`):
 
-- ``federated``: the next shared state is the mean of the clients' states, weighted by their samples;
-- ``local``: every client goes on from its own state, and there are as many generators as clients;
-- ``pooled``: one client holds everybody's samples. It breaks the promise of federated learning: a reference only.
+- ``federated``: the next shared state is the mean of the clients' states, weighted by their numbers of samples;
+- ``local``: every client continues from its own state, and there are as many fitted generators as clients;
+- ``pooled``: one client holds the samples of all. This gives up the privacy of federated learning: a reference only.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,23 +17,38 @@ from bofl_jax.core.digest import digest
 from bofl_jax.core.serialization import canonical_bytes
 
 State = Any
+"""A pytree of float32 arrays: a generator during training."""
 Fitted = Any
+"""A pytree of arrays: a generator after training."""
 
-Training = Literal["federated", "local", "pooled"]
 
-
-class Shape(NamedTuple):
-    """What a sample looks like."""
+class SampleShape(NamedTuple):
+    """Sizes and class names of the samples that a generator is built for."""
 
     window: int  # T, time samples
     leads: int  # L
     features: int  # F
-    classes: int  # K
+    classes: tuple[str, ...]  # K names
     fs: float  # Hz
 
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.classes)
 
-class Examples(NamedTuple):
-    """The samples of one client; rows from ``size`` on are padding, which must not influence anything."""
+    @property
+    def signal_size(self) -> int:
+        """T * L, the entries of a window."""
+        return self.window * self.leads
+
+    @property
+    def size(self) -> int:
+        """D = T * L + F, the entries of a sample as a vector."""
+        return self.signal_size + self.features
+
+
+class ClientSamples(NamedTuple):
+    """The real samples of one client. Rows from ``size`` on are padding and must not influence any result."""
 
     x: jax.Array  # float32[N, T, L]
     features: jax.Array  # float32[N, F]
@@ -42,68 +56,124 @@ class Examples(NamedTuple):
     size: jax.Array  # int32[]
 
     @property
-    def real(self) -> jax.Array:
-        """bool[N]: which rows are no padding."""
+    def mask(self) -> jax.Array:
+        """bool[N]: true for samples, false for padding."""
         return jnp.arange(len(self.y)) < self.size
 
 
-class Drawn(NamedTuple):
-    """n samples of one class."""
+class SyntheticSamples(NamedTuple):
+    """n synthetic samples of one class."""
 
     x: jax.Array  # float32[n, T, L]
     features: jax.Array  # float32[n, F]
 
 
+class InitFn(Protocol):
+    """Makes the state before the first stage."""
+
+    def __call__(self, key: jax.Array, /) -> State:
+        """Initialise the state.
+
+        Args:
+            key: random key of the initial values.
+
+        Returns:
+            A pytree of float32 arrays, so that the states of clients can be averaged.
+        """
+        ...
+
+
+class ClientUpdateFn(Protocol):
+    """The work of one client in one round of a stage."""
+
+    def __call__(self, state: State, samples: ClientSamples, key: jax.Array, /) -> tuple[State, jax.Array]:
+        """Update the state with the samples of one client.
+
+        Args:
+            state: state before the round. Arrays that are averaged over clients keep their shape.
+            samples: samples of the client.
+            key: random key of this client and round.
+
+        Returns:
+            The client's new state, and its mean loss float32[] (0 where the stage has none).
+        """
+        ...
+
+
+class FinalizeFn(Protocol):
+    """Turns the state after the last stage into a fitted generator."""
+
+    def __call__(self, state: State, /) -> Fitted:
+        """Compute the arrays that drawing needs. Their digest identifies the generator on the ledger."""
+        ...
+
+
+class SampleFn(Protocol):
+    """Draws samples from a fitted generator."""
+
+    def __call__(self, fitted: Fitted, key: jax.Array, label: jax.Array, n: int, /) -> SyntheticSamples:
+        """Draw samples of one class.
+
+        Args:
+            fitted: the fitted generator.
+            key: random key of the draw.
+            label: int32[], index of the class.
+            n: number of samples; static under `jax.jit`.
+        """
+        ...
+
+
 class Stage(NamedTuple):
-    """A part of a generator's training.
+    """One part of a generator's training.
 
     Attributes:
-        name: what it is called where something goes wrong in it.
-        rounds: how often clients work and average.
-        work: state, one client's samples, key -> its new state, and the mean loss float32[] (0 where there is none).
+        name: name of the stage in error messages.
+        rounds: number of rounds; after each, the states of clients are combined.
+        client_update: the work of one client in one round.
     """
 
     name: str
     rounds: int
-    work: Callable[[State, Examples, jax.Array], tuple[State, jax.Array]]
+    client_update: ClientUpdateFn
 
 
 class Generator(NamedTuple):
-    """A generator that has not seen any data.
+    """A generator before it has seen any data.
 
     Attributes:
-        name: in the configuration.
-        trainings: the ways of training that make sense for it.
-        least: samples of a class that it must have seen to draw from it (of class 0, where ``from_normal``).
-        from_normal: whether it makes every class from a client's samples of class 0.
-        start: key -> the state before the first stage. Every leaf is a float32 array, so that states can be
-            averaged; if they are, its shape stays.
-        stages: in order.
-        finish: the state after the last stage -> what drawing needs. Its digest names the generator on the ledger.
-        sample: fitted, key, label int32[], n (static) -> n samples.
+        name: name in the configuration.
+        min_samples: number of training samples of the source class that a client needs to draw from it.
+        init: makes the state before the first stage.
+        stages: parts of the training, in order.
+        finalize: turns the last state into the arrays that drawing needs.
+        sample: draws samples of one class.
+        source_class: index of the class that all classes are made from, or None if each is made from its own samples.
     """
 
     name: str
-    trainings: tuple[Training, ...]
-    least: int
-    from_normal: bool
-    start: Callable[[jax.Array], State]
+    min_samples: int
+    init: InitFn
     stages: tuple[Stage, ...]
-    finish: Callable[[State], Fitted]
-    sample: Callable[[Fitted, jax.Array, jax.Array, int], Drawn]
+    finalize: FinalizeFn
+    sample: SampleFn
+    source_class: int | None = None
+
+    def source_of(self, label: int) -> int:
+        """The class whose training samples decide whether ``label`` can be drawn."""
+        return label if self.source_class is None else self.source_class
 
 
-def flat(x: jax.Array, features: jax.Array) -> jax.Array:
-    """``x[N,T,L], features[N,F] -> [N, T*L + F]``: a sample as one vector."""
+def flatten(x: jax.Array, features: jax.Array) -> jax.Array:
+    """Join windows ``x[N, T, L]`` and ``features[N, F]`` to vectors ``[N, T*L + F]``."""
     return jnp.concatenate([x.reshape(len(x), -1), features], axis=1)
 
 
-def unflat(vectors: jax.Array, shape: Shape) -> Drawn:
-    """The samples that vectors ``[n, T*L + F]`` stand for."""
-    cut = shape.window * shape.leads
-    return Drawn(vectors[:, :cut].reshape(-1, shape.window, shape.leads), vectors[:, cut:])
+def unflatten(vectors: jax.Array, shape: SampleShape) -> SyntheticSamples:
+    """Split vectors ``[n, T*L + F]`` into windows and features: the inverse of `flatten`."""
+    cut = shape.signal_size
+    return SyntheticSamples(vectors[:, :cut].reshape(-1, shape.window, shape.leads), vectors[:, cut:])
 
 
 def fitted_digest(fitted: Fitted) -> bytes:
-    """32 bytes that name a fitted generator: the digest of its arrays, as that of a model."""
+    """32 bytes that identify a fitted generator: the digest of its arrays, computed as for a model."""
     return digest(*canonical_bytes(fitted))

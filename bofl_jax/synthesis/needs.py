@@ -1,4 +1,4 @@
-"""What a client asks for: rare classes, and how its dose is dealt out to them."""
+"""The samples that clients need: their rare classes, and how their dose is divided among these."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from bofl_jax.ledger.sample_requests import Policy
 from bofl_jax.synthesis.options import SynthesisOptions
 
 
-class Need(NamedTuple):
+class SampleNeed(NamedTuple):
     """A request that a client is going to make."""
 
     client: int
@@ -16,8 +16,8 @@ class Need(NamedTuple):
     amount: int
 
 
-def policy(options: SynthesisOptions) -> Policy:
-    """The contract's rules for these options."""
+def request_policy(options: SynthesisOptions) -> Policy:
+    """The contract's rules that follow from the options."""
     return Policy(
         rare_threshold=round(options.rare_share * 10_000),
         round_quota=options.class_quota,
@@ -27,31 +27,34 @@ def policy(options: SynthesisOptions) -> Policy:
     )
 
 
-def needs(counts: np.ndarray, options: SynthesisOptions) -> list[Need]:
-    """All clients' requests, client after client.
+def sample_needs(counts: np.ndarray, options: SynthesisOptions) -> list[SampleNeed]:
+    """List the requests of all clients, in the order of clients.
 
-    A client with n samples may ask for ``dose * n``. ``uniform``: the same amount of each of its rare classes.
-    ``need-based`` and ``validation-gated``: in proportion to what a class lacks to be no longer rare, and no more.
+    A client with n samples may request ``dose * n`` samples. With the quota ``uniform`` it requests the same amount for
+    each of its rare classes. With ``need-based`` and ``validation-gated``, amounts are proportional to the deficit of
+    each class, which is what it lacks to be no longer rare, and never exceed it.
 
     Args:
         counts: int[C, K], training samples of every client and class.
+        options: dose, quota and the share below which a class is rare.
 
-    >>> from bofl_jax.synthesis.options import SmoteOptions
-    >>> needs(np.array([[90, 8, 2]]), SmoteOptions(generator="smote", quota="uniform", dose=0.2))
-    [Need(client=0, label=1, amount=10), Need(client=0, label=2, amount=10)]
-    >>> needs(np.array([[90, 8, 2]]), SmoteOptions(generator="smote", quota="need-based", dose=0.2))
-    [Need(client=0, label=1, amount=2), Need(client=0, label=2, amount=8)]
+    >>> from bofl_jax.synthesis import SmoteOptions
+    >>> [tuple(need) for need in sample_needs(np.array([[90, 8, 2]]), SmoteOptions(quota="uniform", dose=0.2))]
+    [(0, 1, 10), (0, 2, 10)]
+    >>> [tuple(need) for need in sample_needs(np.array([[90, 8, 2]]), SmoteOptions(quota="need-based", dose=0.2))]
+    [(0, 1, 2), (0, 2, 8)]
     """
-    found = []
+    needs = []
     for client, own in enumerate(np.asarray(counts)):
         total = own.sum()
-        lacking = np.maximum(np.ceil(options.rare_share * total) - own, 0) * (own < options.rare_share * total)
-        if not lacking.any():
+        deficit = np.maximum(np.ceil(options.rare_share * total) - own, 0) * (own < options.rare_share * total)
+        if not deficit.any():
             continue
-        wanted = options.dose * total
+        allowed = options.dose * total
         if options.quota == "uniform":
-            amounts = np.where(lacking > 0, wanted / np.count_nonzero(lacking), 0)
+            amounts = np.where(deficit > 0, allowed / np.count_nonzero(deficit), 0)
         else:
-            amounts = np.minimum(wanted * lacking / lacking.sum(), lacking)
-        found += [Need(client, int(label), int(amount)) for label, amount in enumerate(np.rint(amounts)) if amount >= 1]
-    return found
+            amounts = np.minimum(allowed * deficit / deficit.sum(), deficit)
+        rounded = enumerate(np.rint(amounts))
+        needs += [SampleNeed(client, int(label), int(amount)) for label, amount in rounded if amount >= 1]
+    return needs

@@ -1,42 +1,74 @@
-"""Every generator, by the name of its options."""
+"""The registry of generators: each file of a generator registers its options and the function that builds it.
 
-from collections.abc import Callable
-from typing import Any
+A generator of your own needs one file, too::
 
-from bofl_jax.synthesis.base import Generator, Shape
-from bofl_jax.synthesis.ecg.mechanistic import MechanisticSettings, mechanistic
-from bofl_jax.synthesis.generators.diffusion import DiffusionSettings, diffusion
-from bofl_jax.synthesis.generators.gan import GanSettings, gan
-from bofl_jax.synthesis.generators.gaussian import pca_gaussian
-from bofl_jax.synthesis.generators.neighbours import oversample, smote
-from bofl_jax.synthesis.generators.timegan import TimeganSettings, timegan
-from bofl_jax.synthesis.options import SynthesisOptions
+    class MineOptions(SynthesisOptions):
+        generator: Literal["mine"]
+        strength: float = 1.0
 
-GENERATORS: dict[str, Callable[[Shape, Any, tuple[str, ...]], Generator]] = {
-    "oversample": lambda shape, options, _: oversample(shape, options.jitter, options.warp),
-    "smote": lambda shape, options, _: smote(shape, options.neighbours),
-    "pca-gaussian": lambda shape, options, _: pca_gaussian(shape, options.rank),
-    "simulator": lambda shape, options, classes: mechanistic(shape, _settings(MechanisticSettings, options), classes),
-    "diffusion": lambda shape, options, _: diffusion(shape, _settings(DiffusionSettings, options)),
-    "timegan": lambda shape, options, _: timegan(shape, _settings(TimeganSettings, options)),
-    "gan": lambda shape, options, _: gan(shape, _settings(GanSettings, options)),
-}
+    def mine(shape: SampleShape, options: MineOptions) -> Generator: ...
+
+    GENERATORS.register(GeneratorEntry(MineOptions, mine))
+"""
+
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from bofl_jax.core.registry import Registry
+from bofl_jax.synthesis.base import Generator, SampleShape
+from bofl_jax.synthesis.options import NoSynthesisOptions, SynthesisOptions
+
+SomeOptions = TypeVar("SomeOptions", bound=SynthesisOptions)
+SomeOptions_contra = TypeVar("SomeOptions_contra", bound=SynthesisOptions, contravariant=True)
 
 
-def _settings(kind: Any, options: SynthesisOptions) -> Any:
-    """A generator's settings from options of the same names."""
-    return kind(**{name: getattr(options, name) for name in kind._fields})
+class BuildGenerator(Protocol[SomeOptions_contra]):
+    """Builds a generator for samples of a shape."""
+
+    def __call__(self, shape: SampleShape, options: SomeOptions_contra, /) -> Generator:
+        """Build the generator.
+
+        Args:
+            shape: sizes and class names of the samples.
+            options: options of this generator.
+
+        Raises:
+            BoflError: if it cannot make such samples.
+        """
+        ...
 
 
-def build(options: SynthesisOptions, shape: Shape, classes: tuple[str, ...]) -> Generator:
+class GeneratorEntry(NamedTuple, Generic[SomeOptions]):
+    """A registered generator.
+
+    Attributes:
+        options: class of its options; the literal of their field ``generator`` is its name.
+        build: builds it.
+    """
+
+    options: type[SomeOptions]
+    build: BuildGenerator[SomeOptions]
+
+
+GENERATORS: Registry[GeneratorEntry[Any]] = Registry(
+    "synthesis", "generator", kind=GeneratorEntry, base=SynthesisOptions, none=NoSynthesisOptions
+)
+"""All generators by name, in the order in which messages list them."""
+
+
+def build_generator(shape: SampleShape, options: SynthesisOptions) -> Generator:
     """Build the generator that options name.
 
     Args:
-        options: of one generator.
-        shape: of a sample.
-        classes: names of the K classes.
+        shape: sizes and class names of the samples.
+        options: options of a registered generator.
 
     Raises:
-        BoflError: if it cannot make such samples.
+        BoflError: if the generator cannot make such samples.
     """
-    return GENERATORS[getattr(options, "generator", "")](shape, options, classes)
+    return GENERATORS[getattr(options, GENERATORS.key)].build(shape, options)
+
+
+def default_options(name: str) -> SynthesisOptions:
+    """The options of a registered generator with their default values."""
+    options: SynthesisOptions = GENERATORS[name].options.model_validate({GENERATORS.key: name})
+    return options

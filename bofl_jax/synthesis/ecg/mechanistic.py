@@ -4,9 +4,10 @@ A client that has only normal beats can draw from it what its S, V, F and Q beat
 model, and `beat_rules` changes a normal beat into one of each class.
 
 The focus of a ventricular beat (polarity, height, width) is drawn for every beat, not once a call: a client without V
-beats does not know where its focus would be, and samples that share one wrong guess teach less than a mixture. From
-``own_beats`` own beats of a class on, a drawn beat comes with probability ``n / (n + prior_beats)`` from the Gaussian of
-the client's own n beats and their RR inputs, and otherwise from the rules. This holds for N, too. Averaging a waveform
+beats does not know where its focus would be, and samples that share one wrong guess teach less than a mixture.
+
+A client with n >= ``own_beats`` own beats of a class draws a beat with probability ``n / (n + prior_beats)`` from the
+Gaussian of these beats and their RR inputs, and otherwise from the rules. This holds for N, too. Averaging a waveform
 of one polarity with one of the other gives a beat that no heart makes, so the two sources are mixed as populations,
 never as waveforms. For a client with own V beats, a fusion beat is a fusion of an own N and an own V beat.
 

@@ -1,22 +1,18 @@
 """``diffusion``: a class-conditional denoising diffusion model of windows and features.
 
-A sample as a scaled vector z_0 (see `neural`) is drowned in noise by a degree t from 0 to 1, and a network learns to
-undo it::
+Noise is added to a sample, as a standardised vector z_0 (see `standardizer`), at a level t from 0 to 1, and a network
+(see `mixer`) learns to remove it::
 
     z_t = a z_0 + s e,    e ~ N(0, 1),    a = cos(pi/2 (t + .008) / 1.008),    s = sqrt(1 - a^2)
 
-It is told t and the class, and gives ``v = a e - s z_0`` (or e, or z_0), from which the other two follow. Drawing goes
-from noise down the degrees, from t to u with ``q = a_t s_u / (a_u s_t)``::
+The network receives z_t, t and the class, and predicts ``v = a e - s z_0`` (or e, or z_0), from which the other two
+follow. Sampling starts from noise and lowers the level step by step, from t to u with ``q = a_t s_u / (a_u s_t)``::
 
     z_u = s_u / s_t q^eta z_t + a_u (1 - q^(1 + eta)) z_0' + s_u sqrt(1 - q^(2 eta)) e
 
-where z_0' follows from what the network gave at t and, in a straight line over log q, before: a solver of second order.
-One of first order (DDPM, DDIM) loses some of the spread: drawing N(0, .3^2) in 50 steps, 6 % and 3 % of the deviation,
-and this one gains 1 %.
-
-The network is an MLP-mixer: ``frame`` neighbouring time samples are one token, the F features together are another, and
-blocks mix over tokens and over channels by turns, scaled and shifted by what they are told. There are matrix products
-only, which stay that under vmap.
+where z_0' extrapolates the predictions at t and at the level before linearly over log q: a solver of second order. A
+solver of first order (DDPM, DDIM) loses some of the spread: drawing N(0, .3^2) in 50 steps, it loses 6 % and 3 % of the
+standard deviation, and this one gains 1 %.
 
 References:
     Ho, Jain, Abbeel: Denoising diffusion probabilistic models. NeurIPS, 2020.
@@ -25,296 +21,196 @@ References:
     Lu, Zhou, Bao, Chen, Li, Zhu: DPM-Solver++: Fast solver for guided sampling of diffusion probabilistic models.
     Machine Intelligence Research, 2025 (the second order).
     Salimans, Ho: Progressive distillation for fast sampling of diffusion models. ICLR, 2022 (v).
-    Tolstikhin et al.: MLP-Mixer: An all-MLP architecture for vision. NeurIPS, 2021.
-    Perez et al.: FiLM: Visual reasoning with a general conditioning layer. AAAI, 2018.
 """
 
-import math
 from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from jax import lax
+from pydantic import Field
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.synthesis.base import Drawn, Examples, Generator, Shape, Stage
+from bofl_jax.synthesis.base import ClientSamples, Generator, SampleShape, Stage, SyntheticSamples
+from bofl_jax.synthesis.generators.mixer import Mixer
 from bofl_jax.synthesis.generators.neural import (
-    Lens,
-    Scale,
-    Scaling,
+    FittedNetwork,
+    NeuralOptions,
+    Tree,
     adam,
-    decode,
-    lens,
-    minibatches,
+    minibatch_sampler,
     moving_average,
     run_steps,
-    scale_stages,
-    start_scale,
-    width,
 )
+from bofl_jax.synthesis.generators.standardizer import (
+    ScalingStatistics,
+    decode,
+    initial_statistics,
+    scaling_stages,
+    standardizer,
+)
+from bofl_jax.synthesis.registry import GENERATORS, GeneratorEntry
 
-Tree = Any
 Target = Literal["v", "noise", "sample"]
 
-OFFSET = 0.008
-"""Of the cosine: so that there is some noise at the lowest degrees."""
-LEAST_SIGNAL = 1e-3
-"""The least a, at t = 1."""
-SPACING = 1.5
-"""Drawing goes down the degrees ``(i / draws) ** SPACING``: in shorter steps where there is little noise left."""
-AT_ONCE = 256
-"""Samples that are drawn side by side."""
+COSINE_OFFSET = 0.008
+"""Offset of the cosine, so that there is some noise at the lowest levels."""
+MIN_SIGNAL = 1e-3
+"""Smallest a, at t = 1."""
+SPACING_POWER = 1.5
+"""Sampling visits the levels ``(i / draws) ** SPACING_POWER``: steps are shorter where little noise is left."""
+SAMPLES_PER_BATCH = 256
+"""Samples that are drawn in one vectorised call."""
 
 
-class DiffusionSettings(NamedTuple):
-    """How the model is built, trained and drawn from.
+class DiffusionOptions(NeuralOptions):
+    """``diffusion``: a denoising diffusion model."""
 
-    Attributes:
-        width: channels of a token.
-        depth: blocks.
-        frame: neighbouring time samples that are one token.
-        draws: steps of drawing.
-        eta: noise put back while drawing: 1 as in DDPM, 0 none, as in DDIM.
-        target: what the network gives.
-        scaling: of the samples; see `neural.scale_stages`.
-        clip: while drawing, entries of z_0 are kept within plus and minus this many standard deviations; 0: free.
-        rounds: how often clients train and average.
-        steps: minibatches of a round.
-        batch: B.
-        lr: Adam's rate at first.
-        average: decay of the moving average of the parameters, a step.
-        balance: how much more often samples of rare classes are shown; see `neural.ladder`.
-    """
-
-    width: int = 96
-    depth: int = 4
-    frame: int = 4
-    draws: int = 50
-    eta: float = 1.0
-    target: Target = "v"
-    scaling: Scaling = "channels"
-    clip: float = 0.0
-    rounds: int = 50
-    steps: int = 200
-    batch: int = 64
-    lr: float = 1e-3
-    average: float = 0.999
-    balance: float = 0.5
+    generator: Literal["diffusion"] = "diffusion"
+    width: int = Field(96, ge=2, multiple_of=2, description="channels of a token")
+    depth: int = Field(4, ge=1, description="blocks of the network")
+    frame: int = Field(4, ge=1, description="neighbouring time samples that are one token")
+    draws: int = Field(50, ge=1, description="denoising steps of sampling")
+    eta: float = Field(1.0, ge=0, le=1, description="noise added again while sampling: 1 as in DDPM, 0 as in DDIM")
+    target: Target = Field("v", description="what the network predicts")
+    clip: float = Field(0.0, ge=0, description="limit on entries while sampling, in standard deviations; 0: none")
 
 
 class DiffusionState(NamedTuple):
-    """What is trained."""
+    """State of the training."""
 
-    scale: Scale
+    statistics: ScalingStatistics
     params: Tree  # of the network
-    memory: Tree  # of Adam
-    average: Tree  # of the parameters over the steps
-    done: jax.Array  # float32[], steps
+    opt_state: Tree  # of Adam
+    ema_params: Tree  # moving average of the parameters
+    step: jax.Array  # float32[], steps so far
 
 
-class Diffuser(NamedTuple):
-    """What drawing needs."""
-
-    lens: Lens
-    params: Tree
-
-
-class Mixer(nn.Module):
-    """The network: ``z[B, D], degree float32[B] in [0, 1], y int32[B] -> [B, D]``."""
-
-    shape: Shape
-    channels: int
-    depth: int
-    frame: int
-
-    @nn.compact
-    def __call__(self, z: jax.Array, degree: jax.Array, y: jax.Array) -> jax.Array:
-        told = nn.Dense(self.channels)(waves(degree, self.channels))
-        told = nn.swish(told + nn.Embed(self.shape.classes, self.channels)(y))
-        tokens = self.tokens(z)
-        place = self.param("place", nn.initializers.normal(0.02), tokens.shape[1:])
-        tokens = tokens + place
-        for _ in range(self.depth):
-            tokens = tokens + MixOver("tokens")(tokens, told)
-            tokens = tokens + MixOver("channels")(tokens, told)
-        return self.entries(Told()(tokens, told))
-
-    def tokens(self, z: jax.Array) -> jax.Array:
-        """``[B, D] -> [B, tokens, channels]``."""
-        cut = self.shape.window * self.shape.leads
-        frame = self.frame * self.shape.leads
-        padded = jnp.pad(z[:, :cut], ((0, 0), (0, -cut % frame)))
-        tokens = nn.Dense(self.channels, name="frame_in")(padded.reshape(len(z), -1, frame))
-        if not self.shape.features:
-            return tokens
-        return jnp.concatenate([tokens, nn.Dense(self.channels, name="features_in")(z[:, None, cut:])], axis=1)
-
-    def entries(self, tokens: jax.Array) -> jax.Array:
-        """``[B, tokens, channels] -> [B, D]``, zero at first."""
-        cut = self.shape.window * self.shape.leads
-        still = nn.initializers.zeros_init()
-        count = -(-self.shape.window // self.frame)
-        frames = nn.Dense(self.frame * self.shape.leads, kernel_init=still, name="frame_out")(tokens[:, :count])
-        entries = frames.reshape(len(tokens), -1)[:, :cut]
-        if not self.shape.features:
-            return entries
-        features = nn.Dense(self.shape.features, kernel_init=still, name="features_out")(tokens[:, -1])
-        return jnp.concatenate([entries, features], axis=1)
+def noise_schedule(noise_level: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The scales a and s at noise levels in [0, 1]. At level 0 there is no noise at all, so that sampling ends without noise."""
+    angle = jnp.pi / 2 * (noise_level + COSINE_OFFSET) / (1 + COSINE_OFFSET)
+    a = jnp.where(noise_level > 0, jnp.maximum(jnp.cos(angle), MIN_SIGNAL), 1.0)
+    return a, jnp.where(noise_level > 0, jnp.sin(angle), 0.0)
 
 
-class Told(nn.Module):
-    """Normalised tokens, scaled and shifted by what is told: ``[B, tokens, C], [B, C] -> [B, tokens, C]``."""
+def training_target(target: Target, z0: jax.Array, noise: jax.Array, a: jax.Array, s: jax.Array) -> jax.Array:
+    """The value that the network should predict.
 
-    @nn.compact
-    def __call__(self, tokens: jax.Array, told: jax.Array) -> jax.Array:
-        gain, shift = jnp.split(nn.Dense(2 * tokens.shape[-1])(told)[:, None], 2, axis=-1)
-        return nn.LayerNorm(use_scale=False, use_bias=False)(tokens) * (1 + gain) + shift
-
-
-class MixOver(nn.Module):
-    """A two-layer network over the tokens of each channel, or over the channels of each token; same shapes."""
-
-    axis: Literal["tokens", "channels"]
-
-    @nn.compact
-    def __call__(self, tokens: jax.Array, told: jax.Array) -> jax.Array:
-        x = Told()(tokens, told)
-        x = jnp.swapaxes(x, 1, 2) if self.axis == "tokens" else x
-        size = x.shape[-1]
-        x = nn.Dense(size, kernel_init=nn.initializers.normal(0.02))(nn.gelu(nn.Dense(2 * size)(x)))
-        return jnp.swapaxes(x, 1, 2) if self.axis == "tokens" else x
-
-
-def waves(degree: jax.Array, channels: int) -> jax.Array:
-    """Sines and cosines of a number in [0, 1], from one in 2 pi to one in .006: ``float32[B] -> [B, channels]``."""
-    rates = jnp.exp(jnp.linspace(0.0, math.log(1000.0), channels // 2))
-    angles = degree[:, None] * rates
-    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1)
-
-
-def signal(degree: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """a and s at degrees in [0, 1]; at 0 there is no noise at all, so that drawing ends without."""
-    angle = jnp.pi / 2 * (degree + OFFSET) / (1 + OFFSET)
-    a = jnp.where(degree > 0, jnp.maximum(jnp.cos(angle), LEAST_SIGNAL), 1.0)
-    return a, jnp.where(degree > 0, jnp.sin(angle), 0.0)
-
-
-def target_of(target: Target, z0: jax.Array, noise: jax.Array, a: jax.Array, s: jax.Array) -> jax.Array:
-    """What the network should give."""
+    Args:
+        target: kind of the prediction.
+        z0: float32[B, D], the sample.
+        noise: float32[B, D], e.
+        a: scale of the sample.
+        s: scale of the noise.
+    """
     return {"v": a * noise - s * z0, "noise": noise, "sample": z0}[target]
 
 
-def sample_of(target: Target, given: jax.Array, z: jax.Array, a: jax.Array, s: jax.Array) -> jax.Array:
-    """z_0 by what the network gave."""
-    return {"v": a * z - s * given, "noise": (z - s * given) / a, "sample": given}[target]
+def predicted_sample(target: Target, prediction: jax.Array, z: jax.Array, a: jax.Array, s: jax.Array) -> jax.Array:
+    """z_0 according to a prediction of the network.
+
+    Args:
+        target: kind of the prediction.
+        prediction: float32[B, D], output of the network.
+        z: float32[B, D], its input.
+        a: scale of the sample.
+        s: scale of the noise.
+    """
+    return {"v": a * z - s * prediction, "noise": (z - s * prediction) / a, "sample": prediction}[target]
 
 
-def diffusion(shape: Shape, settings: DiffusionSettings) -> Generator:
+def diffusion(shape: SampleShape, options: DiffusionOptions) -> Generator:
     """Build the generator.
 
     Args:
-        shape: of a sample.
-        settings: of network, training and drawing.
+        shape: sizes of the samples.
+        options: of network, training and sampling.
 
     Raises:
-        BoflError: if the settings contradict each other or the shape.
+        BoflError: if a frame is longer than the window.
     """
-    _check(shape, settings)
-    network = Mixer(shape, settings.width, settings.depth, settings.frame)
-    rule = adam(settings.lr, settings.rounds * settings.steps)
+    if options.frame > shape.window:
+        raise BoflError(f"a frame of {options.frame} time samples in windows of {shape.window}: choose a shorter one")
+    network = Mixer(shape, options.width, options.depth, options.frame)
+    optimizer = adam(options.lr, options.rounds * options.steps)
 
-    def start(key: jax.Array) -> DiffusionState:
-        none = jnp.zeros(1, jnp.int32)
-        params = jax.jit(network.init)(key, jnp.zeros((1, width(shape))), jnp.zeros(1), none)
-        return DiffusionState(start_scale(shape, settings.scaling), params, rule.init(params), params, jnp.zeros(()))
+    def init(key: jax.Array) -> DiffusionState:
+        label = jnp.zeros(1, jnp.int32)
+        params = jax.jit(network.init)(key, jnp.zeros((1, shape.size)), jnp.zeros(1), label)
+        statistics = initial_statistics(shape, options.scaling)
+        return DiffusionState(statistics, params, optimizer.init(params), params, jnp.zeros(()))
 
     def loss(params: Tree, z0: jax.Array, y: jax.Array, key: jax.Array) -> jax.Array:
-        which, grains = jax.random.split(key)
-        degree = 1 - (jax.random.uniform(which) + jnp.arange(len(z0)) / len(z0)) % 1.0
-        a, s = (part[:, None] for part in signal(degree))
-        noise = jax.random.normal(grains, z0.shape)
-        given = cast(jax.Array, network.apply(params, a * z0 + s * noise, degree, y))
-        return jnp.mean((given - target_of(settings.target, z0, noise, a, s)) ** 2)
+        level_key, noise_key = jax.random.split(key)
+        level = 1 - (jax.random.uniform(level_key) + jnp.arange(len(z0)) / len(z0)) % 1.0
+        a, s = (scale[:, None] for scale in noise_schedule(level))
+        noise = jax.random.normal(noise_key, z0.shape)
+        prediction = cast(jax.Array, network.apply(params, a * z0 + s * noise, level, y))
+        return jnp.mean((prediction - training_target(options.target, z0, noise, a, s)) ** 2)
 
-    def work(state: DiffusionState, examples: Examples, key: jax.Array) -> tuple[DiffusionState, jax.Array]:
-        draw = minibatches(state.scale, examples, shape, settings.balance, settings.batch)
+    def train(state: DiffusionState, samples: ClientSamples, key: jax.Array) -> tuple[DiffusionState, jax.Array]:
+        draw = minibatch_sampler(state.statistics, samples, shape, options)
 
         def step(state: DiffusionState, key: jax.Array) -> tuple[DiffusionState, jax.Array]:
-            rows, noise = jax.random.split(key)
-            value, gradient = jax.value_and_grad(loss)(state.params, *draw(rows), noise)
-            change, memory = rule.update(gradient, state.memory, state.params)
-            params = optax.apply_updates(state.params, change)
-            average = moving_average(state.average, params, settings.average, state.done)
-            return DiffusionState(state.scale, params, memory, average, state.done + 1), value
+            row_key, loss_key = jax.random.split(key)
+            value, gradient = jax.value_and_grad(loss)(state.params, *draw(row_key), loss_key)
+            updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            ema_params = moving_average(state.ema_params, params, options.average, state.step)
+            return DiffusionState(state.statistics, params, opt_state, ema_params, state.step + 1), value
 
-        return run_steps(step, state, examples, key, settings.steps)
+        return run_steps(step, state, samples, key, options.steps)
 
-    def finish(state: DiffusionState) -> Diffuser:
-        return Diffuser(lens(state.scale, shape), state.average)
+    def finalize(state: DiffusionState) -> FittedNetwork:
+        return FittedNetwork(standardizer(state.statistics, shape), state.ema_params)
 
-    def sample(fitted: Diffuser, key: jax.Array, label: jax.Array, n: int) -> Drawn:
+    def sample(fitted: FittedNetwork, key: jax.Array, label: jax.Array, n: int) -> SyntheticSamples:
         def one(number: jax.Array) -> jax.Array:
-            return _denoise(network, fitted.params, label, jax.random.fold_in(key, number), settings)
+            return _denoise(network, fitted.params, label, jax.random.fold_in(key, number), options)
 
-        return decode(fitted.lens, lax.map(one, jnp.arange(n), batch_size=AT_ONCE), shape)
+        return decode(fitted.lens, lax.map(one, jnp.arange(n), batch_size=SAMPLES_PER_BATCH), shape)
 
-    stages = (*scale_stages(shape, settings.scaling), Stage("denoise", settings.rounds, work))
-    return Generator(
-        name="diffusion",
-        trainings=("federated", "local", "pooled"),
-        least=2,
-        from_normal=False,
-        start=start,
-        stages=stages,
-        finish=finish,
-        sample=sample,
-    )
+    stages = (*scaling_stages(shape, options.scaling), Stage("denoise", options.rounds, train))
+    return Generator("diffusion", 2, init, stages, finalize, sample)
 
 
-def _denoise(network: Mixer, params: Tree, label: jax.Array, key: jax.Array, settings: DiffusionSettings) -> jax.Array:
-    """One z_0 float32[D], from noise down the degrees."""
-    degrees = (jnp.arange(settings.draws, -1, -1) / settings.draws) ** SPACING
-    first = jax.random.normal(jax.random.fold_in(key, settings.draws), (width(network.shape),))
+def _denoise(network: Mixer, params: Tree, label: jax.Array, key: jax.Array, options: DiffusionOptions) -> jax.Array:
+    """Draw one z_0 float32[D], starting from noise."""
+    levels = (jnp.arange(options.draws, -1, -1) / options.draws) ** SPACING_POWER
+    first = jax.random.normal(jax.random.fold_in(key, options.draws), (network.shape.size,))
 
     def step(carry: Any, at: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Any, None]:
-        z, last_z0, last_reach = carry
-        degree, below, number = at
-        a, s = signal(degree)
-        given = cast(jax.Array, network.apply(params, z[None], degree[None], label[None]))[0]
-        z0 = sample_of(settings.target, given, z, a, s)
-        z0 = jnp.clip(z0, -settings.clip, settings.clip) if settings.clip else z0
-        q, reach = _reach(degree, below)
-        ahead = z0 + 0.5 * reach / last_reach * (z0 - last_z0)
+        z, last_z0, last_log_step = carry
+        level, next_level, number = at
+        a, s = noise_schedule(level)
+        prediction = cast(jax.Array, network.apply(params, z[None], level[None], label[None]))[0]
+        z0 = predicted_sample(options.target, prediction, z, a, s)
+        z0 = jnp.clip(z0, -options.clip, options.clip) if options.clip else z0
+        q, log_step = _step_size(level, next_level)
+        extrapolated = z0 + 0.5 * log_step / last_log_step * (z0 - last_z0)
         noise = jax.random.normal(jax.random.fold_in(key, number), z.shape)
-        return (_down(z, ahead, noise, degree, below, q, settings.eta), z0, jnp.where(reach > 0, reach, jnp.inf)), None
+        z = _lower_noise(z, extrapolated, noise, level, next_level, q, options.eta)
+        return (z, z0, jnp.where(log_step > 0, log_step, jnp.inf)), None
 
-    steps = degrees[:-1], degrees[1:], jnp.arange(settings.draws)
+    steps = levels[:-1], levels[1:], jnp.arange(options.draws)
     return lax.scan(step, (first, jnp.zeros_like(first), jnp.inf), steps)[0][0]
 
 
-def _reach(degree: jax.Array, below: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """q and ``-log q`` of a step down; 0 in place of the latter in the last one, which is of first order."""
-    (a, s), (a_below, s_below) = signal(degree), signal(below)
-    q = a * s_below / (a_below * s)
-    return q, jnp.where(below > 0, -jnp.log(jnp.maximum(q, 1e-20)), 0.0)
+def _step_size(level: jax.Array, next_level: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The ratio q of a step and ``-log q``, which is 0 in the last step, which is of first order."""
+    (a, s), (next_a, next_s) = noise_schedule(level), noise_schedule(next_level)
+    q = a * next_s / (next_a * s)
+    return q, jnp.where(next_level > 0, -jnp.log(jnp.maximum(q, 1e-20)), 0.0)
 
 
-def _down(
-    z: jax.Array, z0: jax.Array, noise: jax.Array, degree: jax.Array, below: jax.Array, q: jax.Array, eta: float
+def _lower_noise(
+    z: jax.Array, z0: jax.Array, noise: jax.Array, level: jax.Array, next_level: jax.Array, q: jax.Array, eta: float
 ) -> jax.Array:
-    """z at the degree below."""
-    (_, s), (a_below, s_below) = signal(degree), signal(below)
-    return (
-        s_below / s * q**eta * z + a_below * (1 - q ** (1 + eta)) * z0 + s_below * jnp.sqrt(1 - q ** (2 * eta)) * noise
-    )
+    """The noisy sample at the next level; see the formula of the module."""
+    (_, s), (next_a, next_s) = noise_schedule(level), noise_schedule(next_level)
+    kept, fresh = next_s / s * q**eta * z, next_s * jnp.sqrt(1 - q ** (2 * eta)) * noise
+    return kept + next_a * (1 - q ** (1 + eta)) * z0 + fresh
 
 
-def _check(shape: Shape, settings: DiffusionSettings) -> None:
-    if settings.draws < 1:
-        raise BoflError(f"{settings.draws} steps of drawing: choose 1 or more")
-    if not 1 <= settings.frame <= shape.window:
-        raise BoflError(f"a frame of {settings.frame} time samples in windows of {shape.window}: choose a shorter one")
-    if settings.width % 2:
-        raise BoflError(f"{settings.width} channels: choose an even number")
+GENERATORS.register(GeneratorEntry(DiffusionOptions, diffusion))

@@ -1,19 +1,21 @@
-"""``gan``: a class-conditional Wasserstein GAN with gradient penalty, of samples as vectors.
+"""``gan``: a class-conditional Wasserstein GAN with gradient penalty, for samples as vectors.
 
-A critic f learns to tell real scaled vectors z (see `neural`) from drawn ones z', a generator to draw what it rates
-high; both know the class y::
+A critic f learns to tell real standardised vectors z (see `standardizer`) from generated ones z', and a generator G
+learns to draw vectors with a high critic score. Both receive the class y::
 
     critic:     E f(z', y) - E f(z, y) + penalty E (|grad f(z^, y)| - 1)^2,    z^ = u z + (1 - u) z',  u ~ U(0, 1)
     generator:  -E f(z', y),    z' = G(e, y),  e ~ N(0, 1)
 
-with several steps of the critic to one of the generator. The generator's rate falls to zero and the critic's does not:
-where both fall, they come to rest wherever they are, and class means were off by .5 deviations.
+There are several steps of the critic to each step of the generator. The learning rate of the generator falls to zero
+and that of the critic is constant: where both fall, training stops before it converges, and class means were off by .5
+standard deviations.
 
-Clients whose samples differ pull the generator apart between two averages, and what is averaged then draws their mean.
-So clients average after every step by default: `experiments/synthesis/averaging.json` has what other rounds do to the
-diversity of heartbeats of 44 patients.
+Between two averages, clients with different data train the generator towards different optima, and the averaged
+generator draws the mean of these. Clients therefore average after every step by default:
+`experiments/synthesis/averaging.json` shows how longer rounds change the diversity of heartbeats of 44 patients.
 
-Windows are seen as vectors, without a notion of time: this is for tables, such as vital signs, and for short windows.
+The networks see windows as vectors, without a notion of time: the generator suits tables, such as vital signs, and
+short windows.
 
 References:
     Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville: Improved training of Wasserstein GANs. NeurIPS, 2017.
@@ -21,93 +23,69 @@ References:
     Yazici et al.: The unusual effectiveness of averaging in GAN training. ICLR, 2019 (the averaged generator).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax import lax
+from pydantic import Field
 
-from bofl_jax.core.errors import BoflError
-from bofl_jax.synthesis.base import Drawn, Examples, Generator, Shape, Stage
+from bofl_jax.synthesis.base import ClientSamples, Generator, SampleShape, Stage, SyntheticSamples
 from bofl_jax.synthesis.generators.neural import (
-    Lens,
+    FittedNetwork,
     Minibatch,
-    Scale,
-    Scaling,
+    MinibatchSampler,
+    NeuralOptions,
+    Tree,
     adam,
-    decode,
-    lens,
-    minibatches,
+    minibatch_sampler,
     moving_average,
     run_steps,
-    scale_stages,
-    start_scale,
-    width,
 )
-
-Tree = Any
-Fresh = Callable[[jax.Array], Minibatch]
-"""key -> a minibatch of real samples."""
+from bofl_jax.synthesis.generators.standardizer import (
+    ScalingStatistics,
+    decode,
+    initial_statistics,
+    scaling_stages,
+    standardizer,
+)
+from bofl_jax.synthesis.registry import GENERATORS, GeneratorEntry
 
 B1, B2 = 0.5, 0.9
-"""Of Adam; the paper's algorithm has 0 and 0.9."""
+"""Decay rates of Adam; the algorithm of the paper has 0 and 0.9."""
 
 
-class GanSettings(NamedTuple):
-    """How the networks are built and trained.
+class GanOptions(NeuralOptions):
+    """``gan``: a conditional WGAN-GP over samples as vectors, for tables and short windows."""
 
-    Attributes:
-        hidden: units of each hidden layer, of both networks.
-        noise: entries of e.
-        critic_steps: of the critic, to one of the generator.
-        penalty: weight of the gradient penalty.
-        scaling: of the samples; see `neural.scale_stages`.
-        rounds: how often clients train and average.
-        steps: of the generator, in a round; how many matters where clients that differ train together.
-        batch: B.
-        lr: Adam's rate, of both; the generator's falls.
-        average: decay of the moving average of the generator's parameters, a step.
-        balance: how much more often samples of rare classes are shown; see `neural.ladder`.
-    """
-
-    hidden: tuple[int, ...] = (128, 128)
-    noise: int = 32
-    critic_steps: int = 5
-    penalty: float = 10.0
-    scaling: Scaling = "channels"
-    rounds: int = 5000
-    steps: int = 1
-    batch: int = 128
-    lr: float = 5e-4
-    average: float = 0.999
-    balance: float = 0.5
+    generator: Literal["gan"] = "gan"
+    hidden: tuple[int, ...] = Field((128, 128), min_length=1, description="units of each hidden layer")
+    noise: int = Field(32, ge=1, description="size of the noise vector that a sample is generated from")
+    critic_steps: int = Field(5, ge=1, description="steps of the critic to each step of the generator")
+    penalty: float = Field(10.0, ge=0, description="weight of the gradient penalty")
+    rounds: int = Field(5000, ge=1, description="how often clients train and average")
+    steps: int = Field(1, ge=1, description="generator steps of a round; with more, clients with other data diverge")
+    batch: int = Field(128, ge=1, description="B")
+    lr: float = Field(5e-4, gt=0, description="initial learning rate of both networks")
 
 
-class Player(NamedTuple):
+class AdversarialNetwork(NamedTuple):
     """A network in training."""
 
     params: Tree
-    memory: Tree  # of Adam
+    opt_state: Tree
 
 
 class GanState(NamedTuple):
-    """What is trained."""
+    """State of the training."""
 
-    scale: Scale
-    generator: Player
-    critic: Player
-    average: Tree  # of the generator's parameters over the steps
-    done: jax.Array  # float32[], steps of the generator so far
-
-
-class Artist(NamedTuple):
-    """What drawing needs."""
-
-    lens: Lens
-    params: Tree
+    statistics: ScalingStatistics
+    generator: AdversarialNetwork
+    critic: AdversarialNetwork
+    ema_params: Tree  # moving average of the generator's parameters
+    step: jax.Array  # float32[], steps of the generator so far
 
 
 class Perceptron(nn.Module):
@@ -119,123 +97,184 @@ class Perceptron(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        told = jax.nn.one_hot(y, self.classes)
+        """Apply the network.
+
+        Args:
+            x: float32[B, M].
+            y: int32[B], classes.
+        """
+        label = jax.nn.one_hot(y, self.classes)
         for units in self.hidden:
-            x = nn.leaky_relu(nn.Dense(units)(jnp.concatenate([x, told], axis=1)), 0.2)
-        return nn.Dense(self.outputs)(jnp.concatenate([x, told], axis=1))
+            x = nn.leaky_relu(nn.Dense(units)(jnp.concatenate([x, label], axis=1)), 0.2)
+        return nn.Dense(self.outputs)(jnp.concatenate([x, label], axis=1))
 
 
-def gan(shape: Shape, settings: GanSettings) -> Generator:
+def gan(shape: SampleShape, options: GanOptions) -> Generator:
     """Build the generator.
 
     Args:
-        shape: of a sample.
-        settings: of networks and training.
-
-    Raises:
-        BoflError: if there is nothing to draw from or to train.
+        shape: sizes of the samples.
+        options: of networks and training.
     """
-    if min(settings.noise, settings.critic_steps, settings.steps) < 1:
-        raise BoflError("a GAN needs noise, steps of its critic and steps in a round: choose 1 or more of each")
-    training = training_of(shape, settings)
+    trainer = gan_trainer(shape, options)
 
-    def work(state: GanState, examples: Examples, key: jax.Array) -> tuple[GanState, jax.Array]:
-        draw = minibatches(state.scale, examples, shape, settings.balance, settings.batch)
-        return run_steps(lambda state, key: training.step(state, draw, key), state, examples, key, settings.steps)
+    def train(state: GanState, samples: ClientSamples, key: jax.Array) -> tuple[GanState, jax.Array]:
+        draw = minibatch_sampler(state.statistics, samples, shape, options)
+        return run_steps(lambda state, key: trainer.step(state, draw, key), state, samples, key, options.steps)
 
-    def finish(state: GanState) -> Artist:
-        return Artist(lens(state.scale, shape), state.average)
+    def finalize(state: GanState) -> FittedNetwork:
+        return FittedNetwork(standardizer(state.statistics, shape), state.ema_params)
 
-    def sample(fitted: Artist, key: jax.Array, label: jax.Array, n: int) -> Drawn:
-        return decode(fitted.lens, training.draw(fitted.params, key, jnp.full(n, label)), shape)
+    def sample(fitted: FittedNetwork, key: jax.Array, label: jax.Array, n: int) -> SyntheticSamples:
+        return decode(fitted.lens, trainer.generate(fitted.params, key, jnp.full(n, label)), shape)
 
-    stages = (*scale_stages(shape, settings.scaling), Stage("play", settings.rounds, work))
-    return Generator(
-        name="gan",
-        trainings=("federated", "local", "pooled"),
-        least=2,
-        from_normal=False,
-        start=training.start,
-        stages=stages,
-        finish=finish,
-        sample=sample,
-    )
+    stages = (*scaling_stages(shape, options.scaling), Stage("play", options.rounds, train))
+    return Generator("gan", 2, trainer.init, stages, finalize, sample)
 
 
-class Training(NamedTuple):
-    """The two networks, and the steps that train them."""
+class GanTrainer(NamedTuple):
+    """The two networks and the steps that train them."""
 
-    shape: Shape
-    settings: GanSettings
+    shape: SampleShape
+    options: GanOptions
     generator: Perceptron
     critic: Perceptron
-    generator_rule: optax.GradientTransformation
-    critic_rule: optax.GradientTransformation
+    generator_optimizer: optax.GradientTransformation
+    critic_optimizer: optax.GradientTransformation
 
-    def start(self, key: jax.Array) -> GanState:
+    def init(self, key: jax.Array) -> GanState:
         """The state before the first step."""
-        first, second = jax.random.split(key)
-        none = jnp.zeros(1, jnp.int32)
-        params = jax.jit(self.generator.init)(first, jnp.zeros((1, self.settings.noise)), none)
-        rater = jax.jit(self.critic.init)(second, jnp.zeros((1, width(self.shape))), none)
-        players = Player(params, self.generator_rule.init(params)), Player(rater, self.critic_rule.init(rater))
-        return GanState(start_scale(self.shape, self.settings.scaling), *players, params, jnp.zeros(()))
+        generator_key, critic_key = jax.random.split(key)
+        label = jnp.zeros(1, jnp.int32)
+        generator = jax.jit(self.generator.init)(generator_key, jnp.zeros((1, self.options.noise)), label)
+        critic = jax.jit(self.critic.init)(critic_key, jnp.zeros((1, self.shape.size)), label)
+        networks = (
+            AdversarialNetwork(generator, self.generator_optimizer.init(generator)),
+            AdversarialNetwork(critic, self.critic_optimizer.init(critic)),
+        )
+        statistics = initial_statistics(self.shape, self.options.scaling)
+        return GanState(statistics, *networks, generator, jnp.zeros(()))
 
-    def draw(self, params: Tree, key: jax.Array, y: jax.Array) -> jax.Array:
-        """z'."""
-        noise = jax.random.normal(key, (len(y), self.settings.noise))
+    def generate(self, params: Tree, key: jax.Array, y: jax.Array) -> jax.Array:
+        """Draw standardised vectors z'.
+
+        Args:
+            params: of the generator.
+            key: random key of the noise.
+            y: int32[n], classes.
+        """
+        noise = jax.random.normal(key, (len(y), self.options.noise))
         return cast(jax.Array, self.generator.apply(params, noise, y))
 
-    def rating(self, params: Tree, z: jax.Array, y: jax.Array) -> jax.Array:
-        """f."""
+    def critic_score(self, params: Tree, z: jax.Array, y: jax.Array) -> jax.Array:
+        """f, float32[B, 1].
+
+        Args:
+            params: of the critic.
+            z: float32[B, D], vectors.
+            y: int32[B], classes.
+        """
         return cast(jax.Array, self.critic.apply(params, z, y))
 
     def critic_loss(self, params: Tree, real: Minibatch, fake: jax.Array, key: jax.Array) -> jax.Array:
-        """What the critic lowers."""
+        """The loss of the critic.
+
+        Args:
+            params: of the critic.
+            real: real samples.
+            fake: float32[B, D], generated vectors of the same classes.
+            key: random key of the interpolation.
+        """
         share = jax.random.uniform(key, (len(real.y), 1))
         mixed = share * real.z + (1 - share) * fake
-        steep = jax.grad(lambda z: self.rating(params, z, real.y).sum())(mixed)
-        length = jnp.sqrt(jnp.sum(steep**2, axis=1) + 1e-12)
-        gap = self.rating(params, fake, real.y).mean() - self.rating(params, real.z, real.y).mean()
-        return gap + self.settings.penalty * jnp.mean((length - 1) ** 2)
+        slope = jax.grad(lambda z: self.critic_score(params, z, real.y).sum())(mixed)
+        norm = jnp.sqrt(jnp.sum(slope**2, axis=1) + 1e-12)
+        gap = self.critic_score(params, fake, real.y).mean() - self.critic_score(params, real.z, real.y).mean()
+        return gap + self.options.penalty * jnp.mean((norm - 1) ** 2)
 
-    def generator_loss(self, params: Tree, rater: Tree, key: jax.Array, y: jax.Array) -> jax.Array:
-        """What the generator lowers."""
-        return -self.rating(rater, self.draw(params, key, y), y).mean()
+    def generator_loss(self, params: Tree, critic: Tree, key: jax.Array, y: jax.Array) -> jax.Array:
+        """The loss of the generator.
 
-    def rate(self, params: Tree, player: Player, fresh: Fresh, key: jax.Array) -> tuple[Player, jax.Array]:
-        """A step of the critic, against a generator that rests."""
-        rows, noise, mix = jax.random.split(key, 3)
-        real = fresh(rows)
-        fake = self.draw(params, noise, real.y)
-        loss, gradient = jax.value_and_grad(self.critic_loss)(player.params, real, fake, mix)
-        return moved(self.critic_rule, player, gradient), loss
+        Args:
+            params: of the generator.
+            critic: parameters of the critic.
+            key: random key of the noise.
+            y: int32[B], classes.
+        """
+        return -self.critic_score(critic, self.generate(params, key, y), y).mean()
 
-    def step(self, state: GanState, fresh: Fresh, key: jax.Array) -> tuple[GanState, jax.Array]:
-        """The critic's steps, then one of the generator; the loss is the critic's."""
-        raters, rows, noise = jax.random.split(key, 3)
-        keys = jax.random.split(raters, self.settings.critic_steps)
-        own = state.generator
-        rater, losses = lax.scan(lambda player, key: self.rate(own.params, player, fresh, key), state.critic, keys)
-        gradient = jax.grad(self.generator_loss)(own.params, rater.params, noise, fresh(rows).y)
-        own = moved(self.generator_rule, own, gradient)
-        average = moving_average(state.average, own.params, self.settings.average, state.done)
-        return GanState(state.scale, own, rater, average, state.done + 1), losses.mean()
+    def critic_step(
+        self, generator: Tree, critic: AdversarialNetwork, draw: MinibatchSampler, key: jax.Array
+    ) -> tuple[AdversarialNetwork, jax.Array]:
+        """Train the critic on one minibatch; the generator stays constant.
+
+        Args:
+            generator: parameters of the generator.
+            critic: the critic.
+            draw: draws a minibatch of real samples.
+            key: random key.
+
+        Returns:
+            The critic after the step, and its loss.
+        """
+        row_key, noise_key, mix_key = jax.random.split(key, 3)
+        real = draw(row_key)
+        fake = self.generate(generator, noise_key, real.y)
+        loss, gradient = jax.value_and_grad(self.critic_loss)(critic.params, real, fake, mix_key)
+        return apply_gradient(self.critic_optimizer, critic, gradient), loss
+
+    def step(self, state: GanState, draw: MinibatchSampler, key: jax.Array) -> tuple[GanState, jax.Array]:
+        """Take the steps of the critic, then one of the generator.
+
+        Args:
+            state: state before the step.
+            draw: draws a minibatch of real samples.
+            key: random key.
+
+        Returns:
+            The state after the step, and the mean loss of the critic.
+        """
+        critic_key, row_key, noise_key = jax.random.split(key, 3)
+        keys = jax.random.split(critic_key, self.options.critic_steps)
+        generator = state.generator
+        critic, losses = lax.scan(
+            lambda critic, key: self.critic_step(generator.params, critic, draw, key), state.critic, keys
+        )
+        gradient = jax.grad(self.generator_loss)(generator.params, critic.params, noise_key, draw(row_key).y)
+        generator = apply_gradient(self.generator_optimizer, generator, gradient)
+        ema_params = moving_average(state.ema_params, generator.params, self.options.average, state.step)
+        return GanState(state.statistics, generator, critic, ema_params, state.step + 1), losses.mean()
 
 
-def training_of(shape: Shape, settings: GanSettings) -> Training:
-    """Networks and optimisers for samples of a shape."""
-    return Training(
+def gan_trainer(shape: SampleShape, options: GanOptions) -> GanTrainer:
+    """Build networks and optimisers.
+
+    Args:
+        shape: sizes of the samples.
+        options: of networks and training.
+    """
+    return GanTrainer(
         shape,
-        settings,
-        Perceptron(settings.hidden, shape.classes, width(shape)),
-        Perceptron(settings.hidden, shape.classes, 1),
-        adam(settings.lr, settings.rounds * settings.steps, b1=B1, b2=B2),
-        adam(settings.lr, b1=B1, b2=B2),
+        options,
+        Perceptron(options.hidden, shape.num_classes, shape.size),
+        Perceptron(options.hidden, shape.num_classes, 1),
+        adam(options.lr, options.rounds * options.steps, b1=B1, b2=B2),
+        adam(options.lr, b1=B1, b2=B2),
     )
 
 
-def moved(rule: optax.GradientTransformation, player: Player, gradient: Tree) -> Player:
-    """The network after one step of its optimiser."""
-    change, memory = rule.update(gradient, player.memory, player.params)
-    return Player(optax.apply_updates(player.params, change), memory)
+def apply_gradient(
+    optimizer: optax.GradientTransformation, network: AdversarialNetwork, gradient: Tree
+) -> AdversarialNetwork:
+    """Take one step of an optimiser.
+
+    Args:
+        optimizer: the optimiser.
+        network: parameters and state of the optimiser.
+        gradient: gradient of the loss with respect to the parameters.
+    """
+    updates, opt_state = optimizer.update(gradient, network.opt_state, network.params)
+    return AdversarialNetwork(optax.apply_updates(network.params, updates), opt_state)
+
+
+GENERATORS.register(GeneratorEntry(GanOptions, gan))

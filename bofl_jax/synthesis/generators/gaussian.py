@@ -1,74 +1,85 @@
-"""``pca-gaussian``: for every class, a Gaussian over samples as vectors, kept to its largest principal axes.
+"""``pca-gaussian``: one Gaussian for each class, over samples as vectors, restricted to its largest principal axes.
 
-What clients share are the means of class membership, vectors and their products, whose weighted mean over clients is
-that of the pooled data: federated and pooled training give the same generator, to rounding.
+Clients share the means of class membership, of the vectors and of their products. The weighted mean of these over
+clients is that of the pooled data, so federated and pooled training give the same generator up to rounding.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from pydantic import Field
 
-from bofl_jax.synthesis.base import Drawn, Examples, Generator, Shape, Stage, flat, unflat
+from bofl_jax.synthesis.base import (
+    ClientSamples,
+    Generator,
+    SampleShape,
+    Stage,
+    SyntheticSamples,
+    flatten,
+    unflatten,
+)
+from bofl_jax.synthesis.options import SynthesisOptions
+from bofl_jax.synthesis.registry import GENERATORS, GeneratorEntry
 
 
-class Moments(NamedTuple):
-    """Means over a client's samples; D = T*L + F."""
+class PcaGaussianOptions(SynthesisOptions):
+    """``pca-gaussian``: a Gaussian on a class's principal axes."""
+
+    generator: Literal["pca-gaussian"] = "pca-gaussian"
+    rank: int = Field(20, ge=1, description="principal axes")
+
+
+class ClassMoments(NamedTuple):
+    """Means over a client's samples, D = T*L + F; a sample of another class counts as zero."""
 
     share: jax.Array  # float32[K]
     first: jax.Array  # float32[K, D]
     second: jax.Array  # float32[K, D, D]
 
 
-class Gaussians(NamedTuple):
-    """A class's samples are ``mean + axes^T z`` with z standard normal."""
+class ClassGaussians(NamedTuple):
+    """Samples of class k are ``mean[k] + axes[k]^T z`` with z standard normal."""
 
     mean: jax.Array  # float32[K, D]
     axes: jax.Array  # float32[K, rank, D], scaled by their standard deviation
 
 
-def pca_gaussian(shape: Shape, rank: int) -> Generator:
+def pca_gaussian(shape: SampleShape, rank: int) -> Generator:
     """Build the generator.
 
     Args:
-        shape: of a sample.
-        rank: principal axes kept for each class; never more than D.
+        shape: sizes of the samples.
+        rank: number of principal axes that are kept for each class; at most D.
     """
-    width = shape.window * shape.leads + shape.features
-    rank = min(rank, width)
+    rank, classes = min(rank, shape.size), shape.num_classes
 
-    def start(_: jax.Array) -> Moments:
-        zeros = jnp.zeros((shape.classes, width))
-        return Moments(zeros[:, 0], zeros, jnp.zeros((shape.classes, width, width)))
+    def init(_: jax.Array) -> ClassMoments:
+        zeros = jnp.zeros((classes, shape.size))
+        return ClassMoments(zeros[:, 0], zeros, jnp.zeros((classes, shape.size, shape.size)))
 
-    def work(_: Moments, examples: Examples, __: jax.Array) -> tuple[Moments, jax.Array]:
-        vectors = flat(examples.x, examples.features)
-        each = jax.nn.one_hot(examples.y, shape.classes) * examples.real[:, None] / jnp.maximum(examples.size, 1)
-        second = jax.lax.map(lambda weight: (vectors * weight[:, None]).T @ vectors, each.T)
-        return Moments(each.sum(axis=0), each.T @ vectors, second), jnp.zeros(())
+    def measure(_: ClassMoments, samples: ClientSamples, __: jax.Array) -> tuple[ClassMoments, jax.Array]:
+        vectors = flatten(samples.x, samples.features)
+        member = jax.nn.one_hot(samples.y, classes) * samples.mask[:, None] / jnp.maximum(samples.size, 1)
+        second = jax.lax.map(lambda weight: (vectors * weight[:, None]).T @ vectors, member.T)
+        return ClassMoments(member.sum(axis=0), member.T @ vectors, second), jnp.zeros(())
 
-    def finish(moments: Moments) -> Gaussians:
+    def finalize(moments: ClassMoments) -> ClassGaussians:
         share = jnp.maximum(moments.share, 1e-12)[:, None]
         mean = moments.first / share
         cov = moments.second / share[:, None] - mean[:, :, None] * mean[:, None, :]
-        values, vectors = jax.lax.map(jnp.linalg.eigh, cov)  # not in a batch: see `generators._finish`
+        values, vectors = jax.lax.map(jnp.linalg.eigh, cov)  # one at a time: see `bofl_jax.balancing.fit`
         top = jnp.swapaxes(vectors[:, :, ::-1][:, :, :rank], 1, 2)
-        # An eigenvector's sign is arbitrary: fix it, so that the generator's digest is not.
+        # The sign of an eigenvector is arbitrary. Fix it, so that the digest of the generator is reproducible.
         largest = jnp.take_along_axis(top, jnp.abs(top).argmax(axis=2, keepdims=True), axis=2)
-        spread = jnp.sqrt(jnp.maximum(values[:, ::-1][:, :rank], 0))
-        return Gaussians(mean, top * jnp.sign(largest) * spread[:, :, None])
+        sd = jnp.sqrt(jnp.maximum(values[:, ::-1][:, :rank], 0))
+        return ClassGaussians(mean, top * jnp.sign(largest) * sd[:, :, None])
 
-    def sample(fitted: Gaussians, key: jax.Array, label: jax.Array, n: int) -> Drawn:
+    def sample(fitted: ClassGaussians, key: jax.Array, label: jax.Array, n: int) -> SyntheticSamples:
         z = jax.random.normal(key, (n, rank))
-        return unflat(fitted.mean[label] + z @ fitted.axes[label], shape)
+        return unflatten(fitted.mean[label] + z @ fitted.axes[label], shape)
 
-    return Generator(
-        name="pca-gaussian",
-        trainings=("federated", "local", "pooled"),
-        least=2,
-        from_normal=False,
-        start=start,
-        stages=(Stage("moments", 1, work),),
-        finish=finish,
-        sample=sample,
-    )
+    return Generator("pca-gaussian", 2, init, (Stage("moments", 1, measure),), finalize, sample)
+
+
+GENERATORS.register(GeneratorEntry(PcaGaussianOptions, lambda shape, options: pca_gaussian(shape, options.rank)))

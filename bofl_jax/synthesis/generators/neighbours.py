@@ -1,20 +1,46 @@
-"""``oversample`` and ``smote``: what a client has itself, changed a little.
+"""``oversample`` and ``smote``: a client's own samples with small changes.
 
-Both keep the client's own samples, so there is nothing that could be averaged: they are trained locally or, as a
-reference, pooled.
+Both store the client's own samples, so there is nothing to average. They are fitted locally or, as a reference, on
+pooled samples.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from pydantic import Field
 
-from bofl_jax.synthesis.base import Drawn, Examples, Fitted, Generator, Shape, Stage, Training, flat, unflat
+from bofl_jax.synthesis.base import (
+    ClientSamples,
+    Fitted,
+    Generator,
+    SampleFn,
+    SampleShape,
+    Stage,
+    SyntheticSamples,
+    flatten,
+    unflatten,
+)
+from bofl_jax.synthesis.options import LocalSynthesisOptions
+from bofl_jax.synthesis.registry import GENERATORS, GeneratorEntry
 
-_TRAININGS: tuple[Training, ...] = ("local", "pooled")
+
+class OversampleOptions(LocalSynthesisOptions):
+    """``oversample``: own samples with noise and a stretched time axis."""
+
+    generator: Literal["oversample"] = "oversample"
+    jitter: float = Field(0.03, ge=0, description="sd of the noise on each time sample, in units of x")
+    warp: float = Field(0.1, ge=0, lt=1, description="largest stretch of the time axis")
 
 
-class Held(NamedTuple):
+class SmoteOptions(LocalSynthesisOptions):
+    """``smote``: points between neighbours of a class."""
+
+    generator: Literal["smote"] = "smote"
+    neighbours: int = Field(5, ge=1, description="k")
+
+
+class StoredSamples(NamedTuple):
     """A client's samples, which are what these generators are fitted to."""
 
     x: jax.Array  # float32[N, T, L]
@@ -22,75 +48,86 @@ class Held(NamedTuple):
     y: jax.Array  # float32[N], the class; -1: padding
 
 
-def oversample(shape: Shape, jitter: float, warp: float) -> Generator:
-    """Draw own samples again, each with noise and with its time axis stretched (Um et al., ICMI 2017).
+def oversample(shape: SampleShape, jitter: float, warp: float) -> Generator:
+    """Draw own samples with replacement, add noise and stretch the time axis.
 
     Args:
-        shape: of a sample.
+        shape: sizes of the samples.
         jitter: standard deviation of the noise on each time sample, in units of x.
-        warp: the stretch is U(1 - warp, 1 + warp) about the middle of the window; RR features stay as they are.
+        warp: the stretch is U(1 - warp, 1 + warp) about the middle of the window. Features are copied.
+
+    References:
+        Um et al.: Data augmentation of wearable sensor data for Parkinson's disease monitoring using convolutional
+        neural networks. ICMI, 2017.
     """
 
-    def sample(fitted: Held, key: jax.Array, label: jax.Array, n: int) -> Drawn:
-        pick, stretch, noise = jax.random.split(key, 3)
-        rows = _members(fitted, pick, label, n)
+    def sample(fitted: StoredSamples, key: jax.Array, label: jax.Array, n: int) -> SyntheticSamples:
+        row_key, stretch_key, noise_key = jax.random.split(key, 3)
+        rows = _draw_members(fitted, row_key, label, n)
         middle = (shape.window - 1) / 2
-        factor = jax.random.uniform(stretch, (n, 1), minval=1 - warp, maxval=1 + warp)
-        place = middle + (jnp.arange(shape.window) - middle) * factor
-        x = jax.vmap(_at)(fitted.x[rows], place)
-        return Drawn(x + jitter * jax.random.normal(noise, x.shape), fitted.features[rows])
+        factor = jax.random.uniform(stretch_key, (n, 1), minval=1 - warp, maxval=1 + warp)
+        position = middle + (jnp.arange(shape.window) - middle) * factor
+        x = jax.vmap(_interpolate)(fitted.x[rows], position)
+        return SyntheticSamples(x + jitter * jax.random.normal(noise_key, x.shape), fitted.features[rows])
 
-    return _holding("oversample", shape, 1, sample)
+    return _storing_generator("oversample", shape, 1, sample)
 
 
-def smote(shape: Shape, neighbours: int) -> Generator:
-    """Points between a sample and one of its nearest neighbours of the same class.
+def smote(shape: SampleShape, neighbours: int) -> Generator:
+    """Draw points between a sample and one of its k nearest neighbours of the same class.
 
     Args:
-        shape: of a sample.
-        neighbours: k; fewer where the class has fewer other samples.
+        shape: sizes of the samples.
+        neighbours: k; fewer are used where the class has fewer other samples.
 
-    Reference:
+    References:
         Chawla, Bowyer, Hall, Kegelmeyer: SMOTE: Synthetic Minority Over-sampling Technique. JAIR, 2002.
     """
 
-    def sample(fitted: Held, key: jax.Array, label: jax.Array, n: int) -> Drawn:
-        pick, other, part = jax.random.split(key, 3)
-        vectors = flat(fitted.x, fitted.features)
+    def sample(fitted: StoredSamples, key: jax.Array, label: jax.Array, n: int) -> SyntheticSamples:
+        row_key, neighbour_key, share_key = jax.random.split(key, 3)
+        vectors = flatten(fitted.x, fitted.features)
         member = fitted.y == label
-        rows = _members(fitted, pick, label, n)
-        near = jnp.sum((vectors[rows][:, None] - vectors[None]) ** 2, axis=2)
-        near = jnp.where(member & (jnp.arange(len(member)) != rows[:, None]), near, jnp.inf)
-        nearest = jnp.argsort(near, axis=1)[:, :neighbours]
+        rows = _draw_members(fitted, row_key, label, n)
+        distance = jnp.sum((vectors[rows][:, None] - vectors[None]) ** 2, axis=2)
+        distance = jnp.where(member & (jnp.arange(len(member)) != rows[:, None]), distance, jnp.inf)
+        nearest = jnp.argsort(distance, axis=1)[:, :neighbours]
         usable = jnp.clip(member.sum() - 1, 1, nearest.shape[1])
-        chosen = jnp.take_along_axis(nearest, jax.random.randint(other, (n, 1), 0, usable), axis=1)[:, 0]
-        share = jax.random.uniform(part, (n, 1))
-        return unflat(vectors[rows] + share * (vectors[chosen] - vectors[rows]), shape)
+        drawn = jax.random.randint(neighbour_key, (n, 1), 0, usable)
+        chosen = jnp.take_along_axis(nearest, drawn, axis=1)[:, 0]
+        share = jax.random.uniform(share_key, (n, 1))
+        return unflatten(vectors[rows] + share * (vectors[chosen] - vectors[rows]), shape)
 
-    return _holding("smote", shape, 2, sample)
+    return _storing_generator("smote", shape, 2, sample)
 
 
-def _holding(name: str, shape: Shape, least: int, sample) -> Generator:
-    def start(_: jax.Array) -> Held:
+def _storing_generator(name: str, shape: SampleShape, min_samples: int, sample: SampleFn) -> Generator:
+    def init(_: jax.Array) -> StoredSamples:
         empty = jnp.zeros((0, shape.window, shape.leads)), jnp.zeros((0, shape.features)), jnp.zeros(0)
-        return Held(*empty)
+        return StoredSamples(*empty)
 
-    def work(_: Held, examples: Examples, __: jax.Array) -> tuple[Held, jax.Array]:
-        y = jnp.where(examples.real, examples.y, -1).astype(jnp.float32)
-        return Held(examples.x, examples.features, y), jnp.zeros(())
+    def store(_: StoredSamples, samples: ClientSamples, __: jax.Array) -> tuple[StoredSamples, jax.Array]:
+        y = jnp.where(samples.mask, samples.y, -1).astype(jnp.float32)
+        return StoredSamples(samples.x, samples.features, y), jnp.zeros(())
 
-    def finish(state: Held) -> Fitted:
+    def finalize(state: StoredSamples) -> Fitted:
         return state
 
-    return Generator(name, _TRAININGS, least, False, start, (Stage("hold", 1, work),), finish, sample)
+    return Generator(name, min_samples, init, (Stage("hold", 1, store),), finalize, sample)
 
 
-def _members(fitted: Held, key: jax.Array, label: jax.Array, n: int) -> jax.Array:
+def _draw_members(fitted: StoredSamples, key: jax.Array, label: jax.Array, n: int) -> jax.Array:
     """int32[n]: rows of the class, drawn with replacement."""
-    weight = jnp.where(fitted.y == label, 0.0, -jnp.inf)
-    return jax.random.categorical(key, weight, shape=(n,))
+    log_weight = jnp.where(fitted.y == label, 0.0, -jnp.inf)
+    return jax.random.categorical(key, log_weight, shape=(n,))
 
 
-def _at(signal: jax.Array, place: jax.Array) -> jax.Array:
-    """A signal ``[T, L]`` at places float[T] between its samples; its ends go on."""
-    return jax.vmap(lambda lead: jnp.interp(place, jnp.arange(len(lead)), lead), in_axes=1, out_axes=1)(signal)
+def _interpolate(signal: jax.Array, position: jax.Array) -> jax.Array:
+    """Interpolate a signal ``[T, L]`` linearly at positions float[T]; beyond its ends it stays constant."""
+    return jax.vmap(lambda lead: jnp.interp(position, jnp.arange(len(lead)), lead), in_axes=1, out_axes=1)(signal)
+
+
+GENERATORS.register(
+    GeneratorEntry(OversampleOptions, lambda shape, options: oversample(shape, options.jitter, options.warp))
+)
+GENERATORS.register(GeneratorEntry(SmoteOptions, lambda shape, options: smote(shape, options.neighbours)))
