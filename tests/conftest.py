@@ -1,4 +1,4 @@
-"""Shared by all tests: two CPU devices, a cache of compiled programs, tiny data, and where the real recordings are."""
+"""Set-up of all tests: two CPU devices, a cache of compiled programs, tiny data, and the folder of real recordings."""
 
 import importlib.util
 import os
@@ -10,12 +10,12 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false"
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # its workers and all processes that tests start inherit it
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # worker processes and all processes that tests start inherit it
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="bofl-programs-")
     os.environ["BOFL_PROGRAMS_OF"] = str(os.getpid())
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-if "BOFL_DATA" in os.environ:  # some tests run in folders of their own
+if "BOFL_DATA" in os.environ:  # some tests change the working directory
     os.environ["BOFL_DATA"] = str(Path(os.environ["BOFL_DATA"]).resolve())
 
 import numpy as np
@@ -25,21 +25,21 @@ from bofl_jax.core.types import Samples
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Without the second EVM, which needs Python 3.12 or older, its module cannot be searched for doctests."""
+    """Skip the doctests of the second EVM where it is not installed; it needs Python 3.12 or older."""
     if importlib.util.find_spec("ethereum") is None:
         ignored = Path(__file__).parents[1] / "bofl_jax" / "ledger" / "chain" / "eels.py"
         config.option.ignore = [*(config.option.ignore or ()), str(ignored)]
 
 
 def pytest_unconfigure() -> None:
-    """Remove the programs that were compiled, where the last process ends that could use them."""
+    """Remove the compiled programs when the process ends that created their folder."""
     if os.environ.get("BOFL_PROGRAMS_OF") == str(os.getpid()):
         shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def mitdb() -> Path:
-    """The folder of the MIT-BIH records; skips where it is absent."""
+    """The folder of the MIT-BIH records; tests are skipped where it is absent."""
     root = os.environ.get("BOFL_DATA")
     if not root or not (Path(root) / "mitdb").is_dir():
         pytest.skip("BOFL_DATA does not point at a folder with mitdb")
@@ -47,7 +47,7 @@ def mitdb() -> Path:
 
 
 def make_samples(subjects: int = 6, each: int = 40, window: int = 32, classes: int = 3, seed: int = 0) -> Samples:
-    """Separable windows: class c is a bump at its own place, each subject with its own amplitude and class mix.
+    """Separable windows: the position of a bump depends on the class; amplitude and class mix on the subject.
 
     Times run from 0 to 120 s, so that ``train_minutes = 1`` halves every subject.
     """
@@ -82,7 +82,7 @@ def samples() -> Samples:
 
 @pytest.fixture
 def arrays_file(samples: Samples, tmp_path: Path) -> Path:
-    """The same samples as a user's own ``.npz``."""
+    """The same samples in an ``.npz`` file."""
     path = tmp_path / "own.npz"
     np.savez(
         path,

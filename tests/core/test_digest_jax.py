@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from bofl_jax.core.digest import digest
-from bofl_jax.core.digest_jax import CONSTANTS, START, digest_words, words_to_bytes
+from bofl_jax.core.digest_jax import INITIAL_STATE, ROUND_CONSTANTS, digest_words, words_to_bytes
 from bofl_jax.core.serialization import canonical_bytes
 
-CHUNK = 256  # words a chunk
+CHUNK = 256  # words of a chunk
 SHORT = (0, 12, 13)  # a SHA-256 block has 16 words, of which tag and padding take 4
 EDGES = (CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1)
 ODD = 7 * CHUNK + 3  # an odd chunk on several levels
-# every size is a program of its own, which takes seconds to compile
+# each size is another program, which takes seconds to compile
 
 
 def draw(shape, dtype, seed=0):
-    """Any bits at all, but of floats only such as are numbers: an operation may write another NaN."""
+    """Random bits; floats are never NaN, because an operation may change the bits of a NaN."""
     bits = np.random.default_rng(seed).integers(0, 1 << 32, shape, np.uint64).astype(np.uint32)
     return bits.view(dtype) if dtype != "float32" else (bits & np.uint32(0xBF7FFFFF)).view(np.float32)
 
@@ -31,12 +31,12 @@ def on_device(tree):
 
 
 @pytest.mark.parametrize("size", [*SHORT, *EDGES, ODD])
-def test_the_device_comes_to_the_same_digest(size):
+def test_the_device_computes_the_same_digest(size):
     tree = {"w": draw(size, "float32", size)}
     np.testing.assert_array_equal(on_device(tree), on_host(tree))
 
 
-def test_leaves_of_every_form_and_type_are_taken_in_order():
+def test_leaves_of_every_shape_and_type_are_hashed_in_path_order():
     tree = {
         "b": draw((2, 1), "float32"),
         "a": {"scalar": draw((), "uint32"), "counts": draw((4, 5), "int32"), "empty": draw((5, 0), "float32")},
@@ -44,13 +44,13 @@ def test_leaves_of_every_form_and_type_are_taken_in_order():
     np.testing.assert_array_equal(on_device(tree), on_host(tree))
 
 
-def test_one_number_is_an_update():
+def test_a_scalar_is_an_update():
     number = draw((), "float32")
     np.testing.assert_array_equal(on_device(number), on_host(number))
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45])
-def test_special_numbers_are_hashed_as_they_are(value):
+def test_special_values_are_hashed_bit_by_bit(value):
     tree = {"w": np.full(4, value, np.float32)}
     np.testing.assert_array_equal(on_device(tree), on_host(tree))
 
@@ -76,13 +76,13 @@ def test_words_become_bytes_along_the_last_axis(lead):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "int8", "float16", "bool"])
-def test_items_that_are_not_four_bytes_are_refused(dtype):
+def test_items_of_other_than_four_bytes_are_refused(dtype):
     with pytest.raises(TypeError, match=f"only arrays with 4 bytes an item can be hashed on the device, not {dtype}"):
         digest_words({"a": np.zeros(2, np.float32), "w": np.zeros(3, dtype)})
 
 
 def test_the_constants_are_the_published_ones():
     """FIPS 180-4, sections 4.2.2 and 5.3.3."""
-    assert (START.shape, CONSTANTS.shape) == ((8,), (64,))
-    assert [START[0], START[-1]] == [0x6A09E667, 0x5BE0CD19]
-    assert [CONSTANTS[0], CONSTANTS[-1]] == [0x428A2F98, 0xC67178F2]
+    assert (INITIAL_STATE.shape, ROUND_CONSTANTS.shape) == ((8,), (64,))
+    assert [INITIAL_STATE[0], INITIAL_STATE[-1]] == [0x6A09E667, 0x5BE0CD19]
+    assert [ROUND_CONSTANTS[0], ROUND_CONSTANTS[-1]] == [0x428A2F98, 0xC67178F2]

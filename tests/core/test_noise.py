@@ -1,4 +1,4 @@
-"""Noise against JAX's own cipher and against the distribution that it claims."""
+"""Noise against the cipher of JAX and against the normal distribution."""
 
 import jax
 import jax.extend as jex
@@ -18,7 +18,7 @@ def test_the_cipher_is_that_of_jax(seed):
     np.testing.assert_array_equal(threefry(key, counts), expected)
 
 
-def test_noise_is_standard_normal_and_finite_to_its_last_cell():
+def test_noise_is_standard_normal_and_finite():
     drawn = np.asarray(normal(jax.random.key(0), (300, 1001)))
     assert drawn.dtype == np.float32
     assert drawn.shape == (300, 1001)
@@ -37,7 +37,7 @@ def test_the_outermost_cells_are_finite_and_opposite(word, monkeypatch):
     assert abs(value) == pytest.approx(-stats.norm.ppf(2.0**-24), rel=1e-3)
 
 
-def test_every_key_draws_its_own_noise_and_vmap_changes_none():
+def test_every_key_draws_different_noise_and_vmap_changes_no_bit():
     keys = jax.random.split(jax.random.key(0), 3)
     together = jax.jit(jax.vmap(lambda key: normal(key, (5, 7))))(keys)
     apart = np.stack([normal(key, (5, 7)) for key in keys])

@@ -1,4 +1,4 @@
-"""Real recordings where there are any, and a cache that no test shares with the user."""
+"""Real recordings where they are available, and a cache for every test that is not the user's."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
+def temporary_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("BOFL_CACHE", str(tmp_path / "cache"))
 
 
@@ -22,7 +22,7 @@ def mitdb() -> Path:
 
 @pytest.fixture
 def record_100(mitdb, tmp_path) -> Path:
-    """A folder of its own with record 100 alone, to be damaged."""
+    """A folder with a copy of record 100, which tests may damage."""
     folder = tmp_path / "mitdb"
     folder.mkdir()
     for extension in ("hea", "dat", "atr"):

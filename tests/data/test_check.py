@@ -1,4 +1,4 @@
-"""`bofl data check`: holds for the real files, and names the first thing that does not."""
+"""`bofl data check`: it accepts the real files, and names the first file or count that is wrong."""
 
 import os
 
@@ -6,13 +6,13 @@ import pytest
 
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.data import check
-from bofl_jax.data.check import SUMS_FILE
-from bofl_jax.data.ecg.records import PUBLISHED_COUNTS
+from bofl_jax.data.ecg.mitbih_records import PUBLISHED_COUNTS
+from bofl_jax.data.physionet import CHECKSUMS_FILE
 
 
 @pytest.fixture
 def linked(mitdb, tmp_path):
-    """The real files under links, so that one can be replaced."""
+    """Links to the real files, so that one can be replaced."""
     folder = tmp_path / "mitdb"
     folder.mkdir()
     for path in mitdb.iterdir():
@@ -26,7 +26,7 @@ def replace(path, content):
         path.write_bytes(content)
 
 
-def test_the_real_files_hold(mitdb):
+def test_the_real_files_are_accepted(mitdb):
     report = check("mitbih", mitdb)
     assert report.files == 144
     assert report.columns == ("N", "S", "V", "F", "Q", "total")
@@ -42,7 +42,7 @@ def test_the_first_wrong_file_is_named(linked):
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("name", ["100.hea", "234.atr", SUMS_FILE])
+@pytest.mark.parametrize("name", ["100.hea", "234.atr", CHECKSUMS_FILE])
 def test_a_missing_file_is_named(linked, name):
     replace(linked / name, None)
     with pytest.raises(VerificationError, match=f"no file .*{name}"):
@@ -50,19 +50,19 @@ def test_a_missing_file_is_named(linked, name):
 
 
 @pytest.mark.parametrize("content", [b"", b"what\n"])
-def test_a_damaged_list_of_sums_is_named(linked, content):
-    replace(linked / SUMS_FILE, content)
-    with pytest.raises(VerificationError, match=rf"{SUMS_FILE} is damaged"):
+def test_a_damaged_list_of_checksums_is_named(linked, content):
+    replace(linked / CHECKSUMS_FILE, content)
+    with pytest.raises(VerificationError, match=rf"{CHECKSUMS_FILE} is damaged"):
         check("mitbih", linked)
 
 
-def test_other_counts_are_named(mitdb, monkeypatch):
+def test_a_different_count_is_named(mitdb, monkeypatch):
     monkeypatch.setitem(PUBLISHED_COUNTS, "ds2", (44259, 1837, 3221, 388, 8))
     with pytest.raises(VerificationError, match="ds2 has 7 beats of class Q, not the published 8"):
         check("mitbih", mitdb)
 
 
-def test_names_without_files_are_refused(tmp_path):
+def test_a_source_without_published_files_is_refused(tmp_path):
     with pytest.raises(BoflError, match="no published files to check for 'simulator': use one of mitbih"):
         check("simulator")
     with pytest.raises(BoflError, match="no folder"):

@@ -1,4 +1,4 @@
-"""Anyone's own arrays: what is accepted, and one clear line for what is not."""
+"""The user's own arrays: valid files are loaded, and every other file gives one clear line."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def written(tmp_path, **changes):
     return NpzOptions(root=path)
 
 
-def test_least_file(tmp_path):
+def test_a_file_with_the_required_arrays_only(tmp_path):
     samples = load(written(tmp_path), seed=0)
     assert samples.x.shape == (6, 16, 1)
     assert samples.x.dtype == np.float32
@@ -33,7 +33,7 @@ def test_least_file(tmp_path):
     assert samples.fs == 1.0
 
 
-def test_full_file(tmp_path):
+def test_a_file_with_all_arrays(tmp_path):
     more = {"features": np.ones((6, 2)), "time": np.arange(6) * 0.5, "classes": np.array(["a", "b", "c", "d"])}
     samples = load(written(tmp_path, x=RNG.normal(size=(6, 16, 3)), fs=np.array(250), **more), seed=0)
     assert samples.x.shape == (6, 16, 3)
@@ -51,6 +51,20 @@ def test_names_are_numbered_in_sorted_order(tmp_path):
     assert samples.subjects == ("al", "zoe")
     ordered = load(written(tmp_path, classes=np.array(["v", "s", "n"]), **names), seed=0)
     assert ordered.y.tolist() == [0, 2, 0, 2, 1, 2]
+
+
+def test_two_subjects_may_be_recordings_of_one_person(tmp_path):
+    person = {"person": np.array(["ann", "ann", "bob", "bob", "ann", "bob"])}
+    assert load(written(tmp_path, **person), seed=0).persons == ("bob", "ann")
+    subject = np.array([7, 7, 3, 3, 8, 3])
+    samples = load(written(tmp_path, subject=subject, **person), seed=0)
+    assert (samples.subjects, samples.persons) == (("3", "7", "8"), ("bob", "ann", "ann"))
+
+
+def test_only_mitbih_knows_that_its_records_201_and_202_are_one_man(tmp_path):
+    samples = load(written(tmp_path, subject=np.array([201, 201, 202, 202, 201, 202])), seed=0)
+    assert samples.person is None
+    assert samples.persons == ("201", "202")
 
 
 @pytest.mark.parametrize(
@@ -74,10 +88,17 @@ def test_names_are_numbered_in_sorted_order(tmp_path):
         ({"time": np.array([0, 1, 2, 3, 4, np.nan])}, "time holds a NaN"),
         ({"fs": np.array(0)}, "fs is not one positive number"),
         ({"subjects": np.zeros(6)}, "'subjects' would be ignored"),
+        (
+            {"person": np.array([1, 2, 3, 3, 1, 3])},
+            "subject '7' has the persons '1' and '2': give each subject one person",
+        ),
+        ({"person": np.array([1, 1])}, "person has 2 entries, and subject has 6"),
+        ({"person": np.array([0.5] * 6)}, "person holds float64: use integers or names"),
+        ({"person": np.zeros((6, 1), int)}, "one value per sample"),
         ({"x": np.zeros((0, 16)), "y": np.zeros(0, int), "subject": np.zeros(0, int)}, "not a single sample"),
     ],
 )
-def test_bad_arrays_are_named_with_their_file(tmp_path, changes, message):
+def test_an_invalid_array_is_named_with_its_file(tmp_path, changes, message):
     with pytest.raises(BoflError, match=message) as caught:
         load(written(tmp_path, **changes), seed=0)
     assert "mine.npz" in str(caught.value)
@@ -101,7 +122,7 @@ def test_truncated_and_single_array_files_are_refused(tmp_path):
         load(NpzOptions(root=tmp_path / "one.npy"), seed=0)
 
 
-def test_missing_file_and_missing_root(tmp_path):
+def test_a_missing_file_and_a_missing_root_are_refused(tmp_path):
     with pytest.raises(BoflError, match=r"no file .*none\.npz: set data\.root"):
         load(NpzOptions(root=tmp_path / "none.npz"), seed=0)
     with pytest.raises(ValidationError, match="root"):

@@ -1,4 +1,4 @@
-"""RR inputs and windows by hand."""
+"""RR features and windows against values computed by hand."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def column(name, causal=False):
     return rr_features(TIMES, causal)[:, names.index(name)]
 
 
-def test_seconds_by_hand():
+def test_intervals_in_seconds_by_hand():
     np.testing.assert_allclose(column("pre"), (np.array([0.8, 0.8, 0.8, 0.5, 1.1]) - 0.8) / 0.25, atol=1e-6)
     np.testing.assert_allclose(column("post"), (np.array([0.8, 0.8, 0.5, 1.1, 1.1]) - 0.8) / 0.25, atol=1e-6)
     local = np.array([0.8, 0.8, 0.8, 2.9 / 4, 4.0 / 5])
@@ -28,7 +28,7 @@ def test_ratios_by_hand():
     assert column("post/mean")[3] == pytest.approx((1.1 / 0.8 - 1) / 0.25, abs=1e-6)
 
 
-def test_local_forgets_after_ten_beats():
+def test_the_local_mean_covers_ten_beats():
     times = np.cumsum([0.0] + [2.0] + [1.0] * 12)
     local = rr_features(times)[:, 2] * 0.25 + 0.8
     assert local[10] == pytest.approx(1.1)  # RR 1 to 10: one of 2 s, nine of 1 s
@@ -39,14 +39,14 @@ def test_values_are_clipped():
     assert rr_features(np.array([0.0, 9.0, 18.0])).max() == 4.0
 
 
-def test_causal_inputs_do_not_see_the_future():
+def test_causal_features_do_not_depend_on_later_beats():
     later = TIMES.copy()
     later[4] = 9.0
     np.testing.assert_array_equal(rr_features(TIMES, causal=True)[:4], rr_features(later, causal=True)[:4])
     assert column("pre/mean", causal=True)[3] == pytest.approx((0.5 / (2.9 / 4) - 1) / 0.25, abs=1e-6)
 
 
-def test_one_beat_has_no_interval():
+def test_a_single_beat_has_no_interval():
     with pytest.raises(BoflError, match="at least 2 beats"):
         rr_features(np.array([1.0]))
 
@@ -58,7 +58,7 @@ def test_windows_that_do_not_fit_are_left_out():
     np.testing.assert_array_equal(windows[2], np.arange(80, 100, 2))
 
 
-def test_scale_is_one_number_a_record():
+def test_all_windows_of_a_record_have_one_scale():
     windows = np.random.default_rng(0).normal(3, 2, (50, 8))
     np.testing.assert_allclose(scale_windows(windows), windows / windows.std(), rtol=1e-6)
     with pytest.raises(BoflError, match="flat"):

@@ -1,4 +1,4 @@
-"""The true masks of simulated beats: replayed waves are the recorded ones, and they lie inside their masks."""
+"""The true masks of simulated beats: the repeated draws give the recorded waves, and the masks contain them."""
 
 import jax
 import jax.numpy as jnp
@@ -7,12 +7,12 @@ import pytest
 
 from bofl_jax.core.keys import Purpose, derive, root_key
 from bofl_jax.data import SimulatorOptions, load
-from bofl_jax.data.ecg.devices import MAX_RATE_HZ, heart_signal
+from bofl_jax.data.ecg.devices import MAX_RATE_HZ, clean_ecg
 from bofl_jax.data.ecg.filters import FS
 from bofl_jax.data.ecg.masks import P_WAVE, PACED_QRS, QRS, patient_beats, simulated_beats, wave_masks
 from bofl_jax.data.ecg.morphology import Waves, wave_sum
 from bofl_jax.data.ecg.rhythm import atrial_waves, draw_rhythm, recording_seconds
-from bofl_jax.data.ecg.simulator import Knobs, simulate_patient
+from bofl_jax.data.ecg.simulator import TracedOptions, simulate_patient
 
 BEATS, SEED = 40, 0
 CROWD = SimulatorOptions(patients=48, beats=BEATS, ectopy=2.0, paced=0.1)
@@ -28,14 +28,14 @@ def crowd():
 
 def test_replayed_waves_make_the_recorded_signal():
     """Without device noise the recording is the heart, so the second drawing must be the first one."""
-    knobs = Knobs(*map(jnp.float32, (1.0, 0.0, 2.0, 0.1)))
+    strengths = TracedOptions(*map(jnp.float32, (1.0, 0.0, 2.0, 0.1)))
 
     @jax.jit
     def both(key):
-        beats, recording = patient_beats(key, knobs, BEATS), simulate_patient(key, knobs, BEATS)
+        beats, recording = patient_beats(key, strengths, BEATS), simulate_patient(key, strengths, BEATS)
         count = int(MAX_RATE_HZ * recording_seconds(BEATS))
-        heart = heart_signal(jnp.float32(FS), beats.waves, beats.peaks, count)
-        rhythm = draw_rhythm(jax.random.split(key, 8)[0], knobs.ectopy, knobs.paced)
+        heart = clean_ecg(jnp.float32(FS), beats.waves, beats.peaks, count)
+        rhythm = draw_rhythm(jax.random.split(key, 8)[0], strengths.ectopy, strengths.paced)
         heart += atrial_waves(rhythm, jnp.arange(count) / FS)
         return heart[: len(recording.signal)], recording.signal
 

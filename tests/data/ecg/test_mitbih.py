@@ -1,12 +1,13 @@
-"""The MIT-BIH loader against the published counts, a plain computation, and every way in which its files can be bad."""
+"""The MIT-BIH loader against the published counts and a plain computation, and with every kind of damaged file."""
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.data import DS1, DS2, PACED, MitbihOptions, class_counts, load, person_of
-from bofl_jax.data.ecg.records import PUBLISHED_COUNTS, RECORD_SETS
+from bofl_jax.data import DS1, DS2, PACED, MitbihOptions, count_beats, load, persons_of_records
+from bofl_jax.data.ecg.mitbih_records import ALL, PUBLISHED_COUNTS, RECORD_SETS
+from bofl_jax.data.ecg.wfdb_records import WfdbFolder, load_wfdb
 
 
 def options(root, **changes):
@@ -15,7 +16,7 @@ def options(root, **changes):
 
 @pytest.mark.parametrize("name", RECORD_SETS)
 def test_counts_equal_the_published_table(mitdb, name):
-    counts = class_counts(mitdb, RECORD_SETS[name])
+    counts = count_beats(mitdb, RECORD_SETS[name])
     assert tuple(counts.values()) == PUBLISHED_COUNTS[name]
 
 
@@ -24,7 +25,8 @@ def test_record_sets_are_the_customary_ones():
     assert not set(DS1) & set(DS2)
     assert len(RECORD_SETS["nonpaced"]) == 44
     assert set(RECORD_SETS["all"]) - set(PACED) == set(RECORD_SETS["nonpaced"])
-    assert person_of("202") == person_of("201") == "201"
+    assert persons_of_records(("100", "201", "202")) == ("100", "201", "201")
+    assert len(set(persons_of_records(ALL))) == 47
 
 
 def test_all_windows_of_all_records(mitdb):
@@ -34,14 +36,15 @@ def test_all_windows_of_all_records(mitdb):
     assert samples.x.dtype == samples.features.dtype == np.float32
     assert samples.subjects == RECORD_SETS["all"]
     assert samples.fs == 180.0
+    assert [name for name in samples.subjects if name not in samples.persons] == ["202"]
     for subject in range(48):
-        mine = samples.subject == subject
-        assert samples.x[mine].std() == pytest.approx(1, abs=1e-4)
-        assert (np.diff(samples.time[mine]) > 0).all()
+        chosen = samples.subject == subject
+        assert samples.x[chosen].std() == pytest.approx(1, abs=1e-4)
+        assert (np.diff(samples.time[chosen]) > 0).all()
 
 
 def plain_windows(signal, peaks):
-    """The pipeline of the protocol, step by step and without the package."""
+    """The pipeline step by step, without the package."""
     from scipy.signal import butter, filtfilt
 
     baseline = signal
@@ -55,14 +58,11 @@ def plain_windows(signal, peaks):
 
 def test_windows_equal_a_plain_computation(mitdb, monkeypatch):
     """On the first 30 s of record 114, whose MLII is the second channel."""
-    from bofl_jax.data.ecg import mitbih
-    from bofl_jax.data.ecg.wfdb_records import load_wfdb
-
-    monkeypatch.setattr(mitbih, "read_lead", lambda *args, read=mitbih.read_lead: _start(read(*args)))
-    monkeypatch.setattr(mitbih, "read_beats", lambda *args, read=mitbih.read_beats: _early(read(*args)))
+    monkeypatch.setattr(WfdbFolder, "read_lead", lambda *args, read=WfdbFolder.read_lead: _start(read(*args)))
+    monkeypatch.setattr(WfdbFolder, "read_beats", lambda *args, read=WfdbFolder.read_beats: _early(read(*args)))
     samples = load(options(mitdb, records=("114",)), seed=0)
     raw = load_wfdb().rdrecord(str(mitdb / "114"), sampto=10_800).p_signal[:, 1]
-    peaks = mitbih.read_beats(mitdb, "114")[0]
+    peaks = WfdbFolder(mitdb).read_beats("114")[0]
     np.testing.assert_allclose(samples.x[:, :, 0], plain_windows(raw, peaks), atol=1e-5)  # float32 of values up to 10
     np.testing.assert_allclose(samples.time, peaks[(peaks >= 128) & (peaks + 128 <= 10_800)] / 360)
 
@@ -82,20 +82,20 @@ def test_a_record_without_the_lead_is_refused_by_name(mitdb):
 
 
 def test_classes_choose_samples_but_not_neighbours(mitdb):
-    """Left-out beats stay neighbours in the RR intervals and stay in the record's scale."""
+    """Beats of other classes still count in the RR intervals and in the record's scale."""
     every = load(options(mitdb), seed=0)
     some = load(options(mitdb, classes=("V", "S")), seed=0)
-    for place, name in enumerate(some.classes):
+    for label, name in enumerate(some.classes):
         code = every.classes.index(name)
-        np.testing.assert_array_equal(some.features[some.y == place], every.features[every.y == code])
-        np.testing.assert_array_equal(some.x[some.y == place], every.x[every.y == code])
+        np.testing.assert_array_equal(some.features[some.y == label], every.features[every.y == code])
+        np.testing.assert_array_equal(some.x[some.y == label], every.x[every.y == code])
     assert len(some) == 1 + 33  # record 100 has one V and 33 S
 
 
-def test_the_aami_map_is_an_argument(mitdb):
+def test_the_aami_map_can_be_replaced(mitdb):
     other = {"N": ("N", "L", "R"), "S": ("A", "a", "J", "S", "e", "j")}
-    assert class_counts(mitdb, DS1, other)["S"] == 976
-    assert class_counts(mitdb, DS2, other)["S"] == 2050
+    assert count_beats(mitdb, DS1, other)["S"] == 976
+    assert count_beats(mitdb, DS2, other)["S"] == 2050
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_bad_options_are_refused(changes, message):
         MitbihOptions(**changes)
 
 
-def test_missing_folder_says_how_to_get_the_data(tmp_path, monkeypatch):
+def test_the_error_for_a_missing_folder_tells_how_to_get_the_data(tmp_path, monkeypatch):
     monkeypatch.setenv("BOFL_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(BoflError, match=r"no folder .*nowhere.mitdb: set data\.root or BOFL_DATA, or run `bofl data"):
         load(MitbihOptions(), seed=0)
@@ -128,14 +128,14 @@ def test_missing_folder_says_how_to_get_the_data(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("extension", ["hea", "dat", "atr"])
 @pytest.mark.parametrize("cache", [True, False])
-def test_missing_file_is_named(record_100, extension, cache):
+def test_a_missing_file_is_named(record_100, extension, cache):
     (record_100 / f"100.{extension}").unlink()
     with pytest.raises(BoflError, match=rf"no file .*100\.{extension}: .*bofl data fetch mitbih"):
         load(options(record_100, cache=cache), seed=0)
 
 
 @pytest.mark.parametrize("keep", [0, 1000, 1_949_999])
-def test_truncated_signal_is_named(record_100, keep):
+def test_a_truncated_signal_is_named(record_100, keep):
     path = record_100 / "100.dat"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(BoflError, match=rf"100\.dat is truncated \({keep} of 1950000 bytes\)"):
@@ -143,14 +143,14 @@ def test_truncated_signal_is_named(record_100, keep):
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0", b"\x01\x58\0\0"])
-def test_annotations_without_beats_are_named(record_100, content):
+def test_an_annotation_file_without_beats_is_named(record_100, content):
     (record_100 / "100.atr").write_bytes(content)
     with pytest.raises(BoflError, match=r"100\.atr (is empty|is damaged|marks no beat)"):
         load(options(record_100), seed=0)
 
 
 @pytest.mark.parametrize("content", ["", "nonsense\n", "100 2 360\n", "100 2 360 650000\n100.dat 999 200\n"])
-def test_damaged_header_is_named(record_100, content):
+def test_a_damaged_header_is_named(record_100, content):
     (record_100 / "100.hea").write_text(content)
     with pytest.raises(BoflError, match=r"100\.hea .*") as caught:
         load(options(record_100), seed=0)
