@@ -1,15 +1,14 @@
-"""Whole governed runs of very many clients, within a limit of memory.
+"""Whole runs with very many clients, within a limit of memory.
 
     python benchmarks/large.py --clients 10000 --memory-gib 8 --json benchmarks/results/large_10000.json
     python benchmarks/large.py --clients 100000 --cohort 1000 --samples 16
 
-``bofl run`` in a process of its own on the network and the windows of `engine.py`, every round on the ledger, the
-shared model tested at the end. The operating system enforces the limit (`RLIMIT_DATA`: all memory that the process may
+`bofl run` in its own process, with the network and the windows of `engine.py`, every round on the ledger, and a test of
+the shared model at the end. The operating system enforces the limit (`RLIMIT_DATA`: all memory that the process may
 write). Prints JSON.
 """
 
 import argparse
-import json
 import os
 import resource
 import statistics
@@ -23,16 +22,19 @@ import tomli_w
 from engine import reference_config
 from output import emit, machine
 
+from bofl_jax.results.rounds import read_round_records
+from bofl_jax.results.summary import read_summary_record
+
 
 def main() -> None:
-    """Run, and print what it took."""
-    arguments = parse()
+    """Run, and print the result."""
+    arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         emit(measure(arguments, Path(folder)), arguments.json)
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict:
-    """One run."""
+    """Carry out one run and measure it."""
     write_windows(folder / "windows.npz", arguments.clients, arguments.samples)
     engine = {"execution": "auto", "devices": 0, "width": 0, "hidden": 64, "steps": 1, "batch": 16}
     config = reference_config(argparse.Namespace(**engine, cohort=arguments.cohort))
@@ -50,9 +52,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict:
     _, status, used = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"the run ended with {os.waitstatus_to_exitcode(status)}")
-    rounds = [json.loads(line) for line in (folder / "run" / "rounds.jsonl").read_text().splitlines()]
-    summary = json.loads((folder / "run" / "summary.json").read_text())
-    steady = rounds[1:-1]  # without the first one and the last one, which tests
+    rounds, summary = read_round_records(folder / "run"), read_summary_record(folder / "run")
+    steady = rounds[1:-1]  # without the first round and the last one, in which the model is tested
     return {
         "work": {
             **{name: getattr(arguments, name) for name in ("clients", "cohort", "rounds", "ledger")},
@@ -74,7 +75,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict:
 
 
 def write_windows(path: Path, clients: int, samples: int) -> None:
-    """Random windows as a user would save them: so many training samples and one test sample a client."""
+    """Write random windows as a user would: ``samples`` training samples and one test sample for each client."""
     rng = np.random.default_rng(0)
     count = clients * (samples + 1)
     np.savez(
@@ -87,13 +88,13 @@ def write_windows(path: Path, clients: int, samples: int) -> None:
     )
 
 
-def parse() -> argparse.Namespace:
-    """The command line."""
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=10_000)
-    parser.add_argument("--cohort", type=int, help="clients drawn for a round; all when left out")
+    parser.add_argument("--cohort", type=int, help="clients drawn for a round; all when omitted")
     parser.add_argument("--samples", type=int, default=64, help="training windows of a client")
-    parser.add_argument("--rounds", type=int, default=6, help="the median leaves out the first and the last")
+    parser.add_argument("--rounds", type=int, default=6, help="rounds; the median omits the first and the last")
     parser.add_argument("--ledger", choices=("merkle", "off"), default="merkle")
     parser.add_argument("--memory-gib", type=float, default=8.0)
     parser.add_argument("--json", type=Path)

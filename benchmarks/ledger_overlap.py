@@ -1,9 +1,9 @@
-"""How much longer a round takes with the ledger on: it works in a thread of its own while the device trains.
+"""How much longer a round takes with the ledger on, which works in its own thread while the device trains.
 
     python benchmarks/ledger_overlap.py --clients 1000 --json benchmarks/results/ledger_overlap.json
 
-Whole runs of the reference work (see `engine.py`) through the conductor, alternately without a ledger and with one;
-the first round of each is left out. Digests of all updates are part of the ledger's work. Prints JSON.
+Whole runs of the reference work (see `engine.py`), alternately without and with a ledger. The first and the last round
+of each run are omitted. The digests of all updates are part of the ledger's work. Prints JSON.
 """
 
 import argparse
@@ -16,35 +16,36 @@ from engine import reference_config, reference_samples
 from output import emit, machine
 
 import bofl_jax as bofl
+from bofl_jax.results.rounds import RoundRecord
 
 
 def write_samples(path: Path, clients: int) -> None:
-    """The reference work's samples as a user's own file."""
+    """Write the samples of the reference work as a user's own file."""
     samples = reference_samples(clients)
     names = np.array(samples.classes)[samples.y]
     np.savez(path, x=samples.x, y=names, subject=samples.subject, time=samples.time, fs=samples.fs)
 
 
-def seconds(folder: Path, arguments: argparse.Namespace, mode: str, name: str) -> list[float]:
-    """Of every round of a run but the first."""
+def round_seconds(folder: Path, arguments: argparse.Namespace, mode: str, name: str) -> list[float]:
+    """Seconds of each round of a run without the first and the last."""
     table = reference_config(arguments)
     table["data"] = {"source": "npz", "root": str(folder / "samples.npz")}
     table["federation"]["rounds"] = arguments.rounds
     table |= {"ledger": {"mode": mode}, "evaluate": {"every": 0}}
     table["engine"]["checkpoint_every"] = arguments.rounds
-    lines: list[dict] = []
-    bofl.run(bofl.load_config(table), out=folder / name, on_round=lines.append)
-    return [line["seconds"] for line in lines[1:-1]]
+    records: list[RoundRecord] = []
+    bofl.run(bofl.load_config(table), out=folder / name, on_round=records.append)
+    return [record["seconds"] for record in records[1:-1]]
 
 
 def measure(arguments: argparse.Namespace) -> dict:
-    """Pairs of runs, off and on in turn, so that both see the same load of the machine."""
+    """Measure pairs of runs, off and on in turn, so that both see the same load of the machine."""
     pairs = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_samples(folder / "samples.npz", arguments.clients)
         for pair in range(arguments.pairs):
-            off, on = (seconds(folder, arguments, mode, f"{mode}{pair}") for mode in ("off", arguments.mode))
+            off, on = (round_seconds(folder, arguments, mode, f"{mode}{pair}") for mode in ("off", arguments.mode))
             pairs.append({"off_s": statistics.median(off), "on_s": statistics.median(on)})
     ratios = [pair["on_s"] / pair["off_s"] for pair in pairs]
     return {
@@ -59,14 +60,16 @@ def measure(arguments: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--mode", default="merkle", choices=("merkle", "calldata", "signed", "per-client"))
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--pairs", type=int, default=3, help="runs without and with a ledger; the median ratio counts")
+    parser.add_argument(
+        "--pairs", type=int, default=3, help="pairs of runs without and with a ledger; the median ratio counts"
+    )
     parser.add_argument("--json", type=Path)
     parser.set_defaults(execution="auto", devices=0, width=0)
     arguments = parser.parse_args()

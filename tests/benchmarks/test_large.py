@@ -1,4 +1,4 @@
-"""The windows of the benchmark of very many clients are a user's own file."""
+"""The benchmark of very many clients writes its windows as a user would."""
 
 import sys
 from pathlib import Path
@@ -14,14 +14,14 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def large(monkeypatch):
-    """The scripts import each other as neighbours."""
+    """The script, which imports its neighbours."""
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
     import large
 
     return large
 
 
-def test_every_client_has_its_windows_and_one_to_test(large, tmp_path):
+def test_every_client_has_training_windows_and_one_test_window(large, tmp_path):
     large.write_windows(tmp_path / "windows.npz", clients=5, samples=3)
     samples = data.load(NpzOptions(source="npz", root=tmp_path / "windows.npz"), seed=0)
     assert samples.x.shape == (5 * 4, 256, 1)

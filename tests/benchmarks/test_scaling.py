@@ -1,4 +1,4 @@
-"""What the benchmarks make of their measurements."""
+"""The line that the scaling benchmark fits."""
 
 import sys
 from pathlib import Path
@@ -10,14 +10,14 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def scaling(monkeypatch):
-    """The scripts import each other as neighbours."""
+    """The script, which imports its neighbours."""
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
     import scaling
 
     return scaling
 
 
-def test_the_line_through_points_on_a_line_is_that_line(scaling):
+def test_points_on_a_line_give_that_line(scaling):
     points = [{"work": {"clients": c}, "round_s_median": 0.01 + 0.002 * c} for c in (10, 100, 1000)]
-    assert scaling.line(points) == {"ms_per_client": 2.0, "ms_at_no_client": 10.0, "r_squared": 1.0}
-    assert scaling.line(points[:2]) is None
+    assert scaling.fit_line(points) == {"ms_per_client": 2.0, "ms_at_no_client": 10.0, "r_squared": 1.0}
+    assert scaling.fit_line(points[:2]) is None

@@ -1,4 +1,4 @@
-"""Which members of a grid stand for the others."""
+"""The members that the sweep benchmark runs alone."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """The scripts import each other as neighbours."""
+    """The script, which imports its neighbours."""
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
     monkeypatch.delitem(sys.modules, "sweep", raising=False)
     import sweep
@@ -18,7 +18,7 @@ def benchmark(monkeypatch):
     return sweep
 
 
-def test_they_are_spread_evenly_over_all_algorithms(benchmark):
+def test_points_are_evenly_spaced_over_all_algorithms(benchmark):
     points = [{"algorithm": name, "seed": seed} for name in "abc" for seed in range(6)]
-    assert [point["algorithm"] for point in benchmark.spread(points, 6)] == list("aabbcc")
-    assert benchmark.spread(points, 99) == points
+    assert [point["algorithm"] for point in benchmark.evenly_spaced(points, 6)] == list("aabbcc")
+    assert benchmark.evenly_spaced(points, 99) == points

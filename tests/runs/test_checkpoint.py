@@ -1,8 +1,9 @@
-"""Going on after Ctrl-C and after a crash: the same bits as a run that was never stopped."""
+"""Resuming after Ctrl-C and after a crash: the same bits as a run that was never stopped."""
 
 import shutil
 import signal
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -12,15 +13,15 @@ import bofl_jax as bofl
 from bofl_jax.core.errors import BoflError
 from bofl_jax.engine.round import TrainState
 from bofl_jax.runs import Interrupted, audit
-from bofl_jax.runs.checkpoint import Checkpoints, restore
+from bofl_jax.runs.checkpoint import CheckpointStore, restore
 from tests.support.tiny import (
     ROUNDS,
     biggest_file,
-    conduct,
-    exact,
-    flip,
-    keep_snapshots,
+    exact_results,
+    flip_byte,
     read_rounds,
+    run_tiny,
+    snapshot_after_each_round,
     write_arrays,
 )
 
@@ -73,7 +74,7 @@ def append(path: Path, data: bytes) -> None:
 
 
 def half_checkpoint(folder: Path) -> None:
-    """What a crash within Orbax's save leaves: a folder that was not yet given its final name."""
+    """A crash within Orbax's save leaves a folder without its final name."""
     shutil.copytree(folder / "2" / "state", folder / "4.orbax-checkpoint-tmp" / "state.orbax-checkpoint-tmp")
 
 
@@ -84,7 +85,7 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def snapshots_of(arrays: Path, folder: Path, variant: str) -> Path:
     """``folder/whole`` and, for every round, ``folder/<round>``: the directory as it was then."""
-    conduct(folder / "whole", arrays, VARIANTS[variant], on_round=keep_snapshots(folder / "whole", folder))
+    run_tiny(folder / "whole", arrays, VARIANTS[variant], on_round=snapshot_after_each_round(folder / "whole", folder))
     return folder
 
 
@@ -105,16 +106,16 @@ def test_a_killed_run_resumes_to_the_same_bits(crash, snapshots, arrays, tmp_pat
     run = Path(shutil.copytree(snapshots / str(number), tmp_path / "run"))
     assert not (run / "summary.json").exists()
     damage(run)
-    heard = []
-    conduct(run, arrays, resume=True, on_round=lambda record: heard.append(record["round"]))
-    assert exact(run) == exact(snapshots / "whole")
-    assert heard == list(range(number // 2 * 2 + 1, ROUNDS + 1))
+    rounds = []
+    run_tiny(run, arrays, resume=True, on_round=lambda record: rounds.append(record["round"]))
+    assert exact_results(run) == exact_results(snapshots / "whole")
+    assert rounds == list(range(number // 2 * 2 + 1, ROUNDS + 1))
     for name in ("blocks.rlp", "leaves.rlp", "genesis.json", "contract.json"):
         assert (run / "ledger" / name).read_bytes() == (snapshots / "whole" / "ledger" / name).read_bytes()
     assert len(audit(run).rounds) == ROUNDS
 
 
-def test_killed_between_opening_and_closing_a_round(snapshots, arrays, crashed):
+def test_a_run_killed_between_opening_and_closing_a_round_resumes(snapshots, arrays, crashed):
     """The log holds round 4's opening block, which nothing else knows of."""
     log = crashed / "ledger" / "blocks.rlp"
     before = log.stat().st_size
@@ -122,25 +123,25 @@ def test_killed_between_opening_and_closing_a_round(snapshots, arrays, crashed):
     length = 3 + int.from_bytes(later[before + 1 : before + 3], "big")  # 0xf9, two bytes of length
     assert later[before] == 0xF9
     append(log, later[before : before + length])
-    conduct(crashed, arrays, resume=True)
-    assert exact(crashed) == exact(snapshots / "whole")
+    run_tiny(crashed, arrays, resume=True)
+    assert exact_results(crashed) == exact_results(snapshots / "whole")
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "fedavg"])
-def test_every_kind_of_state_is_kept(variant, arrays, tmp_path):
+def test_every_kind_of_state_is_restored(variant, arrays, tmp_path):
     """Sampled cohorts and rates by round; the clients' own parameters, momenta and moments."""
     folder = snapshots_of(arrays, tmp_path, variant)
-    conduct(folder / "3", arrays, VARIANTS[variant], resume=True)
-    assert exact(folder / "3") == exact(folder / "whole")
+    run_tiny(folder / "3", arrays, VARIANTS[variant], resume=True)
+    assert exact_results(folder / "3") == exact_results(folder / "whole")
 
 
 def test_momentum_of_local_clients_is_in_the_checkpoint(arrays, tmp_path):
     """Without it the run above would start its third round at rest."""
-    conduct(tmp_path / "run", arrays, VARIANTS["local"] | {"federation.rounds": 2})
+    run_tiny(tmp_path / "run", arrays, VARIANTS["local"] | {"federation.rounds": 2})
     saved = latest(tmp_path / "run")
-    assert [name for name, leaves in saved.leaves.items() if leaves] == ["kept"]
-    assert "trace" in saved.layout["kept"]
-    assert all(leaf.shape[0] == 6 and np.abs(leaf).max() > 0 for leaf in saved.leaves["kept"] if leaf.ndim > 1)
+    assert [name for name, leaves in saved.leaves.items() if leaves] == ["clients"]
+    assert "trace" in saved.layout["clients"]
+    assert all(leaf.shape[0] == 6 and np.abs(leaf).max() > 0 for leaf in saved.leaves["clients"] if leaf.ndim > 1)
 
 
 @pytest.mark.parametrize("number", [1, 3])
@@ -151,15 +152,15 @@ def test_ctrl_c_completes_the_round_and_saves_it(number, snapshots, arrays, tmp_
 
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted) as stop:
-        conduct(tmp_path / "run", arrays, on_round=press)
+        run_tiny(tmp_path / "run", arrays, on_round=press)
     assert signal.getsignal(signal.SIGINT) is handler
     done = number + 1  # the signal came between two rounds
     assert str(stop.value) == f"stopped after round {done} of {ROUNDS}; go on with --resume --out {tmp_path / 'run'}"
     assert stop.value.exit_code == 130
     assert len(read_rounds(tmp_path / "run")) == latest(tmp_path / "run").round == done
     assert not (tmp_path / "run" / "summary.json").exists()
-    conduct(tmp_path / "run", arrays, resume=True)
-    assert exact(tmp_path / "run") == exact(snapshots / "whole")
+    run_tiny(tmp_path / "run", arrays, resume=True)
+    assert exact_results(tmp_path / "run") == exact_results(snapshots / "whole")
 
 
 def test_ctrl_c_in_the_last_round_ends_the_run(snapshots, arrays, tmp_path):
@@ -167,8 +168,8 @@ def test_ctrl_c_in_the_last_round_ends_the_run(snapshots, arrays, tmp_path):
         if record["round"] == ROUNDS:
             signal.raise_signal(signal.SIGINT)
 
-    conduct(tmp_path / "run", arrays, on_round=press)
-    assert exact(tmp_path / "run") == exact(snapshots / "whole")
+    run_tiny(tmp_path / "run", arrays, on_round=press)
+    assert exact_results(tmp_path / "run") == exact_results(snapshots / "whole")
 
 
 @pytest.mark.parametrize("started", [signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background"])
@@ -180,40 +181,40 @@ def test_a_second_ctrl_c_stops_at_once(started, arrays, tmp_path):
     before = signal.signal(signal.SIGINT, started)
     try:
         with pytest.raises(KeyboardInterrupt):
-            conduct(tmp_path / "run", arrays, on_round=press_twice)
+            run_tiny(tmp_path / "run", arrays, on_round=press_twice)
         assert signal.getsignal(signal.SIGINT) is started
     finally:
         signal.signal(signal.SIGINT, before)
-    conduct(tmp_path / "run", arrays, resume=True)
+    run_tiny(tmp_path / "run", arrays, resume=True)
 
 
-def test_stopping_again_and_again(snapshots, arrays, tmp_path):
+def test_a_run_can_be_stopped_again_and_again(snapshots, arrays, tmp_path):
     def press(record):
         if record["round"] in (1, 3):
             signal.raise_signal(signal.SIGINT)
 
     for done in (2, 4):
         with pytest.raises(Interrupted, match=f"stopped after round {done} of {ROUNDS}"):
-            conduct(tmp_path / "run", arrays, on_round=press, resume=True)
-    conduct(tmp_path / "run", arrays, resume=True)
-    assert exact(tmp_path / "run") == exact(snapshots / "whole")
+            run_tiny(tmp_path / "run", arrays, on_round=press, resume=True)
+    run_tiny(tmp_path / "run", arrays, resume=True)
+    assert exact_results(tmp_path / "run") == exact_results(snapshots / "whole")
 
 
 def test_resuming_a_complete_run_is_harmless(snapshots, arrays, tmp_path):
     run = Path(shutil.copytree(snapshots / "whole", tmp_path / "run"))
-    heard = []
-    conduct(run, arrays, resume=True, on_round=heard.append)
-    assert exact(run) == exact(snapshots / "whole")
-    assert heard == []
+    rounds = []
+    run_tiny(run, arrays, resume=True, on_round=rounds.append)
+    assert exact_results(run) == exact_results(snapshots / "whole")
+    assert rounds == []
 
 
-def test_resume_of_nothing_starts_a_run(snapshots, arrays, tmp_path):
-    conduct(tmp_path / "run", arrays, resume=True)
-    assert exact(tmp_path / "run") == exact(snapshots / "whole")
+def test_resume_without_a_run_starts_one(snapshots, arrays, tmp_path):
+    run_tiny(tmp_path / "run", arrays, resume=True)
+    assert exact_results(tmp_path / "run") == exact_results(snapshots / "whole")
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         ({"optimizer.lr": 0.2}, "was begun with optimizer.lr = 0.1, not 0.2: resume it with the same configuration"),
         ({"seed": 3}, "was begun with seed = 0, not 3: "),
@@ -223,16 +224,16 @@ def test_resume_of_nothing_starts_a_run(snapshots, arrays, tmp_path):
         ({"engine.execution": "map"}, "was begun with engine.devices = 2, not 1: "),
     ],
 )
-def test_another_configuration_is_refused_by_its_key(overrides, told, arrays, crashed):
+def test_another_configuration_is_refused_by_its_key(overrides, message, arrays, crashed):
     before = {path: path.read_bytes() for path in crashed.rglob("*") if path.is_file()}
     with pytest.raises(BoflError) as refusal:
-        conduct(crashed, arrays, overrides, resume=True)
-    assert told in str(refusal.value)
+        run_tiny(crashed, arrays, overrides, resume=True)
+    assert message in str(refusal.value)
     assert {path: path.read_bytes() for path in crashed.rglob("*") if path.is_file()} == before
 
 
 DAMAGES = {
-    "a byte of the model": lambda run: flip(biggest_file(run / "checkpoints" / "2"), -40),
+    "a byte of the model": lambda run: flip_byte(biggest_file(run / "checkpoints" / "2"), -40),
     "the round's number": lambda run: (run / "checkpoints" / "2").rename(run / "checkpoints" / "3"),
     "the description": lambda run: (run / "checkpoints" / "2" / "meta" / "metadata").write_text("{"),
     "half of it gone": lambda run: biggest_file(run / "checkpoints" / "2").unlink(),
@@ -243,19 +244,19 @@ DAMAGES = {
 def test_a_damaged_checkpoint_is_one_line(damage, arrays, crashed):
     DAMAGES[damage](crashed)
     with pytest.raises(BoflError) as refusal:
-        conduct(crashed, arrays, resume=True)
-    told = str(refusal.value)
-    assert told.startswith(f"checkpoint {(crashed / 'checkpoints').absolute()}")
-    assert "is damaged (" in told
-    assert told.endswith("restore the folder from a copy, or start again with another --out")
-    assert "\n" not in told
+        run_tiny(crashed, arrays, resume=True)
+    message = str(refusal.value)
+    assert message.startswith(f"checkpoint {(crashed / 'checkpoints').absolute()}")
+    assert "is damaged (" in message
+    assert message.endswith("restore the folder from a copy, or start again with another --out")
+    assert "\n" not in message
     assert not (crashed / "summary.json").exists()
 
 
 def test_a_damaged_block_log_is_one_line(arrays, crashed):
-    flip(crashed / "ledger" / "blocks.rlp", 1500)
+    flip_byte(crashed / "ledger" / "blocks.rlp", 1500)
     with pytest.raises(BoflError, match=r"^the ledger cannot be resumed: .*") as refusal:
-        conduct(crashed, arrays, resume=True)
+        run_tiny(crashed, arrays, resume=True)
     assert refusal.value.exit_code == 2
     assert "\n" not in str(refusal.value)
     assert not (crashed / "summary.json").exists()
@@ -265,7 +266,26 @@ def test_missing_rounds_are_one_line(arrays, crashed):
     lines = (crashed / "rounds.jsonl").read_text().splitlines(keepends=True)
     (crashed / "rounds.jsonl").write_text(lines[0])
     with pytest.raises(BoflError, match=r"rounds\.jsonl does not hold the first 2 rounds: start again with another"):
-        conduct(crashed, arrays, resume=True)
+        run_tiny(crashed, arrays, resume=True)
+
+
+class OlderState(NamedTuple):
+    """The state of an earlier version of the package."""
+
+    params: dict
+    server: tuple
+    kept: tuple
+
+
+def test_a_checkpoint_of_another_version_is_one_line(arrays, crashed):
+    store = CheckpointStore(crashed / "checkpoints")
+    store.save(3, OlderState({"w": np.zeros(2, np.float32)}, (), ()))
+    store.close()
+    with pytest.raises(BoflError) as refusal:
+        run_tiny(crashed, arrays, resume=True)
+    message = "the checkpoint was made by another version of bofl_jax: start again with another --out"
+    assert str(refusal.value) == message
+    assert len(read_rounds(crashed)) == 3
 
 
 def state_of(scale: float) -> TrainState:
@@ -274,15 +294,15 @@ def state_of(scale: float) -> TrainState:
 
 
 def latest(run: Path):
-    checkpoints = Checkpoints(run / "checkpoints")
+    checkpoints = CheckpointStore(run / "checkpoints")
     try:
         return checkpoints.latest()
     finally:
         checkpoints.close()
 
 
-def test_a_state_comes_back_as_it_was_and_the_newest_two_are_kept(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
+def test_a_state_is_restored_exactly_and_the_newest_two_are_kept(tmp_path):
+    checkpoints = CheckpointStore(tmp_path / "checkpoints")
     assert checkpoints.latest() is None
     for number in (1, 2, 3):
         checkpoints.save(number, state_of(number))
@@ -294,7 +314,7 @@ def test_a_state_comes_back_as_it_was_and_the_newest_two_are_kept(tmp_path):
 
 
 def test_a_state_of_another_shape_is_refused(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints = CheckpointStore(tmp_path / "checkpoints")
     checkpoints.save(1, state_of(1))
     saved = checkpoints.latest()
     checkpoints.close()
@@ -303,7 +323,7 @@ def test_a_state_of_another_shape_is_refused(tmp_path):
         restore(saved, other)
 
 
-def test_resume_by_the_written_configuration(snapshots, crashed):
-    """What the message of an interrupted run advises, without the original file at hand."""
+def test_a_run_resumes_with_its_written_configuration(snapshots, crashed):
+    """As the message of an interrupted run advises, without the original file."""
     bofl.run(bofl.load_config(crashed / "config.toml"), out=crashed, resume=True)
-    assert exact(crashed) == exact(snapshots / "whole")
+    assert exact_results(crashed) == exact_results(snapshots / "whole")

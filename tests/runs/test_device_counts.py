@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tomli_w
 
-from tests.support.tiny import exact, table, write_arrays
+from tests.support.tiny import exact_results, tiny_config, write_arrays
 
 SCRIPT = """
 import json, sys
@@ -34,7 +34,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 def runs(tmp_path_factory):
     """A run and a sweep of three on one device and on eight."""
     folder = tmp_path_factory.mktemp("devices")
-    given = {"table": table(write_arrays(folder / "own.npz"))}
+    given = {"table": tiny_config(write_arrays(folder / "own.npz"))}
     for devices in (1, 8):
         out = folder / str(devices)
         out.mkdir()
@@ -48,21 +48,21 @@ def runs(tmp_path_factory):
     return folder
 
 
-def without_devices(results):
+def without_configuration(results):
     """The written configuration names the devices, and the chain names the configuration."""
     return {name: results[name] for name in ("test", "fairness", "predictions", "clients")}
 
 
 def test_a_run_on_eight_devices_is_the_run_on_one(runs):
-    one, eight = (exact(runs / devices / "run") for devices in ("1", "8"))
-    assert without_devices(one) == without_devices(eight)
+    one, eight = (exact_results(runs / devices / "run") for devices in ("1", "8"))
+    assert without_configuration(one) == without_configuration(eight)
     assert [r["loss"] for r in one["rounds"]] == [r["loss"] for r in eight["rounds"]]
 
 
 def test_a_sweep_on_eight_devices_is_the_sweep_on_one(runs):
     """Three members and five rows that fill up."""
     for seed in range(3):
-        one, eight = (exact(runs / devices / "sweep" / f"seed={seed}") for devices in ("1", "8"))
+        one, eight = (exact_results(runs / devices / "sweep" / f"seed={seed}") for devices in ("1", "8"))
         for name, (kind, content) in one["predictions"].items():
             if name.endswith("probability"):
                 other = np.frombuffer(eight["predictions"][name][1], kind)
@@ -70,9 +70,9 @@ def test_a_sweep_on_eight_devices_is_the_sweep_on_one(runs):
 
 
 @pytest.mark.skipif(CORES < 2, reason="one core, one device")
-def test_a_new_process_has_a_device_a_core(tmp_path):
-    """What JAX is given before it is first asked for anything."""
-    given = table(write_arrays(tmp_path / "own.npz"))
+def test_a_new_process_has_one_device_for_each_core(tmp_path):
+    """The number of devices is set before JAX is initialised."""
+    given = tiny_config(write_arrays(tmp_path / "own.npz"))
     (tmp_path / "tiny.toml").write_text(tomli_w.dumps(given | {"federation": given["federation"] | {"rounds": 1}}))
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     command = [sys.executable, "-m", "bofl_jax", "run", tmp_path / "tiny.toml", "--out", tmp_path / "run"]

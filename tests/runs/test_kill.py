@@ -1,4 +1,4 @@
-"""``kill -9`` while a block is being written: at most that block is lost, and the run goes on to the same bits."""
+"""``kill -9`` while a record is being written: at most that record is lost, and the resumed run has the same bits."""
 
 import contextlib
 import random
@@ -15,8 +15,8 @@ from bofl_jax.ledger.storage.block_log import read_records
 from bofl_jax.runs import audit
 from tests.support.tiny import (
     ROUNDS,
-    conduct,
-    exact,
+    exact_results,
+    run_tiny,
     write_arrays,
 )
 
@@ -27,11 +27,12 @@ KILLS, WAIT_S = 20, 300
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from bofl_jax.ledger import blocklog, calls, leaves
-from tests.support.tiny import conduct
+from bofl_jax.ledger import contract_client
+from bofl_jax.ledger.storage import block_log, leaves
+from tests.support.tiny import run_tiny
 
 directory, arrays, name, number, share = sys.argv[1:]
-append, written = blocklog.append_record, []
+append, written = block_log.append_record, []
 
 def append_and_die(path, raw):
     written.append(path.name)
@@ -42,8 +43,8 @@ def append_and_die(path, raw):
         file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
-blocklog.append_record = calls.append_record = leaves.append_record = append_and_die
-conduct(Path(directory), Path(arrays))
+block_log.append_record = contract_client.append_record = leaves.append_record = append_and_die
+run_tiny(Path(directory), Path(arrays))
 """
 """A run that kills itself in the middle of a record of one of the ledger's files."""
 
@@ -68,18 +69,18 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nobody kills."""
-    return conduct(tmp_path_factory.mktemp("whole") / "run", arrays).directory
+    """A run that is not killed."""
+    return run_tiny(tmp_path_factory.mktemp("whole") / "run", arrays).directory
 
 
-def start(run: Path, arrays: Path, name: str = "", number: int = 0, share: float = 0.0) -> subprocess.Popen:
+def start_process(run: Path, arrays: Path, name: str = "", number: int = 0, share: float = 0.0) -> subprocess.Popen:
     """A run in a process of its own."""
     command = [sys.executable, "-c", CHILD, str(run), str(arrays), name, str(number), str(share)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def complete(path: Path) -> list[bytes]:
-    """The records of a file that are whole; half a one may stand behind them."""
+def whole_records(path: Path) -> list[bytes]:
+    """The whole records of a file, at whose end there may be half a record."""
     found: list[bytes] = []
     with contextlib.suppress(VerificationError):
         for record in read_records(path, "record"):
@@ -88,50 +89,50 @@ def complete(path: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("moment", [pytest.param(m, marks=[] if m in OFTEN else pytest.mark.slow) for m in MOMENTS])
-def test_a_run_killed_while_writing_loses_one_record_and_goes_on(moment, whole, arrays, tmp_path):
+def test_a_run_killed_while_writing_loses_one_record_and_resumes(moment, whole, arrays, tmp_path):
     name, number, share = MOMENTS[moment]
     run, file = tmp_path / "run", Path("ledger") / name
-    assert start(run, arrays, name, number, share).wait(WAIT_S) == -signal.SIGKILL
+    assert start_process(run, arrays, name, number, share).wait(WAIT_S) == -signal.SIGKILL
     assert not (run / "summary.json").exists()
     assert 0 < len((run / file).read_bytes()) < len((whole / file).read_bytes())
     assert (whole / file).read_bytes().startswith((run / file).read_bytes())
-    assert complete(run / file) == complete(whole / file)[: number - 1]
-    goes_on_to_the_same_bits(run, arrays, whole)
+    assert whole_records(run / file) == whole_records(whole / file)[: number - 1]
+    resumes_to_the_same_bits(run, arrays, whole)
 
 
-def goes_on_to_the_same_bits(run: Path, arrays: Path, whole: Path) -> None:
-    conduct(run, arrays, resume=True)
-    assert exact(run) == exact(whole)
+def resumes_to_the_same_bits(run: Path, arrays: Path, whole: Path) -> None:
+    run_tiny(run, arrays, resume=True)
+    assert exact_results(run) == exact_results(whole)
     for name in LEDGER:
         assert (run / "ledger" / name).read_bytes() == (whole / "ledger" / name).read_bytes()
-    assert audit(run).head_hash == exact(whole)["ledger"]["head_hash"]
+    assert audit(run).head_hash == exact_results(whole)["ledger"]["head_hash"]
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_any_time_goes_on_to_the_same_head(whole, arrays, tmp_path):
-    seconds = time_of_a_run(tmp_path / "undisturbed", arrays)
+def test_a_run_killed_at_any_time_resumes_to_the_same_head(whole, arrays, tmp_path):
+    seconds = duration_of_a_run(tmp_path / "undisturbed", arrays)
     rng, killed = random.Random(0), 0
     for number in range(KILLS):
         run = tmp_path / str(number)
-        child = start(run, arrays)
-        wait_for_its_beginning(run, child)
+        child = start_process(run, arrays)
+        wait_until_begun(run, child)
         time.sleep(rng.uniform(0, seconds))
         child.kill()
         killed += child.wait(WAIT_S) == -signal.SIGKILL
-        goes_on_to_the_same_bits(run, arrays, whole)
+        resumes_to_the_same_bits(run, arrays, whole)
     assert killed > KILLS // 2
 
 
-def time_of_a_run(run: Path, arrays: Path) -> float:
-    """From the moment when its directory is begun to its end."""
-    child = start(run, arrays)
-    wait_for_its_beginning(run, child)
+def duration_of_a_run(run: Path, arrays: Path) -> float:
+    """Seconds from the creation of the run directory to the end of the run."""
+    child = start_process(run, arrays)
+    wait_until_begun(run, child)
     began = time.monotonic()
     assert child.wait(WAIT_S) == 0
     return time.monotonic() - began
 
 
-def wait_for_its_beginning(run: Path, child: subprocess.Popen) -> None:
+def wait_until_begun(run: Path, child: subprocess.Popen) -> None:
     while not (run / "environment.json").exists():
         assert child.poll() is None
         time.sleep(0.01)

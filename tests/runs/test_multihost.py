@@ -1,4 +1,4 @@
-"""One run by two processes with two devices each (Gloo on loopback): the run that one process makes, to the bit."""
+"""One run in two processes with two devices each (Gloo on loopback) has the bits of the run in one process."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.parallel.options import EngineOptions
 from bofl_jax.runs import join_processes
 from tests.conftest import make_samples
-from tests.support.tiny import ROUNDS, conduct, exact, read_rounds, table, write_arrays
+from tests.support.tiny import ROUNDS, exact_results, read_rounds, run_tiny, tiny_config, write_arrays
 
 SCRIPT = """
 import json, os, signal, sys
@@ -23,21 +23,22 @@ from pathlib import Path
 import jax
 import numpy as np
 import bofl_jax as bofl
-from bofl_jax.federate import join
+from bofl_jax.runs import join_processes
 
 given = json.loads(sys.argv[1])
 out, process = Path(given["out"]), given["process"]
-assert join(f"{process}/2@127.0.0.1:{given['port']}", bofl.load_config(given["table"]).engine) == (process == 1)
-said = {}
+engine = bofl.load_config(given["table"]).engine
+assert join_processes(f"{process}/2@127.0.0.1:{given['port']}", engine) == (process == 1)
+outcomes = {}
 
 def attempt(name, folder=None, overrides={}, **options):
     try:
-        done = bofl.run(bofl.load_config(given["table"], overrides), out=out / (folder or name), **options)
+        run = bofl.run(bofl.load_config(given["table"], overrides), out=out / (folder or name), **options)
     except Exception as error:
-        said[name] = f"{type(error).__name__}: {error}"
+        outcomes[name] = f"{type(error).__name__}: {error}"
     else:
-        own = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(done.personal_params)])
-        said[name] = [done.summary, own.astype(float).tolist()]
+        own = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(run.personal_params)])
+        outcomes[name] = [run.summary, own.astype(float).tolist()]
 
 def ctrl_c(record):
     if record["round"] == 3:
@@ -57,9 +58,9 @@ attempt("map", overrides={"engine.execution": "map"})
 attempt("three devices", overrides={"engine.devices": 3, "engine.blocks": 9})
 attempt("seven blocks", overrides={"engine.blocks": 7})
 attempt("stopped", on_round=ctrl_c)
-attempt("gone on with", "stopped", resume=True)
+attempt("resumed", "stopped", resume=True)
 attempt("failed", on_round=fail)
-(out / f"said-{process}.json").write_text(json.dumps(said))
+(out / f"outcomes-{process}.json").write_text(json.dumps(outcomes))
 """
 
 METHODS = {
@@ -73,7 +74,7 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What two processes, each in a folder of its own, made of the same requests."""
+    """The run directories that two processes made, each in its own working directory."""
     out = tmp_path_factory.mktemp("hosts")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -87,7 +88,7 @@ def folder(tmp_path_factory):
         for name, x in {"own": 0.0, "theirs": 0.001 * process, "only-1": 0.0}.items():
             if name != "only-1" or process == 1:
                 write_arrays(host / f"{name}.npz", x=make_samples().x + np.float32(x))
-        given = {"table": table("own.npz"), "methods": METHODS, "out": str(out), "port": port, "process": process}
+        given = {"table": tiny_config("own.npz"), "methods": METHODS, "out": str(out), "port": port, "process": process}
         words = [sys.executable, "-c", SCRIPT, json.dumps(given)]
         both.append(subprocess.Popen(words, env=environment, cwd=host))
     try:
@@ -100,28 +101,28 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def said(folder):
-    """How each request ended, by process."""
-    return [json.loads((folder / f"said-{process}.json").read_text()) for process in (1, 2)]
+def outcomes(folder):
+    """For each process: the name of a run -> its results, or its error."""
+    return [json.loads((folder / f"outcomes-{process}.json").read_text()) for process in (1, 2)]
 
 
-def compared(directory):
+def results_without_ledger(directory):
     """The written configuration names the devices, and the chain names the configuration."""
-    found = exact(directory)
+    found = exact_results(directory)
     losses = [record["loss"] for record in found["rounds"]]
     return {name: found[name] for name in ("test", "fairness", "predictions", "clients")} | {"losses": losses}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_processes_come_to_the_bits_of_one(method, folder, tmp_path):
+def test_two_processes_have_the_bits_of_one(method, folder, tmp_path):
     arrays = write_arrays(tmp_path / "own.npz")
-    conduct(tmp_path / "alone", arrays, METHODS[method])
-    assert compared(folder / method) == compared(tmp_path / "alone")
+    run_tiny(tmp_path / "alone", arrays, METHODS[method])
+    assert results_without_ledger(folder / method) == results_without_ledger(tmp_path / "alone")
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_both_processes_return_the_run(method, said):
-    first, second = (each[method] for each in said)
+def test_both_processes_return_the_run(method, outcomes):
+    first, second = (each[method] for each in outcomes)
     assert first == second
     assert np.isfinite(first[1]).all()
 
@@ -130,14 +131,14 @@ def test_the_chain_of_two_processes_holds(folder):
     assert len(bofl.audit(folder / "fedavg").rounds) == ROUNDS
 
 
-def test_ctrl_c_stops_both_after_the_round_and_resume_goes_on(folder, said):
+def test_ctrl_c_stops_both_after_the_round_and_the_run_can_be_resumed(folder, outcomes):
     text = f"Interrupted: stopped after round 4 of {ROUNDS}; go on with --resume --out {folder / 'stopped'}"
-    assert [each["stopped"] for each in said] == [text, text]
-    assert exact(folder / "stopped") == exact(folder / "fedavg")
+    assert [each["stopped"] for each in outcomes] == [text, text]
+    assert exact_results(folder / "stopped") == exact_results(folder / "fedavg")
 
 
-def test_what_fails_in_the_first_process_ends_both(folder, said):
-    first, second = (each["failed"] for each in said)
+def test_an_error_in_the_first_process_ends_both(folder, outcomes):
+    first, second = (each["failed"] for each in outcomes)
     assert first == "OSError: disk full"
     assert second == "BoflError: the first process failed: disk full"
     assert len(read_rounds(folder / "failed")) == 3
@@ -147,7 +148,7 @@ REFUSED = {
     "again": ("fedavg is not empty: name another --out, or go on with it by --resume", "process 1 of 2 cannot begin"),
     "another seed": ("process 2 of 2 has another configuration than the first",) * 2,
     "other data": ("process 2 of 2 has other data than the first",) * 2,
-    "missing data": ("process 2 of 2 cannot begin: mend what it says, and start all", "only-2.npz"),
+    "missing data": ("process 2 of 2 cannot begin: fix the error that it reports, and start all again", "only-2.npz"),
     "map": ("engine.execution = 'map' uses one device: with 2 processes set it to 'shard'",) * 2,
     "three devices": ("engine.devices = 3 must be a multiple of the 2 processes",) * 2,
     "seven blocks": ("engine.blocks = 7 must be a multiple of the 2 processes",) * 2,
@@ -155,19 +156,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("request_", REFUSED)
-def test_both_processes_refuse_what_one_cannot_do(request_, said):
-    for each, text in zip(said, REFUSED[request_], strict=True):
+def test_both_processes_end_when_one_cannot_begin(request_, outcomes):
+    for each, text in zip(outcomes, REFUSED[request_], strict=True):
         assert each[request_].startswith("BoflError: ")
         assert text in each[request_]
 
 
 @pytest.mark.parametrize("text", ["", "1/2", "0/2@host:1", "3/2@host:1", "1/2@host", "1/2@host:port", "all"])
-def test_a_mistyped_request_to_join_is_refused(text):
+def test_a_wrong_address_is_refused(text):
     with pytest.raises(BoflError, match="write auto, or I/N@HOST:PORT, as in 2/3@node1:8476"):
         join_processes(text, EngineOptions())
 
 
-def test_without_a_scheduler_auto_says_what_to_write(monkeypatch):
+def test_auto_without_a_scheduler_explains_the_address(monkeypatch):
     for name in ("SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri", "JAX_COORDINATOR_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BoflError, match=r"--distributed auto: .*: write I/N@HOST:PORT"):

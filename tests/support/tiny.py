@@ -1,4 +1,4 @@
-"""Tiny runs, and everything of a run that must come out the same to the bit."""
+"""Tiny runs, and the results of a run that must be equal to the bit."""
 
 import contextlib
 import csv
@@ -18,7 +18,7 @@ CHECKPOINT_EVERY = 2
 
 
 def write_arrays(path: Path, **changed: np.ndarray | None) -> Path:
-    """A user's own ``.npz``: six subjects of two minutes; ``changed`` replaces an array, or leaves it out (None)."""
+    """A user's own ``.npz`` with six subjects of two minutes; ``changed`` replaces an array, or omits it (None)."""
     samples = make_samples()
     arrays = {
         "x": samples.x,
@@ -32,8 +32,8 @@ def write_arrays(path: Path, **changed: np.ndarray | None) -> Path:
     return path
 
 
-def table(arrays: Path | str) -> dict[str, Any]:
-    """A run of seconds: FedAvg, then fine-tuning, every round on the ledger."""
+def tiny_config(arrays: Path | str) -> dict[str, Any]:
+    """A configuration that takes seconds: FedAvg, then fine-tuning, with every round on the ledger."""
     return {
         "name": "tiny",
         "data": {"source": "npz", "root": str(arrays)},
@@ -48,18 +48,18 @@ def table(arrays: Path | str) -> dict[str, Any]:
     }
 
 
-def conduct(directory: Path, arrays: Path, overrides: dict[str, Any] | None = None, **options: Any) -> bofl.Run:
+def run_tiny(out: Path, arrays: Path, overrides: dict[str, Any] | None = None, **options: Any) -> bofl.Run:
     """Run the tiny configuration with ``overrides``."""
-    return bofl.run(bofl.load_config(table(arrays), overrides), out=directory, **options)
+    return bofl.run(bofl.load_config(tiny_config(arrays), overrides), out=out, **options)
 
 
-def keep_snapshots(directory: Path, into: Path) -> Callable[[dict[str, Any]], None]:
-    """A listener that copies the run directory after every round: what ``kill -9`` at that moment would leave."""
+def snapshot_after_each_round(directory: Path, into: Path) -> Callable[[dict[str, Any]], None]:
+    """A callback that copies the run directory after each round: the files that ``kill -9`` would leave then."""
     return lambda record: shutil.copytree(directory, into / str(record["round"])) and None
 
 
-def exact(directory: Path) -> dict[str, Any]:
-    """All results of a run but its clocks; floats as they were written, arrays as bytes."""
+def exact_results(directory: Path) -> dict[str, Any]:
+    """All results of a run without times; floats as they were written, arrays as bytes."""
     summary = json.loads((directory / "summary.json").read_text())
     with np.load(directory / "predictions.npz") as arrays:
         predictions = {name: (arrays[name].dtype.str, arrays[name].tobytes()) for name in arrays.files}
@@ -82,7 +82,7 @@ def exact(directory: Path) -> dict[str, Any]:
 
 
 def without_ledger(results: dict[str, Any]) -> dict[str, Any]:
-    """What turning the ledger off must not change."""
+    """The results that turning the ledger off must not change."""
     rounds = [{name: value for name, value in record.items() if name != "ledger"} for record in results["rounds"]]
     return {name: results[name] for name in ("test", "fairness", "predictions", "clients")} | {"rounds": rounds}
 
@@ -98,7 +98,7 @@ def read_clients(directory: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def flip(path: Path, position: int, bits: int = 0xFF) -> None:
+def flip_byte(path: Path, position: int, bits: int = 0xFF) -> None:
     """Change one byte of a file."""
     data = bytearray(path.read_bytes())
     data[position] ^= bits
@@ -106,11 +106,11 @@ def flip(path: Path, position: int, bits: int = 0xFF) -> None:
 
 
 def biggest_file(folder: Path) -> Path:
-    """The file that holds the numbers, whatever the checkpoint library calls it."""
+    """The largest file of a folder: the arrays of a checkpoint."""
     return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
 
 
 @contextlib.contextmanager
 def copied(directory: Path, to: Path) -> Iterator[Path]:
-    """A copy of a run directory to spoil."""
+    """A copy of a run directory that a test may damage."""
     yield Path(shutil.copytree(directory, to))

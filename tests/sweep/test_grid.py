@@ -1,4 +1,4 @@
-"""Grids: what is written becomes members, and what is written wrongly one line."""
+"""Grids: axes become members, and mistakes become one line."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_values_are_toml_or_words(text, values):
         ("seed=1,2,1", "--grid seed=1,2,1: 1 is given twice, remove one of them"),
     ],
 )
-def test_what_is_no_axis_is_said(text, line):
+def test_a_wrong_axis_is_reported(text, line):
     with pytest.raises(BoflError) as error:
         parse_axis(text)
     assert str(error.value) == line
@@ -48,7 +48,7 @@ def test_the_last_axis_is_the_fastest():
     assert [member.name for member in grid][::3] == ["alpha=0.1,seed=0", "alpha=10.0,seed=1"]
 
 
-def test_names_are_folders_and_tell_members_apart():
+def test_names_are_unique_folder_names():
     grid = expand_grid(
         [Axis("optimizer.lr", (0.1,)), Axis("personalise.lr", (0.2,)), Axis("data.root", ("a/b", "a b"))]
     )
@@ -63,14 +63,14 @@ def test_names_are_folders_and_tell_members_apart():
         ([Axis("seed", (1,)), Axis("seed", (2,))], "--grid seed is given twice: write all its values in one --grid"),
     ],
 )
-def test_a_grid_that_is_none_is_refused(axes, line):
+def test_a_wrong_grid_is_reported(axes, line):
     with pytest.raises(BoflError) as error:
         expand_grid(axes)
     assert str(error.value) == line
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 9])
-def test_the_shards_are_the_grid(count):
+def test_the_shards_make_up_the_grid(count):
     grid = expand_grid([Axis("seed", tuple(range(7)))])
     parts = [select_shard(grid, f"{number}/{count}") for number in range(1, count + 1)]
     assert sorted(member.name for part in parts for member in part) == sorted(member.name for member in grid)
@@ -78,6 +78,6 @@ def test_the_shards_are_the_grid(count):
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2"])
-def test_what_is_no_shard_is_said(text):
+def test_a_wrong_shard_is_reported(text):
     with pytest.raises(BoflError, match=r"^--shard .*: write it as I/N with I from 1 to N, for example 1/4$"):
         select_shard([], text)

@@ -1,4 +1,4 @@
-"""Sweeps: each member is the run that it would be alone, and none takes another one down."""
+"""Sweeps: each member is the run that it would be alone, and an error of one member leaves the others intact."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.runs import Interrupted
 from bofl_jax.runs.session import RunSession
 from bofl_jax.sweep import Axis, sweep
-from tests.support.tiny import conduct, exact, table, write_arrays
+from tests.support.tiny import exact_results, run_tiny, tiny_config, write_arrays
 
 AXES = [Axis("optimizer.lr", (0.1, 1e30)), Axis("seed", (0, 1))]
 
@@ -25,20 +25,20 @@ def arrays(tmp_path_factory):
 
 
 def loader(arrays, fixed=()):
-    return lambda point: bofl.load_config(table(arrays), dict(fixed) | dict(point))
+    return lambda point: bofl.load_config(tiny_config(arrays), dict(fixed) | dict(point))
 
 
 @pytest.fixture(scope="module")
 def done(arrays, tmp_path_factory):
-    """A grid of four of which two diverge, side by side: the sweep, and what was told of each member."""
-    told = []
+    """A grid of four members side by side, of which two diverge: the sweep, and the calls of ``on_member``."""
+    calls = []
     out = tmp_path_factory.mktemp("sweep") / "out"
-    return sweep(loader(arrays), AXES, out, on_member=lambda *call: told.append(call)), told
+    return sweep(loader(arrays), AXES, out, on_member=lambda *call: calls.append(call)), calls
 
 
 def assert_alike(one, other):
-    """Two runs that differ by rounding only: in their floats, and in the digests of what depends on them."""
-    one, other = exact(one), exact(other)
+    """Two runs differ by rounding only: in floats, and in the digests that depend on them."""
+    one, other = exact_results(one), exact_results(other)
     assert one["config"] == other["config"]
     for name, (kind, content) in one["predictions"].items():
         mine, yours = np.frombuffer(content, kind), np.frombuffer(other["predictions"][name][1], kind)
@@ -61,11 +61,11 @@ def rows(out):
 def test_a_member_is_the_run_that_it_is_alone(done, arrays, tmp_path):
     """One after another to the bit; side by side to rounding, which the ledger's digests show too."""
     swept, _ = done
-    alone = conduct(tmp_path / "alone", arrays, {"optimizer.lr": 0.1, "seed": 1})
+    alone = run_tiny(tmp_path / "alone", arrays, {"optimizer.lr": 0.1, "seed": 1})
     apart = {"engine.sweep": "sequential"}
-    conduct(tmp_path / "apart", arrays, {"optimizer.lr": 0.1, "seed": 1} | apart)
+    run_tiny(tmp_path / "apart", arrays, {"optimizer.lr": 0.1, "seed": 1} | apart)
     again = sweep(loader(arrays, apart), [Axis("optimizer.lr", (0.1,)), Axis("seed", (0, 1))], tmp_path / "out")
-    assert exact(again.results[1].directory) == exact(tmp_path / "apart")
+    assert exact_results(again.results[1].directory) == exact_results(tmp_path / "apart")
     assert_alike(swept.directory / "lr=0.1,seed=1", alone.directory)
 
 
@@ -77,12 +77,12 @@ def test_every_member_has_its_own_chain(done):
         bofl.audit(result.directory)
 
 
-def test_a_member_that_fails_is_reported_and_the_others_go_on(done):
-    swept, seen = done
+def test_a_member_that_fails_is_reported_and_the_others_continue(done):
+    swept, calls = done
     assert [result.member.name for result in swept.failed] == ["lr=1e+30,seed=0", "lr=1e+30,seed=1"]
     assert all("training diverged: lower optimizer.lr (now 1e+30)" in result.error for result in swept.failed)
-    assert [(number, count) for number, count, _ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert [result for _, _, result in seen] == swept.results
+    assert [(number, count) for number, count, _ in calls] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [result for _, _, result in calls] == swept.results
 
 
 def test_the_table_has_a_row_a_member_with_all_numbers_of_its_summary(done):
@@ -104,23 +104,23 @@ def test_the_table_has_a_row_a_member_with_all_numbers_of_its_summary(done):
 def test_resuming_repeats_no_member_that_is_complete(done, arrays, tmp_path):
     swept, _ = done
     out = shutil.copytree(swept.directory, tmp_path / "again")
-    before = exact(out / "lr=0.1,seed=0")
+    before = exact_results(out / "lr=0.1,seed=0")
     shutil.rmtree(out / "lr=0.1,seed=1")
     again = sweep(loader(arrays), [Axis("optimizer.lr", (0.1,)), AXES[1]], out, resume=True)
     assert [result.seconds > 0 for result in again.results] == [False, True]
     assert not again.failed
-    assert exact(out / "lr=0.1,seed=0") == before
+    assert exact_results(out / "lr=0.1,seed=0") == before
     assert_alike(out / "lr=0.1,seed=1", swept.directory / "lr=0.1,seed=1")  # this time it was alone
 
 
-def test_resuming_with_another_configuration_is_said_of_each_member(done, arrays):
+def test_resuming_with_another_configuration_is_an_error_of_each_member(done, arrays):
     swept, _ = done
     load = loader(arrays, {"federation.local_steps": 3})
     other = sweep(load, [Axis("optimizer.lr", (0.1,)), Axis("seed", (0,))], swept.directory, resume=True)
     assert "was begun with federation.local_steps = 2, not 3" in other.failed[0].error
 
 
-def test_shards_come_together_by_copying(done, arrays, tmp_path):
+def test_shards_are_joined_by_copying(done, arrays, tmp_path):
     swept, _ = done
     axes = [Axis("optimizer.lr", (0.1,)), Axis("seed", (0, 1))]
     out = tmp_path / "second"
@@ -132,7 +132,7 @@ def test_shards_come_together_by_copying(done, arrays, tmp_path):
     assert [row["status"] for row in rows(out)] == ["done", "done"]
 
 
-def test_a_wrong_value_is_said_before_anything_is_run(arrays, tmp_path):
+def test_a_wrong_value_is_reported_before_the_first_run(arrays, tmp_path):
     with pytest.raises(BoflError, match=r"federation\.rounds"):
         sweep(loader(arrays), [Axis("federation.rounds", (2, -1))], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -144,18 +144,18 @@ def test_a_folder_in_use_is_refused(done, arrays):
         sweep(loader(arrays), AXES, swept.directory)
 
 
-def test_ctrl_c_leaves_a_sweep_that_goes_on(arrays, tmp_path, monkeypatch):
-    """All members of a group complete their round and save it; the rest is bit-equal to a sweep in one go."""
+def test_ctrl_c_leaves_a_sweep_that_can_be_resumed(arrays, tmp_path, monkeypatch):
+    """All members of a group save their round; the resumed sweep has the bits of an uninterrupted one."""
     axes = [Axis("seed", (0, 1))]
     whole = sweep(loader(arrays), axes, tmp_path / "whole")
-    record = RunSession.begin_round_record
+    begin = RunSession.begin_round_record
 
-    def press(course, number, *rest):
-        if number == 3 and course.setting.config.seed == 0:
+    def press(session, number, *rest):
+        if number == 3 and session.problem.config.seed == 0:
             signal.raise_signal(signal.SIGINT)
-        return record(course, number, *rest)
+        return begin(session, number, *rest)
 
-    monkeypatch.setattr(RunSession, "record", press)
+    monkeypatch.setattr(RunSession, "begin_round_record", press)
     with pytest.raises(Interrupted, match=r"^stopped, 0 of 2 members were done; go on with --resume --out "):
         sweep(loader(arrays), axes, tmp_path / "out")
     assert [row["status"] for row in rows(tmp_path / "out")] == ["missing", "missing"]
@@ -163,11 +163,11 @@ def test_ctrl_c_leaves_a_sweep_that_goes_on(arrays, tmp_path, monkeypatch):
     again = sweep(loader(arrays), axes, tmp_path / "out", resume=True)
     assert not again.failed
     for one, other in zip(whole.results, again.results, strict=True):
-        assert [record["round"] for record in exact(other.directory)["rounds"]] == [1, 2, 3, 4, 5]
-        assert exact(one.directory) == exact(other.directory)
+        assert [record["round"] for record in exact_results(other.directory)["rounds"]] == [1, 2, 3, 4, 5]
+        assert exact_results(one.directory) == exact_results(other.directory)
 
 
-def test_a_damaged_member_does_not_take_its_group_down(arrays, tmp_path):
+def test_a_damaged_member_leaves_its_group_intact(arrays, tmp_path):
     axes = [Axis("seed", (0, 1, 2))]
     (tmp_path / "out" / "seed=1").mkdir(parents=True)
     (tmp_path / "out" / "seed=1" / "mine.txt").write_text("not yours")
@@ -177,30 +177,30 @@ def test_a_damaged_member_does_not_take_its_group_down(arrays, tmp_path):
 
 
 def test_members_that_differ_in_shape_run_one_group_after_another(arrays, tmp_path, monkeypatch):
-    """Two groups of two; in each the compiler is called once a program, whatever the members. Rounds are told once."""
-    told = []
+    """Two groups of two members. In each group a program is compiled once, and each round is reported once."""
+    calls = []
     compiled, original = [], jax.stages.Lowered.compile
     monkeypatch.setattr(
         jax.stages.Lowered, "compile", lambda self, *a, **k: (compiled.append(1), original(self, *a, **k))[1]
     )
     axes = [Axis("federation.batch_size", (4, 6)), Axis("seed", (0, 1))]
-    swept = sweep(loader(arrays), axes, tmp_path / "out", on_round=lambda *call: told.append(call))
+    swept = sweep(loader(arrays), axes, tmp_path / "out", on_round=lambda *call: calls.append(call))
     assert not swept.failed
-    assert told == [(2, number) for number in (1, 2, 3, 4, 5)] * 2
+    assert calls == [(2, number) for number in (1, 2, 3, 4, 5)] * 2
     assert len(compiled) == 2 * 4  # a round, the two tests, the fine-tuning
 
 
-def test_hosts_take_shards_and_do_not_join(tmp_path, monkeypatch):
+def test_several_hosts_use_shards_instead_of_joining(tmp_path, monkeypatch):
     monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
     with pytest.raises(BoflError, match="start a sweep on each with --shard I/N"):
         sweep(lambda point: bofl.load_config("quickstart", point), [Axis("seed", (0, 1))], tmp_path / "sweep")
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_damaged_configuration_of_a_complete_member_takes_no_other_down(arrays, tmp_path):
+def test_a_damaged_configuration_of_a_complete_member_leaves_the_others_intact(arrays, tmp_path):
     out, axes = tmp_path / "sweep", [Axis("seed", (0, 1))]
-    sweep(lambda point: bofl.load_config(table(arrays), point), axes, out)
+    sweep(lambda point: bofl.load_config(tiny_config(arrays), point), axes, out)
     (out / "seed=0" / "config.toml").write_text("not toml = = 1")
-    again = sweep(lambda point: bofl.load_config(table(arrays), point), axes, out, resume=True)
+    again = sweep(lambda point: bofl.load_config(tiny_config(arrays), point), axes, out, resume=True)
     assert [result.member.name for result in again.failed] == ["seed=0"]
     assert "config.toml is damaged" in again.failed[0].error
