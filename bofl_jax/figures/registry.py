@@ -56,7 +56,7 @@ def _grid(key: str, more: str = "") -> str:
 
 
 _TEST = "a finished bofl run makes its data"
-_SYNTHESIS = "python experiments/synthesis/run.py makes them"
+_SYNTHESIS = "python -m experiments.synthesis.run makes them"
 
 FIGURES: dict[str, Entry] = {
     "system": Entry("F1: the system", _TEST, {"run": system}),

@@ -1,87 +1,92 @@
-"""Train every protocol and arm of a study with every seed, test, and keep small pieces.
+"""Train every protocol and arm of a study with every seed, test the models, and keep the counts of each training.
 
-    BOFL_DATA=../shared/data python experiments/main/run.py --study methods --work runs/main
+    BOFL_DATA=../shared/data python -m experiments.main.run --study methods --work runs/main
 
-Pieces that are there are kept, whichever study they were made for: the command goes on where it was cut off, and
-studies that share the work folder share trainings. Governed runs lie in its folder ``runs``.
+Finished trainings of the work folder are kept, whichever study they were made for: an interrupted command continues,
+and studies with the same work folder share trainings. Governed runs lie in its folder ``runs``.
 """
 
-import argparse
 import itertools
 import os
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-from arms import ARMS, PROTOCOLS
-from pieces import Folder, piece_of, write
-from plan import FULL_SEEDS, HERE, STUDIES
-from training import Tested, configure, governed, set_up, ungoverned
 
 import bofl_jax as bofl
-from bofl_jax import data
-from bofl_jax.core.errors import in_one_line
-from bofl_jax.core.types import Samples
-from bofl_jax.parallel import devices
-from bofl_jax.parallel.clients import ExecutionPlan, resolve
+from bofl_jax import Samples
+from bofl_jax.parallel import ExecutionPlan
+from experiments.common.command import argument_parser, prepare, run_command
+from experiments.common.files import WorkFolder, training_name, write_arrays
+from experiments.common.protocols import TEN_SEEDS
+from experiments.main.arms import ARMS, PROTOCOLS
+from experiments.main.counts import count_training
+from experiments.main.plan import HERE, STUDIES
+from experiments.main.training import Tested, build_ungoverned, configure, run_governed, train_ungoverned
+
+Training = tuple[str, str, int]
+"""Protocol, arm and seed."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run what is not there yet."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Carry out the trainings that are not finished."""
+    parser = argument_parser(__doc__)
     parser.add_argument("--study", choices=list(STUDIES), required=True)
-    parser.add_argument("--work", type=Path, required=True, help="folder of the finished pieces")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the finished trainings")
     parser.add_argument("--seeds", type=int, nargs="+", help="[default: 0, 1, ... as many as the study has]")
     parser.add_argument("--full", action="store_true", help="ten seeds and more rows, for a GPU")
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--rounds", type=int, help="fewer rounds, to try it out")
+    parser.add_argument("--rounds", type=int, help="fewer rounds, to try the study out")
     options = parser.parse_args(arguments)
-    folder, study = Folder(options.work), STUDIES[options.study]
-    options.work.mkdir(parents=True, exist_ok=True)
-    base = bofl.load_config(HERE / "base.toml")
-    devices.configure_devices(base.engine)
-    jax.config.update("jax_compilation_cache_dir", str(options.work.absolute() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    plan, samples = resolve(base.engine), data.load(base.data, 0)
-    seeds = options.seeds or range(FULL_SEEDS if options.full else study.seeds)
-    for seed, (protocol, arm) in itertools.product(seeds, study.pieces(options.full)):
-        path = folder.path(protocol, arm, seed)
+    folder, study = WorkFolder(options.work), STUDIES[options.study]
+    plan, samples = prepare(bofl.load_config(HERE / "base.toml"), options.work)
+    seeds = options.seeds or (TEN_SEEDS if options.full else range(study.seeds))
+    for seed, (protocol, arm) in itertools.product(seeds, study.trainings(options.full)):
+        path = folder.file((protocol, arm), seed)
         if path.exists() or protocol not in options.protocols or arm not in options.arms:
             continue
         began = time.perf_counter()
-        tested = test(options.work, (protocol, arm, seed), plan, samples, options.rounds)
+        tested = train(options.work, (protocol, arm, seed), plan, samples, options.rounds)
         seconds = time.perf_counter() - began
-        write(path, piece_of(tested, seconds, machine()))
+        write_arrays(path, count_training(tested, seconds, machine()))
         print(f"{path.stem}: {seconds:.1f} s", flush=True)
 
 
-def test(work: Path, which: tuple[str, str, int], plan: ExecutionPlan, samples: Samples, rounds: int | None) -> Tested:
-    """One protocol, arm and seed; a governed run that it needs is done first."""
-    protocol, arm, seed = which
+def train(work: Path, training: Training, plan: ExecutionPlan, samples: Samples, rounds: int | None) -> Tested:
+    """Carry out one training and its test, after the governed run whose batches it needs.
+
+    Args:
+        work: the work folder.
+        training: protocol, arm and seed.
+        plan: how clients run.
+        samples: the pool.
+        rounds: number of rounds; that of the protocol with None.
+    """
+    protocol, arm, seed = training
     config = configure(protocol, arm, seed, rounds)
     if ARMS[arm].governed:
-        return governed(config, _directory(work, which), samples)
+        return run_governed(config, _run_directory(work, training), samples)
     batches = None
     if ARMS[arm].batches_of:
         source = (protocol, ARMS[arm].batches_of, seed)
-        batches = _directory(work, source)
-        governed(configure(*source, rounds), batches, samples)
-    return ungoverned(set_up(config, PROTOCOLS[protocol], plan, samples, batches), PROTOCOLS[protocol])
+        batches = _run_directory(work, source)
+        run_governed(configure(*source, rounds), batches, samples)
+    problem = build_ungoverned(config, PROTOCOLS[protocol], plan, samples, batches)
+    return train_ungoverned(problem, PROTOCOLS[protocol])
 
 
-def _directory(work: Path, which: tuple[str, str, int]) -> Path:
-    """Where a governed run lies."""
-    protocol, arm, seed = which
-    return work / "runs" / f"{protocol}-{arm}-seed{seed}"
+def _run_directory(work: Path, training: Training) -> Path:
+    *parts, seed = training
+    return work / "runs" / training_name(parts, seed)
 
 
 def machine() -> str:
-    """The device and the machine around it."""
+    """The device and the machine."""
     return f"{jax.devices()[0].device_kind}, {platform.machine()}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":
-    with in_one_line():
-        main()
+    run_command(main)

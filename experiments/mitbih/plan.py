@@ -1,4 +1,4 @@
-"""What is run, and which rows of the table come out of it."""
+"""The trainings, and the rows of the table that each of them gives."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,23 +9,23 @@ HERE = Path(__file__).resolve().parent
 
 
 class Training(NamedTuple):
-    """One configuration, possibly with single keys changed."""
+    """One configuration file, and the keys that are changed in it."""
 
     file: str
     overrides: Mapping[str, Any]
 
 
 class Row(NamedTuple):
-    """One row of the table: a model of a training, tested on all its test clients or on all but one."""
+    """One row of the table: a model of a training, tested on all test clients or on all but one."""
 
     title: str
     training: str
     model: str  # global | personalised
-    without: str = ""  # client whose beats are left out
+    without: str = ""  # client whose beats are left out; a key of results.json, as the other fields
 
 
-def _tuned(file: str, steps: int) -> Training:
-    """The same training with another length of fine-tuning; no ledger, which changes no bit and is checked to."""
+def _fine_tuned(file: str, steps: int) -> Training:
+    """The same training with another number of fine-tuning steps, and without a ledger, which must change no bit."""
     return Training(file, {"personalise.steps": steps, "ledger.mode": "off", "evaluate.every": 0})
 
 
@@ -35,10 +35,10 @@ TRAININGS = {
     "perfedavg": Training("perfedavg.toml", {}),
     "centralised": Training("centralised.toml", {}),
     "centralised_sqrt": Training("centralised_sqrt.toml", {}),
-    "fedavg_ft30": _tuned("fedavg.toml", 30),
-    "fedavg_ft150": _tuned("fedavg.toml", 150),
-    "perfedavg_ft30": _tuned("perfedavg.toml", 30),
-    "perfedavg_ft150": _tuned("perfedavg.toml", 150),
+    "fedavg_ft30": _fine_tuned("fedavg.toml", 30),
+    "fedavg_ft150": _fine_tuned("fedavg.toml", 150),
+    "perfedavg_ft30": _fine_tuned("perfedavg.toml", 30),
+    "perfedavg_ft150": _fine_tuned("perfedavg.toml", 150),
 }
 
 ROWS = {
@@ -56,11 +56,11 @@ ROWS = {
     "centralised_sqrt_no202": Row("Centralised, √ weights, without 202", "centralised_sqrt", "global", "202"),
 }
 
-UNLEDGERED_TWIN = {"fedavg": "fedavg_ft30", "perfedavg": "perfedavg_ft30"}
-"""Trainings on the ledger, and one each that differs in the length of fine-tuning and keeps no ledger."""
+WITHOUT_LEDGER = {"fedavg": "fedavg_ft30", "perfedavg": "perfedavg_ft30"}
+"""Training on the ledger -> the same training without a ledger and with another number of fine-tuning steps."""
 
 
 def config_hashes() -> dict[str, str]:
-    """SHA-256 of every configuration file."""
+    """Configuration file -> its SHA-256."""
     files = sorted({training.file for training in TRAININGS.values()})
     return {file: hashlib.sha256((HERE / file).read_bytes()).hexdigest() for file in files}

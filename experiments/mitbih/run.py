@@ -1,85 +1,101 @@
 """Run every configuration of this folder with every seed, and write results.json and table.md.
 
-    BOFL_DATA=../shared/data python experiments/mitbih/run.py --work runs/mitbih-experiment
+    BOFL_DATA=../shared/data python -m experiments.mitbih.run --work runs/mitbih-experiment
 
-Finished runs in the work folder are kept, interrupted ones go on.
+Finished runs of the work folder are kept; interrupted ones are resumed.
 """
 
 import argparse
 import json
 import subprocess
-import sys
 import tomllib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import RESAMPLES, measure, most_influential, person_interval, read
-from plan import HERE, ROWS, TRAININGS, UNLEDGERED_TWIN, config_hashes
-from table import render
 
 import bofl_jax as bofl
-from bofl_jax.core.errors import in_one_line
+from experiments.common.command import argument_parser, run_command
+from experiments.common.files import training_name, write_json
+from experiments.common.training import is_complete
+from experiments.mitbih.measure import RESAMPLES, measure, most_influential, person_interval, read_predictions
+from experiments.mitbih.plan import HERE, ROWS, TRAININGS, WITHOUT_LEDGER, config_hashes
+from experiments.mitbih.table import write_table
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Carry out the runs that are not finished, then measure all of them."""
     options = parse(arguments)
     trainings = options.only or list(TRAININGS)
     for seed in options.seeds:
         for training in trainings:
             train(options.work, training, seed, options.short)
-    results = collect(options.work, trainings, options.seeds)
-    options.json.write_text(json.dumps(results, indent=1) + "\n")
-    options.json.with_name(options.json.stem.replace("results", "table") + ".md").write_text(render(results))
+    write_json(options.json, collect(options.work, trainings, options.seeds))
+    write_table(options.json)
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argument_parser(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder of the run directories")
-    parser.add_argument("--json", type=Path, default=HERE / "results.json", help="table.md goes beside it")
+    parser.add_argument("--json", type=Path, default=HERE / "results.json", help="table.md is written beside it")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=list(TRAININGS), metavar="TRAINING", help=", ".join(TRAININGS))
     parser.add_argument("--short", action="store_true", help="two rounds and five steps of fine-tuning, to try it out")
     return parser.parse_args(arguments)
 
 
-def directory(work: Path, training: str, seed: int) -> Path:
-    """The run directory of one training and seed."""
-    return work / f"{training}-seed{seed}"
+def run_directory(work: Path, training: str, seed: int) -> Path:
+    """The run directory of one training with one seed."""
+    return work / training_name([training], seed)
 
 
 def train(work: Path, training: str, seed: int, short: bool) -> None:
-    """Run one training, unless it is finished."""
+    """Run one training, unless it is finished.
+
+    Args:
+        work: folder of the run directories.
+        training: name of the training.
+        seed: root seed.
+        short: whether to run two rounds and five steps of fine-tuning only.
+    """
     file, overrides = TRAININGS[training]
     config = bofl.load_config(HERE / file, {"seed": seed, **overrides})
     if short:
         config = bofl.load_config(HERE / file, {"seed": seed, **overrides, **_shortened(config)})
-    out = directory(work, training, seed)
-    if (out / "summary.json").exists():
-        _insist_on_same(config, out)
+    out = run_directory(work, training, seed)
+    if is_complete(out):
+        _require_same_config(config, out)
         return
     print(f"{training}, seed {seed}", flush=True)
     bofl.run(config, out=out, resume=out.exists())
 
 
 def _shortened(config: bofl.Config) -> dict[str, int]:
-    tuned = config.personalise.method == "finetune"
-    return {"federation.rounds": 2, **({"personalise.steps": 5} if tuned else {})}
+    fine_tunes = config.personalise.method == "finetune"
+    return {"federation.rounds": 2, **({"personalise.steps": 5} if fine_tunes else {})}
 
 
-def _insist_on_same(config: bofl.Config, out: Path) -> None:
-    """The engine's settings may be of another machine; all else must be what this folder says."""
+def _require_same_config(config: bofl.Config, out: Path) -> None:
+    """Check the configuration of a finished run; its engine section may be of another machine."""
     with (out / "config.toml").open("rb") as file:
         stored = tomllib.load(file)
     wanted = tomllib.loads(config.to_toml())
     if {**stored, "engine": None} != {**wanted, "engine": None}:
-        sys.exit(f"{out} was made with another configuration: name another --work, or remove it")
+        raise bofl.BoflError(f"{out} was made with another configuration: name another --work, or remove it")
 
 
-def collect(work: Path, trainings: list[str], seeds: list[int]) -> dict[str, Any]:
-    """Measure all finished runs."""
+def collect(work: Path, trainings: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+    """Measure all finished runs.
+
+    Args:
+        work: folder of the run directories.
+        trainings: names of the trainings.
+        seeds: their seeds.
+    """
     reference = tomllib.loads((HERE / "reference.toml").read_text())
-    environment = json.loads((directory(work, trainings[0], seeds[0]) / "environment.json").read_text())
+    environment = json.loads((run_directory(work, trainings[0], seeds[0]) / "environment.json").read_text())
     return {
         "configs": config_hashes(),
         "commit": commit(),
@@ -98,14 +114,21 @@ def collect(work: Path, trainings: list[str], seeds: list[int]) -> dict[str, Any
 
 def commit() -> str | None:
     """The commit of the package that ran, marked if it was altered; None outside a clone."""
-    command = ["git", "-C", Path(bofl.__file__).parent, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    return said.stdout.strip() or None
+    folder = str(Path(bofl.__file__).parent)
+    command = ["git", "-C", folder, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    described = subprocess.run(command, capture_output=True, text=True, check=False)
+    return described.stdout.strip() or None
 
 
 def describe(work: Path, training: str, seed: int) -> dict[str, Any]:
-    """What a run cost, and what its ledger is worth."""
-    out = directory(work, training, seed)
+    """Time and ledger of a run, the outcome of its audit, and whether its results are the same without a ledger.
+
+    Args:
+        work: folder of the run directories.
+        training: name of the training.
+        seed: root seed.
+    """
+    out = run_directory(work, training, seed)
     summary = json.loads((out / "summary.json").read_text())
     with (out / "config.toml").open("rb") as file:
         engine = tomllib.load(file)["engine"]
@@ -114,46 +137,61 @@ def describe(work: Path, training: str, seed: int) -> dict[str, Any]:
         "engine": engine,
         "timing": summary["timing"],
         "ledger": summary["ledger"],
-        "audit": audited(out) if summary["ledger"]["mode"] != "off" else None,
+        "audit": audit_outcome(out) if summary["ledger"]["mode"] != "off" else None,
         "same_without_ledger": same_without_ledger(work, training, seed),
     }
 
 
-def audited(out: Path) -> dict[str, Any]:
-    """The outcome of an audit."""
+def audit_outcome(out: Path) -> dict[str, Any]:
+    """Whether an audit of a run holds, and what it checked."""
     try:
-        found = bofl.audit(out)
+        audited = bofl.audit(out)
     except bofl.VerificationError as error:
         return {"holds": False, "reason": str(error)}
     return {
         "holds": True,
-        "blocks": found.blocks,
-        "rounds": len(found.rounds),
-        "clients": found.clients,
-        "inclusion_proofs": sum(r.count for r in found.rounds),
+        "blocks": audited.blocks,
+        "rounds": len(audited.rounds),
+        "clients": audited.clients,
+        "inclusion_proofs": sum(r.count for r in audited.rounds),
     }
 
 
 def same_without_ledger(work: Path, training: str, seed: int) -> bool | None:
-    """Whether a training and its twin without a ledger end in the same model, to the bit; None without a twin."""
-    twin = directory(work, UNLEDGERED_TWIN.get(training, "-"), seed)
-    if not twin.exists():
+    """Whether a training ends in the same model without a ledger, to the bit; None if it was not run without one.
+
+    Args:
+        work: folder of the run directories.
+        training: name of the training.
+        seed: root seed.
+    """
+    if training not in WITHOUT_LEDGER:
         return None
-    return _training_record(directory(work, training, seed)) == _training_record(twin)
+    without = run_directory(work, WITHOUT_LEDGER[training], seed)
+    if not without.exists():
+        return None
+    return _training_record(run_directory(work, training, seed)) == _training_record(without)
 
 
 def _training_record(out: Path) -> list[Any]:
-    """Every round's loss, and the shared model's test probabilities at the end where it is tested."""
+    """The test probabilities of the global model, if it is tested, and the loss of every round."""
     rounds = [json.loads(line) for line in (out / "rounds.jsonl").read_text().splitlines()]
     with np.load(out / "predictions.npz") as arrays:
         tested = arrays["global_probability"].tobytes() if "global_probability" in arrays else b""
     return [tested, *(record["loss"] for record in rounds)]
 
 
-def summarise(work: Path, key: str, seeds: list[int], reference: dict[str, Any]) -> dict[str, Any]:
-    """One row of the table: every seed, mean, standard deviation, interval, reference and gap."""
+def summarise(work: Path, key: str, seeds: Sequence[int], reference: dict[str, Any]) -> dict[str, Any]:
+    """One row of the table: every seed, mean, standard deviation, interval, reference and gap.
+
+    Args:
+        work: folder of the run directories.
+        key: key of the row.
+        seeds: seeds of its training.
+        reference: the reference's numbers of this row.
+    """
     row = ROWS[key]
-    tested = [read(directory(work, row.training, seed), row.model, row.without) for seed in seeds]
+    tested = [read_predictions(run_directory(work, row.training, seed), row.model, row.without) for seed in seeds]
     measured = [measure(one) for one in tested]
     mean = _over_seeds(np.mean, measured)
     return {
@@ -170,7 +208,7 @@ def summarise(work: Path, key: str, seeds: list[int], reference: dict[str, Any])
     }
 
 
-def _over_seeds(statistic: Any, measured: list[dict[str, Any]]) -> dict[str, Any]:
+def _over_seeds(statistic: Callable[[list[float]], Any], measured: list[dict[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, value in measured[0].items():
         if name == "records":
@@ -191,5 +229,4 @@ def _gap(ours: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    with in_one_line():
-        main()
+    run_command(main)

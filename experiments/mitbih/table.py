@@ -1,43 +1,69 @@
-"""The tables of the README, from results.json alone."""
+"""Write the tables of the README from results.json alone.
 
-from collections.abc import Callable, Iterable
+python -m experiments.mitbih.table                        # table.md from the committed results.json
+python -m experiments.mitbih.table RESULTS.json           # the table beside another file of results
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
+
+from experiments.common.command import argument_parser, run_command
+from experiments.common.tables import markdown_row, markdown_table
+from experiments.mitbih.plan import HERE
 
 WIDE_GAP = 0.03
 
-Cells = list[str]
+Columns = Iterable[tuple[str, tuple[str, ...]]]
+"""Title and keys of a number in a row of results.json, for each column."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the results, write the table."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("results", type=Path, nargs="?", default=HERE / "results.json")
+    write_table(parser.parse_args(arguments).results)
+
+
+def write_table(results: Path) -> None:
+    """Write the table of a results file beside it: ``results.json`` gives ``table.md``."""
+    table = results.with_name(results.stem.replace("results", "table") + ".md")
+    table.write_text(render(json.loads(results.read_text())))
 
 
 def render(results: dict[str, Any]) -> str:
-    """table.md: the federated and the centralised rows beside the reference, intervals, the ledger."""
+    """table.md: federated and centralised rows beside the reference, then intervals and the ledger."""
     rows = results["rows"]
-    local = {key: row for key, row in rows.items() if not key.startswith("centralised")}
+    federated = {key: row for key, row in rows.items() if not key.startswith("centralised")}
     central = {key: row for key, row in rows.items() if key.startswith("centralised")}
     seeds = ", ".join(str(seed) for seed in results["seeds"])
     parts = [
         f"Mean over seeds {seeds}: **ours / reference**; a gap over {_number(WIDE_GAP, 2)} is in bold.",
-        _against(local, (*_overall(), *_per_class("SVF"), *_clients()), "Five labelled minutes a patient (P5)"),
-        _against(central, (*_overall(), *_per_class("NSVF")), "Unseen patients (DS1 -> DS2)"),
-        _ours(rows),
+        _beside_reference(
+            federated, (*_overall(), *_per_class("SVF"), *_clients()), "Five labelled minutes a patient (P5)"
+        ),
+        _beside_reference(central, (*_overall(), *_per_class("NSVF")), "Unseen patients (DS1 -> DS2)"),
+        _intervals(rows),
         _ledger(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _overall() -> Iterable[tuple[str, tuple[str, ...]]]:
+def _overall() -> Columns:
     return ("Acc", ("accuracy",)), ("mF1", ("macro_f1",)), ("mF1 NSV", ("macro_f1_nsv",))
 
 
-def _per_class(classes: str) -> Iterable[tuple[str, tuple[str, ...]]]:
+def _per_class(classes: str) -> Columns:
     names = (("Se", "recall"), ("+P", "precision"))
     return [(f"{short} {c}", (field, c)) for short, field in names for c in classes]
 
 
-def _clients() -> Iterable[tuple[str, tuple[str, ...]]]:
+def _clients() -> Columns:
     return ("sd", ("client_sd",)), ("w4", ("worst_4",)), ("uS", ("unseen_s",))
 
 
-def _against(rows: dict[str, Any], columns: Iterable[tuple[str, tuple[str, ...]]], title: str) -> str:
+def _beside_reference(rows: dict[str, Any], columns: Columns, title: str) -> str:
     if not rows:
         return ""
     columns = tuple(columns)
@@ -55,7 +81,7 @@ def _pair(ours: float | None, reference: float | None) -> str:
     return f"**{text}**" if abs(ours - reference) > WIDE_GAP else text
 
 
-def _ours(rows: dict[str, Any]) -> str:
+def _intervals(rows: dict[str, Any]) -> str:
     """Spread over seeds and people, and what the reference does not report."""
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "mF1, mean ± sd over seeds": lambda row: _spread(row, "macro_f1"),
@@ -96,9 +122,9 @@ def _ledger(results: dict[str, Any]) -> str:
     return _table(head, body) if body else ""
 
 
-def _table(head: Cells, body: list[Cells]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    rule = markdown_row(["---", *["---:"] * (len(head) - 1)])
+    return "\n".join(markdown_table(head, rule, body))
 
 
 def _at(values: dict[str, Any], path: tuple[str, ...]) -> float | None:
@@ -109,3 +135,7 @@ def _at(values: dict[str, Any], path: tuple[str, ...]) -> float | None:
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}".replace("0.", ".", 1)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -17,7 +17,7 @@ import numpy as np
 
 from bofl_jax import metrics
 from bofl_jax.metrics import map_matrices, paired_permutation
-from bofl_jax.metrics.statistics import MatrixMetric
+from bofl_jax.metrics.resampling import MatrixMetric
 from experiments.common.command import argument_parser, run_command
 from experiments.common.contrasts import (
     adjust_by_holm,

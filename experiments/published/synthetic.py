@@ -1,7 +1,7 @@
-"""The Synthetic(alpha, beta) federations of LEAF and FedProx, number for number.
+"""The Synthetic(alpha, beta) federations of LEAF and FedProx, equal to the published ones number for number.
 
-One legacy MT19937 stream, in a fixed order; alpha and beta act as standard deviations (Li et al., Federated
-optimization in heterogeneous networks, MLSys 2020; the public code of FedProx and pFedMe).
+All numbers are drawn from one legacy MT19937 stream in a fixed order; alpha and beta act as standard deviations (Li et
+al., Federated optimization in heterogeneous networks, MLSys 2020; the public code of FedProx and pFedMe).
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ INPUTS, CLASSES = 60, 10
 
 
 class Federation(NamedTuple):
-    """K clients' samples, and the draws behind them."""
+    """The samples of K clients, and the draws that determine them."""
 
     x: list[np.ndarray]  # float64[n_k, 60] each
     y: list[np.ndarray]  # int64[n_k] each
@@ -21,24 +21,26 @@ class Federation(NamedTuple):
     centre: np.ndarray  # float64[K, 60], v_k
 
 
-def sizes(stream: np.random.RandomState, clients: int) -> np.ndarray:
-    """int64[K]: whole numbers below LogNormal(4, 2), plus 50."""
+def draw_sizes(stream: np.random.RandomState, clients: int) -> np.ndarray:
+    """int64[K]: draws from LogNormal(4, 2), rounded down, plus 50."""
     return stream.lognormal(4, 2, clients).astype(int) + 50
 
 
-def synthetic(clients: int, alpha: float, beta: float, seed: int, scale: int = 1, iid: bool = False) -> Federation:
+def draw_federation(
+    clients: int, alpha: float, beta: float, seed: int, scale: int = 1, iid: bool = False
+) -> Federation:
     """Draw a federation.
 
     Args:
         clients: K.
         alpha: standard deviation of the mean of a client's model.
         beta: standard deviation of the mean of its inputs' centre.
-        seed: of the stream.
+        seed: seed of the stream.
         scale: factor on the sizes (pFedMe: 5).
-        iid: one model for all, all centres 0.
+        iid: whether all clients have one model and centre 0.
     """
     stream = np.random.RandomState(seed)
-    count = sizes(stream, clients) * scale
+    count = draw_sizes(stream, clients) * scale
     if iid:
         model_mean = centre_mean = np.zeros(clients)
         centre = np.zeros((clients, INPUTS))

@@ -1,13 +1,13 @@
 """Discriminative and predictive scores of synthetic windows, as the TimeGAN paper measures them.
 
-- Discriminative: a GRU learns to tell real from synthetic windows; ``|accuracy - 1/2|`` on the fifth of both that it
-  did not see. 0 is best.
-- Predictive: a GRU learns on synthetic windows to tell the last variable one step ahead from the others; mean absolute
-  error on all real windows.
+- Discriminative: a GRU learns to tell real from synthetic windows. The score is ``|accuracy - 1/2|`` on the fifth of
+  both that it was not trained on; 0 is best.
+- Predictive: a GRU learns on synthetic windows to predict the last variable one step ahead from the others. The score
+  is the mean absolute error on all real windows.
 
 The networks are those of the authors' code: one layer of TensorFlow's GRU (reset before the product, gates begin with a
-bias of 1) with D // 2 units, Glorot's uniform start, Adam at 1e-3, batches of 128 rows, 2000 and 5000 steps. One thing
-differs: rows of a batch are drawn with replacement.
+bias of 1) with D // 2 units, Glorot's uniform initialisation, Adam at 1e-3, batches of 128 windows, 2000 and 5000
+steps. One thing differs: the windows of a batch are drawn with replacement.
 
 Windows are in [0, 1] (the predictor ends in a sigmoid). The batch is the last axis throughout: with two or three units,
 only the batch is wide enough for vector instructions.
@@ -25,16 +25,16 @@ import numpy as np
 import optax
 from jax import lax
 
-Tree = Any
+from experiments.published.command import summarise_scores
 
-BATCH, RATE, TRAINED_ON = 128, 1e-3, 0.8
+BATCH, LR, TRAINING_SHARE = 128, 1e-3, 0.8
 DISCRIMINATIVE_STEPS, PREDICTIVE_STEPS = 2000, 5000
 REPEATS = 10
 glorot = jax.nn.initializers.glorot_uniform()
 
 
-class Reader(NamedTuple):
-    """A layer of GRU and a linear output; kernels act on inputs and state, one under the other."""
+class GruParams(NamedTuple):
+    """Parameters of a GRU layer and a linear output; the rows of a kernel are the D inputs, then the H states."""
 
     gates: jax.Array  # float32[D + H, 2H], reset and update
     gates_bias: jax.Array  # float32[2H]
@@ -44,10 +44,16 @@ class Reader(NamedTuple):
     out_bias: jax.Array  # float32[1]
 
 
-def reader(key: jax.Array, inputs: int, units: int) -> Reader:
-    """As TensorFlow starts it."""
+def init_gru(key: jax.Array, inputs: int, units: int) -> GruParams:
+    """Initial parameters, as in TensorFlow.
+
+    Args:
+        key: random key.
+        inputs: D.
+        units: H.
+    """
     keys = jax.random.split(key, 3)
-    return Reader(
+    return GruParams(
         glorot(keys[0], (inputs + units, 2 * units)),
         jnp.ones(2 * units),
         glorot(keys[1], (inputs + units, units)),
@@ -57,87 +63,113 @@ def reader(key: jax.Array, inputs: int, units: int) -> Reader:
     )
 
 
-def read(params: Reader, x: jax.Array) -> jax.Array:
-    """The output after every step: ``x[T, D, B] -> [T, B]``.
+def apply_gru(params: GruParams, x: jax.Array) -> jax.Array:
+    """float32[T, B]: the output after every step.
 
     ``r, u = s(W [x, h] + b)``, ``c = tanh(W_c [x, r h] + b_c)``, ``h' = u h + (1 - u) c``
+
+    Args:
+        params: the parameters.
+        x: float32[T, D, B].
     """
     inputs, units = x.shape[1], len(params.candidate_bias)
 
     def project(kernel: jax.Array, bias: jax.Array) -> jax.Array:
         return jnp.einsum("do,tdb->tob", kernel[:inputs], x) + bias[:, None]
 
-    def step(h: jax.Array, given: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        gates, candidate = given
+    def step(h: jax.Array, projected: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        gates, candidate = projected
         r, u = jnp.split(jax.nn.sigmoid(gates + params.gates[inputs:].T @ h), 2)
         c = jnp.tanh(candidate + params.candidate[inputs:].T @ (r * h))
         h = u * h + (1 - u) * c
         return h, h
 
-    given = project(params.gates, params.gates_bias), project(params.candidate, params.candidate_bias)
-    _, states = lax.scan(step, jnp.zeros((units, x.shape[2])), given)
+    projected = project(params.gates, params.gates_bias), project(params.candidate, params.candidate_bias)
+    _, states = lax.scan(step, jnp.zeros((units, x.shape[2])), projected)
     return jnp.einsum("ho,thb->tb", params.out, states) + params.out_bias
 
 
-def fit(loss: Callable[[Reader, jax.Array], jax.Array], params: Reader, key: jax.Array, steps: int) -> Reader:
-    """The parameters after ``steps`` of Adam on ``loss(params, key)``."""
-    rule = optax.adam(RATE)
+def fit(loss: Callable[[GruParams, jax.Array], jax.Array], params: GruParams, key: jax.Array, steps: int) -> GruParams:
+    """Minimise a loss by Adam.
 
-    def step(state: Tree, key: jax.Array) -> tuple[Tree, None]:
-        params, memory = state
-        change, memory = rule.update(jax.grad(loss)(params, key), memory)
-        return (optax.apply_updates(params, change), memory), None
+    Args:
+        loss: function of the parameters and of a random key.
+        params: initial parameters.
+        key: random key.
+        steps: number of steps.
+    """
+    optimizer = optax.adam(LR)
 
-    (params, _), _ = lax.scan(step, (params, rule.init(params)), jax.random.split(key, steps))
+    def step(state: Any, key: jax.Array) -> tuple[Any, None]:
+        params, opt_state = state
+        updates, opt_state = optimizer.update(jax.grad(loss)(params, key), opt_state)
+        return (optax.apply_updates(params, updates), opt_state), None
+
+    (params, _), _ = lax.scan(step, (params, optimizer.init(params)), jax.random.split(key, steps))
     return params
 
 
-def rows(key: jax.Array, windows: jax.Array) -> jax.Array:
-    """A batch ``[T, D, B]`` of ``windows[N, T, D]``."""
+def draw_batch(key: jax.Array, windows: jax.Array) -> jax.Array:
+    """Draw a batch ``[T, D, B]`` of ``windows[N, T, D]``."""
     return jnp.moveaxis(windows[jax.random.randint(key, (BATCH,), 0, len(windows))], 0, -1)
 
 
-def divide(key: jax.Array, windows: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Shuffled windows for training and for testing."""
-    cut = int(TRAINED_ON * len(windows))
+def split_windows(key: jax.Array, windows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Shuffle windows and cut them into training and test windows."""
+    cut = int(TRAINING_SHARE * len(windows))
     shuffled = windows[jax.random.permutation(key, len(windows))]
     return shuffled[:cut], shuffled[cut:]
 
 
 @partial(jax.jit, static_argnums=3)
 def discriminative_score(real: jax.Array, synthetic: jax.Array, key: jax.Array, steps: int) -> jax.Array:
-    """``|accuracy - 1/2|`` float32[] after so many steps."""
-    first, cut_real, cut_synthetic, train = jax.random.split(key, 4)
-    (real, real_test), (made, made_test) = divide(cut_real, real), divide(cut_synthetic, synthetic)
+    """float32[]: ``|accuracy - 1/2|``.
 
-    def loss(params: Reader, key: jax.Array) -> jax.Array:
-        one, other = jax.random.split(key)
-        logit = read(params, jnp.concatenate([rows(one, real), rows(other, made)], axis=2))[-1]
+    Args:
+        real: float32[N, T, D] in [0, 1].
+        synthetic: float32[N, T, D].
+        key: random key of initial parameters, split and batches.
+        steps: steps of training.
+    """
+    init_key, real_key, synthetic_key, train_key = jax.random.split(key, 4)
+    real, real_test = split_windows(real_key, real)
+    synthetic, synthetic_test = split_windows(synthetic_key, synthetic)
+
+    def loss(params: GruParams, key: jax.Array) -> jax.Array:
+        first, second = jax.random.split(key)
+        logit = apply_gru(params, jnp.concatenate([draw_batch(first, real), draw_batch(second, synthetic)], axis=2))[-1]
         return jax.nn.softplus(-logit[:BATCH]).mean() + jax.nn.softplus(logit[BATCH:]).mean()
 
-    params = fit(loss, reader(first, real.shape[2], max(real.shape[2] // 2, 1)), train, steps)
-    right = jnp.concatenate([taken(params, real_test), ~taken(params, made_test)])
-    return jnp.abs(right.mean() - 0.5)
+    params = fit(loss, init_gru(init_key, real.shape[2], max(real.shape[2] // 2, 1)), train_key, steps)
+    correct = jnp.concatenate([looks_real(params, real_test), ~looks_real(params, synthetic_test)])
+    return jnp.abs(correct.mean() - 0.5)
 
 
-def taken(params: Reader, windows: jax.Array) -> jax.Array:
-    """bool[N]: which are taken for real."""
-    return read(params, jnp.moveaxis(windows, 0, -1))[-1] > 0
+def looks_real(params: GruParams, windows: jax.Array) -> jax.Array:
+    """bool[N]: which windows the network classifies as real."""
+    return apply_gru(params, jnp.moveaxis(windows, 0, -1))[-1] > 0
 
 
 @partial(jax.jit, static_argnums=3)
 def predictive_score(real: jax.Array, synthetic: jax.Array, key: jax.Array, steps: int) -> jax.Array:
-    """Mean absolute error float32[] after so many steps."""
-    first, train = jax.random.split(key)
+    """float32[]: mean absolute error.
+
+    Args:
+        real: float32[N, T, D] in [0, 1].
+        synthetic: float32[N, T, D].
+        key: random key of initial parameters and batches.
+        steps: steps of training.
+    """
+    init_key, train_key = jax.random.split(key)
     inputs = real.shape[2] - 1
 
-    def error(params: Reader, x: jax.Array) -> jax.Array:
-        return jnp.abs(jax.nn.sigmoid(read(params, x[:-1, :-1])) - x[1:, -1]).mean()
+    def error(params: GruParams, x: jax.Array) -> jax.Array:
+        return jnp.abs(jax.nn.sigmoid(apply_gru(params, x[:-1, :-1])) - x[1:, -1]).mean()
 
-    def loss(params: Reader, key: jax.Array) -> jax.Array:
-        return error(params, rows(key, synthetic))
+    def loss(params: GruParams, key: jax.Array) -> jax.Array:
+        return error(params, draw_batch(key, synthetic))
 
-    params = fit(loss, reader(first, inputs, max(real.shape[2] // 2, 1)), train, steps)
+    params = fit(loss, init_gru(init_key, inputs, max(real.shape[2] // 2, 1)), train_key, steps)
     return error(params, jnp.moveaxis(real, 0, -1))
 
 
@@ -147,7 +179,7 @@ def discriminative(real: np.ndarray, synthetic: np.ndarray, key: jax.Array) -> f
     Args:
         real: float[N, T, D] in [0, 1].
         synthetic: float[N, T, D].
-        key: of start, split and batches.
+        key: random key of initial parameters, split and batches.
     """
     return float(discriminative_score(jnp.float32(real), jnp.float32(synthetic), key, DISCRIMINATIVE_STEPS))
 
@@ -158,23 +190,24 @@ def predictive(real: np.ndarray, synthetic: np.ndarray, key: jax.Array) -> float
     Args:
         real: float[N, T, D] in [0, 1].
         synthetic: float[N, T, D].
-        key: of start and batches.
+        key: random key of initial parameters and batches.
     """
     return float(predictive_score(jnp.float32(real), jnp.float32(synthetic), key, PREDICTIVE_STEPS))
 
 
-def repeated(real: np.ndarray, synthetic: np.ndarray, key: jax.Array, repeats: int = REPEATS) -> dict[str, Any]:
-    """Both scores, mean, standard deviation and each, of repeats side by side."""
+def repeat_scores(real: np.ndarray, synthetic: np.ndarray, key: jax.Array, repeats: int = REPEATS) -> dict[str, Any]:
+    """Mean, standard deviation and values of both scores over repeats, which run as one program.
+
+    Args:
+        real: float[N, T, D] in [0, 1].
+        synthetic: float[N, T, D].
+        key: random key.
+        repeats: number of repeats.
+    """
     keys = jax.random.split(key, (2, repeats))
     pair = jnp.float32(real), jnp.float32(synthetic)
-    side_by_side = partial(jax.vmap, in_axes=(None, None, 0, None))
+    over_keys = partial(jax.vmap, in_axes=(None, None, 0, None))
     return {
-        "discriminative": summary(side_by_side(discriminative_score)(*pair, keys[0], DISCRIMINATIVE_STEPS)),
-        "predictive": summary(side_by_side(predictive_score)(*pair, keys[1], PREDICTIVE_STEPS)),
+        "discriminative": summarise_scores(over_keys(discriminative_score)(*pair, keys[0], DISCRIMINATIVE_STEPS)),
+        "predictive": summarise_scores(over_keys(predictive_score)(*pair, keys[1], PREDICTIVE_STEPS)),
     }
-
-
-def summary(scores: jax.Array) -> dict[str, Any]:
-    """Mean, standard deviation and all."""
-    each = np.asarray(scores)
-    return {"mean": float(each.mean()), "sd": float(each.std()), "each": [round(float(score), 4) for score in each]}

@@ -1,59 +1,65 @@
 """Keep some real and some synthetic beats of finished runs, for the figure that shows them side by side.
 
-    BOFL_DATA=../shared/data python experiments/synthesis/fidelity.py --work runs/synthesis
+    BOFL_DATA=../shared/data python -m experiments.synthesis.fidelity --work runs/synthesis
 
-Real beats are those that train under P1; synthetic ones those that the clients of seed 0 used, at the largest dose that
-was run. Beats are thinned evenly, to at most MOST of a class.
+The real beats are training samples of P1. The synthetic ones are those that clients used with seed 0, at the largest
+dose that was run. Of each class at most MOST beats are kept, evenly spread.
 """
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from plan import DOSES, HERE, PROTOCOLS, QUOTA, SOURCES
 
 import bofl_jax as bofl
-from bofl_jax.core.errors import in_one_line
-from bofl_jax.engine.problem import build_problem
-from bofl_jax.parallel.clients import resolve
-from bofl_jax.results.requests import path_of, read_lines
+from bofl_jax.engine import build_problem
+from bofl_jax.parallel import resolve_plan
+from bofl_jax.results.requests import read_batch, read_requests
+from experiments.common.command import argument_parser, run_command
+from experiments.common.files import training_name, write_arrays
+from experiments.common.training import is_complete
+from experiments.synthesis.plan import DOSES, GENERATORS, HERE, PROTOCOLS, QUOTA
 
 MOST = 30
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the runs, write fidelity.npz."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=HERE)
-    arguments = parser.parse_args()
+    parser = argument_parser(__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="folder of the run directories")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder of fidelity.npz")
+    options = parser.parse_args(arguments)
     config = bofl.load_config(HERE / "base.toml", {"ledger.mode": "off", **PROTOCOLS["P1"]})
-    setting = build_problem(config, resolve(config.engine))
-    samples, (rows, _) = setting.samples, setting.population.train.flat()
+    problem = build_problem(config, resolve_plan(config.engine))
+    samples, (rows, _) = problem.samples, problem.population.train.flat()
     arrays = {"sample_rate": np.array(samples.fs), "classes": np.array(samples.classes)}
-    arrays["real"], arrays["real_label"] = thinned(samples.x[rows], samples.y[rows])
-    for name in SOURCES:
-        for dose in sorted(DOSES, reverse=True):
-            folder = arguments.work / f"P1-{name}-{QUOTA}-{dose:g}-seed0"
-            if (folder / "summary.json").exists():
-                arrays[f"made_{name}"], arrays[f"label_{name}"] = thinned(*used(folder))
-                break
-    np.savez_compressed(arguments.out / "fidelity.npz", allow_pickle=False, **arrays)
+    arrays["real"], arrays["real_label"] = thin_out(samples.x[rows], samples.y[rows])
+    for name in GENERATORS:
+        folder = largest_dose(options.work, name)
+        if folder:
+            arrays[f"made_{name}"], arrays[f"label_{name}"] = thin_out(*used_samples(folder))
+    write_arrays(options.out / "fidelity.npz", arrays)
 
 
-def used(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The samples [M, T, L] and labels that the clients of a run used."""
-    batches = []
-    for line in read_lines(folder):
-        if line["used"]:
-            with np.load(path_of(folder, line["request"])) as arrays:
-                batches.append((arrays["x"], arrays["y"]))
-    x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return x, y
+def largest_dose(work: Path, generator: str) -> Path | None:
+    """The complete run of a generator with the largest dose; None if there is none."""
+    folders = [work / training_name(("P1", f"{generator}-{QUOTA}-{dose:g}"), 0) for dose in sorted(DOSES, reverse=True)]
+    return next(filter(is_complete, folders), None)
 
 
-def thinned(x: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most MOST of every class, evenly spread: the first lead, float16[M, T], and int32[M]."""
+def used_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The synthetic samples [M, T, L] and labels that the clients of a run used."""
+    batches = [read_batch(folder, line["request"]) for line in read_requests(folder) if line["used"]]
+    return np.concatenate([batch["x"] for batch in batches]), np.concatenate([batch["y"] for batch in batches])
+
+
+def thin_out(x: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most MOST samples of each class, evenly spread: the first lead, float16[M, T], and int32[M].
+
+    Args:
+        x: samples [N, T, L].
+        label: int[N].
+    """
     kept = []
     for kind in np.unique(label):
         members = np.flatnonzero(label == kind)
@@ -63,5 +69,4 @@ def thinned(x: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 if __name__ == "__main__":
-    with in_one_line():
-        main()
+    run_command(main)

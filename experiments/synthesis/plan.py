@@ -1,27 +1,27 @@
-"""What is run: protocols, and in each of them arms that differ in how rare classes are balanced."""
+"""Protocols, and arms that differ in how rare classes are balanced."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bofl_jax.data import DS2
+from experiments.common.protocols import seen_patients, unseen_patients
 
 HERE = Path(__file__).resolve().parent
 DOSES = (0.02, 0.05, 0.1, 0.2, 0.5)
 QUOTAS = ("uniform", "need-based", "validation-gated")
 DOSE, QUOTA = 0.1, "need-based"
-"""Of arms that vary something else."""
+"""Dose and quota of the arms in which something else varies."""
 
 
 class Arm(NamedTuple):
-    """One way to balance.
+    """One way to balance the classes.
 
     Attributes:
-        title: in tables.
-        generator: whose samples; empty: none.
-        quota: how the dose is dealt out.
-        dose: most synthetic samples, as a share of a client's own.
-        overrides: of base.toml.
+        title: title in tables.
+        generator: name of the generator; empty without synthetic samples.
+        quota: how the dose is divided among classes and clients.
+        dose: most synthetic samples of a client, as a share of its own samples.
+        overrides: overrides of base.toml.
     """
 
     title: str
@@ -31,22 +31,14 @@ class Arm(NamedTuple):
     overrides: Mapping[str, Any]
 
 
-def _seen(minutes: int) -> dict[str, Any]:
-    return {"partition.train_minutes": float(minutes), "partition.guard_seconds": 305.0 - 60 * minutes}
+PROTOCOLS: dict[str, Mapping[str, Any]] = {"P1": seen_patients(1), "P5": seen_patients(5), "U1": unseen_patients(1)}
+"""Name -> overrides of base.toml.
 
+- P1, P5: the first 1 or 5 minutes of each patient train; samples after 305 s are tested.
+- U1: the patients of DS1 train on all their samples, those of DS2 adapt on 1 minute; samples after 905 s are tested.
+"""
 
-UNSEEN = {
-    "partition.test_subjects": DS2,
-    "partition.adapt_minutes": 1.0,
-    "partition.guard_seconds": 845.0,
-    "federation.rounds": 50,
-    "federation.local_steps": 10,
-}
-PROTOCOLS: dict[str, Mapping[str, Any]] = {"P1": _seen(1), "P5": _seen(5), "U1": UNSEEN}
-"""P1, P5: the first 1 or 5 minutes of each patient train, what follows after 305 s is tested. U1: the patients of DS1
-train on all that they have, those of DS2 adapt on 1 minute, and what follows after 905 s is tested."""
-
-SOURCES: dict[str, Mapping[str, Any]] = {
+GENERATORS: dict[str, Mapping[str, Any]] = {
     "oversample": {"generator": "oversample"},
     "smote": {"generator": "smote"},
     "pca-gaussian": {"generator": "pca-gaussian"},
@@ -56,7 +48,7 @@ SOURCES: dict[str, Mapping[str, Any]] = {
     "timegan": {"generator": "timegan", "frame": 16},
     "timegan-pooled": {"generator": "timegan", "training": "pooled", "frame": 16, "shared": 0.0},
 }
-SHORT: dict[str, Mapping[str, Any]] = {
+SHORT_TRAINING: dict[str, Mapping[str, Any]] = {
     "gan": {"batch": 16, "lr": 0.001, "balance": 1.0, "rounds": 2000, "steps": 1, "average": 0.998},
     "diffusion": {
         "frame": 8,
@@ -70,7 +62,7 @@ SHORT: dict[str, Mapping[str, Any]] = {
     "timegan": {"batch": 8, "lr": 0.006, "balance": 1.0, "rounds": 1000, "steps": 1, "average": 0.99},
     "timegan-pooled": {"batch": 32, "lr": 0.003, "balance": 1.0, "rounds": 20, "steps": 200, "average": 0.99},
 }
-"""Neural generators, trained for as long as 2 cores allow; ``--full`` trains them as long as the package does."""
+"""Neural generators, trained for as long as 2 cores allow; ``--full`` trains them for as long as the package does."""
 ORACLE = {
     "generator": "oversample",
     "training": "pooled",
@@ -78,18 +70,22 @@ ORACLE = {
     "warp": 0.0,
     "gates": {"copies": 1.0, "distance": 0.0, "membership": 1.0},
 }
-"""Real beats of all clients, as they are: no generator can be better. The gates on privacy are open for it."""
+"""Unchanged real beats of all clients, an upper bound for generators. Its privacy gates are open."""
 
 
 def _arm(name: str, quota: str, dose: float, full: bool) -> tuple[str, Arm]:
-    source = ORACLE if name == "oracle" else {**SOURCES[name], **({} if full else SHORT.get(name, {}))}
-    overrides = {"synthesis": {**source, "quota": quota, "dose": dose}}
+    options = ORACLE if name == "oracle" else {**GENERATORS[name], **({} if full else SHORT_TRAINING.get(name, {}))}
+    overrides = {"synthesis": {**options, "quota": quota, "dose": dose}}
     return f"{name}-{quota}-{dose:g}", Arm(f"{name}, {quota}, {dose:.0%}", name, quota, dose, overrides)
 
 
 def arms(full: bool = False) -> dict[str, Arm]:
-    """Every arm by its name, which is also that of its folder; ``full``: neural generators are trained in full."""
-    names = [*SOURCES, "oracle"]
+    """Every arm by its name, which is also part of the name of its run directories.
+
+    Args:
+        full: whether neural generators are trained for as long as the package does.
+    """
+    names = [*GENERATORS, "oracle"]
     return {
         "none": Arm("none", "", "", 0.0, {}),
         "weights": Arm("class weights", "", "", 0.0, {"federation.class_weights": "sqrt"}),
@@ -99,9 +95,11 @@ def arms(full: bool = False) -> dict[str, Arm]:
 
 
 ARMS = arms()
-CHOSEN = [name for name, arm in ARMS.items() if arm.generator not in SHORT]
-"""What is run by default, in all ten seeds: every dose and quota of the cheap generators."""
-NEURAL = [name for name, arm in ARMS.items() if arm.generator in SHORT]
-"""Every dose and quota of neural generators, which take minutes to fit: a table of their own."""
-BESIDE = [name for name in CHOSEN if ARMS[name].generator in ("", "pca-gaussian", "simulator", "oracle")]
-"""What they must beat: in that table too."""
+DEFAULT_ARMS = [name for name, arm in ARMS.items() if arm.generator not in SHORT_TRAINING]
+"""The arms that are run by default: every dose and quota of the generators that are fitted in seconds."""
+NEURAL_ARMS = [name for name, arm in ARMS.items() if arm.generator in SHORT_TRAINING]
+"""Every dose and quota of neural generators, which take minutes to fit. They have a table of their own."""
+COMPARED_WITH_NEURAL = [
+    name for name in DEFAULT_ARMS if ARMS[name].generator in ("", "pca-gaussian", "simulator", "oracle")
+]
+"""The arms that the table of neural generators shows too, for comparison."""

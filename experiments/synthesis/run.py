@@ -1,56 +1,51 @@
-"""Run every arm of every protocol and seed, each as a governed run with a chain of its own.
+"""Run every arm of every protocol and seed, each with a ledger of its own.
 
-    BOFL_DATA=../shared/data python experiments/synthesis/run.py --work runs/synthesis
+    BOFL_DATA=../shared/data python -m experiments.synthesis.run --work runs/synthesis
 
-Complete runs in the work folder are kept, so that the command goes on where it was cut off.
+Complete runs of the work folder are kept, so that an interrupted command continues.
 """
 
-import argparse
 import itertools
-import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from plan import ARMS, CHOSEN, HERE, NEURAL, PROTOCOLS, arms
-
 import bofl_jax as bofl
-from bofl_jax.core.errors import in_one_line
-from bofl_jax.parallel import devices
-from bofl_jax.sweep.run import GENERATORS
+from bofl_jax.parallel import enable_compilation_cache
+from experiments.common.command import argument_parser, run_command
+from experiments.common.files import training_name
+from experiments.common.protocols import TEN_SEEDS
+from experiments.common.training import complete_run
+from experiments.synthesis.plan import ARMS, DEFAULT_ARMS, HERE, NEURAL_ARMS, PROTOCOLS, arms
 
 
-def main() -> None:
-    """Run what is not there yet."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Carry out the runs that are not complete."""
+    parser = argument_parser(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder of the run directories")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(TEN_SEEDS))
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--arms", nargs="+", choices=list(ARMS), metavar="ARM", help="[default: those of plan.py]")
     which.add_argument("--neural", action="store_true", help="neural generators, trained briefly")
     which.add_argument("--full", action="store_true", help="every arm, neural generators trained in full; for a GPU")
     parser.add_argument("--rounds", type=int, help="fewer rounds, to try it out")
-    arguments = parser.parse_args()
-    devices.enable_compilation_cache()
-    known = arms(arguments.full)
-    wanted = NEURAL if arguments.neural else list(known) if arguments.full else arguments.arms
-    pairs = [(protocol, arm) for protocol in arguments.protocols for arm in wanted or CHOSEN]
-    for seed, (protocol, arm) in itertools.product(arguments.seeds, pairs):
-        directory = arguments.work / f"{protocol}-{arm}-seed{seed}"
-        if (directory / "summary.json").exists():
-            continue
-        shutil.rmtree(directory, ignore_errors=True)  # of a run that was cut off
+    options = parser.parse_args(arguments)
+    enable_compilation_cache()
+    plan = arms(options.full)
+    selected = NEURAL_ARMS if options.neural else list(plan) if options.full else options.arms or DEFAULT_ARMS
+    for seed, protocol, arm in itertools.product(options.seeds, options.protocols, selected):
+        directory = options.work / training_name((protocol, arm), seed)
         began = time.perf_counter()
-        overrides = {"seed": seed, **PROTOCOLS[protocol], **known[arm].overrides}
-        if arguments.rounds:
-            overrides["federation.rounds"] = arguments.rounds
+        overrides = {"seed": seed, **PROTOCOLS[protocol], **plan[arm].overrides}
+        if options.rounds:
+            overrides["federation.rounds"] = options.rounds
         config = bofl.load_config(HERE / "base.toml", overrides)
-        run = bofl.run(config, directory, generators=arguments.work / GENERATORS)
-        shutil.rmtree(directory / "checkpoints")
-        scores = {name: measured and measured["macro_f1"] for name, measured in run.summary["test"].items()}
-        print(f"{directory.name}: {time.perf_counter() - began:.1f} s, macro-F1 {scores}", flush=True)
+        run = complete_run(config, directory, options.work / "generators")
+        if run:
+            scores = {name: measured and measured["macro_f1"] for name, measured in run.summary["test"].items()}
+            print(f"{directory.name}: {time.perf_counter() - began:.1f} s, macro-F1 {scores}", flush=True)
 
 
 if __name__ == "__main__":
-    with in_one_line():
-        main()
+    run_command(main)

@@ -1,165 +1,225 @@
-"""Turn the complete runs of run.py into pieces.npz, and that into results.json and three tables.
+"""Compute pieces.npz from complete runs, and results.json and three tables from pieces.npz.
 
-    python experiments/synthesis/table.py --work runs/synthesis           # after run.py
-    python experiments/synthesis/table.py --work runs/synthesis --add     # some arms or protocols anew, the others kept
-    python experiments/synthesis/table.py                                 # from the committed pieces.npz
-    python experiments/synthesis/table.py --neural [--work runs/neural]   # in the folder neural; after run.py --neural
+    python -m experiments.synthesis.table --work runs/synthesis           # from the runs of experiments.synthesis.run
+    python -m experiments.synthesis.table --work runs/synthesis --add     # renew some arms, keep the others
+    python -m experiments.synthesis.table                                 # from the committed pieces.npz
+    python -m experiments.synthesis.table --neural [--work runs/neural]   # neural generators, in the folder neural
 
-What neural generators must beat is read from pieces.npz, whatever the flag: protocols and seeds must be the same.
+The arms that neural generators are compared with are read from pieces.npz of this folder; protocols and seeds must be
+the same.
 
-Every number is the mean over the seeds. Intervals are 95 % percentiles of a bootstrap over people (not beats, and
-records 201 and 202 are one man); differences from no balancing are paired by person and seed, and their p-values, of a
-permutation test over people, are adjusted by Holm's method over the arms of a protocol and model.
+Every number is the mean over the seeds. Intervals are 95 % percentiles of a bootstrap over people (not beats; records
+201 and 202 are one man). Differences from no balancing are paired by person and seed. Their p-values are of a
+permutation test over people, adjusted by Holm's method over the arms of a protocol and model.
 """
 
-import argparse
-import json
-from collections.abc import Callable
+import functools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pieces
-from pieces import MODELS, OUTCOMES, SCORES, Pieces
-from plan import ARMS, BESIDE, DOSE, HERE, PROTOCOLS, QUOTA, SOURCES
 
-from bofl_jax.metrics import macro_f1, precision, recall
-from bofl_jax.metrics.statistics import clustered_bootstrap, holm, of_matrices, over_people, paired_permutation
+from bofl_jax.metrics import macro_f1, paired_permutation, precision, recall
+from bofl_jax.metrics.resampling import MatrixMetric
+from experiments.common.command import argument_parser, run_command
+from experiments.common.contrasts import (
+    adjust_by_holm,
+    metric_by_seed,
+    people_interval,
+    sd_over_seeds,
+    sum_by_person,
+    tested_people,
+)
+from experiments.common.files import write_json
+from experiments.common.tables import markdown_table, with_interval
+from experiments.synthesis.plan import (
+    ARMS,
+    COMPARED_WITH_NEURAL,
+    DOSE,
+    GENERATORS,
+    HERE,
+    PROTOCOLS,
+    QUOTA,
+)
+from experiments.synthesis.results import MODELS, OUTCOMES, SCORES, StudyResults, collect, load, merge, save, select
 
 REFERENCE = "none"
 CURVES = ("auprc", "recall_at_spec95")
-CHEAP = {
+HEAD = {
+    "drawn": "people",
     "name": "synthesis",
     "title": "Governed synthetic balancing",
-    "made_by": "python experiments/synthesis/run.py",
+    "made_by": "python -m experiments.synthesis.run",
 }
-NEURAL = {
+NEURAL_HEAD = {
+    "drawn": "people",
     "name": "synthesis-neural",
     "title": "Governed synthetic balancing, neural generators",
-    "made_by": "python experiments/synthesis/run.py --neural",
+    "made_by": "python -m experiments.synthesis.run --neural",
 }
 
 
-def main() -> None:
-    """Read, measure, write."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--work", type=Path, help="folder of the run directories, to make pieces.npz anew")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the runs or their counts, compute the results and write them."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--work", type=Path, help="folder of the run directories, to renew pieces.npz")
     parser.add_argument("--add", action="store_true", help="keep the arms of pieces.npz that the folder has no runs of")
-    parser.add_argument("--neural", action="store_true", help="of run.py --neural, beside what they must beat")
-    parser.add_argument("--out", type=Path, help="where pieces.npz is and the tables go [default: here]")
+    parser.add_argument(
+        "--neural", action="store_true", help="neural generators, beside the arms they are compared with"
+    )
+    parser.add_argument("--out", type=Path, help="folder of pieces.npz and of the tables [default: that of the script]")
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
-    arguments = parser.parse_args()
-    out = arguments.out or (HERE / "neural" if arguments.neural else HERE)
-    if arguments.work:
-        keep(arguments.work, out / "pieces.npz", arguments.protocols, arguments.add)
-    given = pieces.load(out / "pieces.npz")
-    if arguments.neural:
-        shared = {protocol for protocol, _ in given.draws}
-        given = pieces.joined(given, pieces.part(pieces.load(HERE / "pieces.npz"), shared, BESIDE))
-    protocols = list(dict.fromkeys(protocol for protocol, _, _ in given.of))
-    rows = [row for protocol in protocols for row in measure(given, protocol)]
-    study = {"drawn": "people"} | (NEURAL if arguments.neural else CHEAP)
-    results = {"study": study, "rows": rows, "generators": generators(given)}
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    tables = (render(protocol, [row for row in rows if row["protocol"] == protocol]) for protocol in protocols)
-    (out / "table.md").write_text("\n\n".join(tables) + "\n")
-    (out / "privacy.md").write_text(privacy(given) + "\n")
-    (out / "contrasts.md").write_text(contrasts(given) + "\n")
+    options = parser.parse_args(arguments)
+    out = options.out or (HERE / "neural" if options.neural else HERE)
+    if options.work:
+        renew_counts(options.work, out / "pieces.npz", options.protocols, options.add)
+    study = load(out / "pieces.npz")
+    if options.neural:
+        shared = {protocol for protocol, _ in study.draws}
+        study = merge(study, select(load(HERE / "pieces.npz"), shared, COMPARED_WITH_NEURAL))
+    write_tables(study, out, NEURAL_HEAD if options.neural else HEAD)
 
 
-def keep(work: Path, path: Path, protocols: list[str], add: bool) -> None:
-    """Write the pieces of complete runs, with ``add`` beside those of other arms that are there."""
-    found = pieces.collect(work, protocols)
-    pieces.save(pieces.joined(found, pieces.load(path)) if add and path.exists() else found, path)
+def renew_counts(work: Path, path: Path, protocols: Sequence[str], add: bool) -> None:
+    """Write the counts of complete runs.
+
+    Args:
+        work: folder of the run directories.
+        path: the file of the counts.
+        protocols: names of the protocols.
+        add: whether to keep the other arms of the file.
+    """
+    found = collect(work, protocols)
+    save(merge(found, load(path)) if add and path.exists() else found, path)
 
 
-def measure(given: Pieces, protocol: str) -> list[dict[str, Any]]:
-    """A row for every arm and model of a protocol."""
-    arms = given.arms(protocol)
-    seeds = pieces.common_seeds(given.of, protocol)
-    matrices = {
-        (arm, model): by_person(given, [given.of[protocol, arm, seed].confusion[place] for seed in seeds])
+def write_tables(study: StudyResults, out: Path, head: dict[str, str]) -> None:
+    """Write results.json, table.md, privacy.md and contrasts.md.
+
+    Args:
+        study: counts of all runs.
+        out: folder of the files.
+        head: what results.json says about the study.
+    """
+    rows = {protocol: measure(study, protocol) for protocol in study.protocols()}
+    all_rows = [row for of_protocol in rows.values() for row in of_protocol]
+    write_json(out / "results.json", {"study": head, "rows": all_rows, "generators": generator_scores(study)})
+    (out / "table.md").write_text("\n\n".join(map(render, rows, rows.values())) + "\n")
+    (out / "privacy.md").write_text(privacy_table(study) + "\n")
+    (out / "contrasts.md").write_text(contrasts_table(study) + "\n")
+
+
+def measure(study: StudyResults, protocol: str) -> list[dict[str, Any]]:
+    """A row for each arm and model of a protocol."""
+    arms, seeds = study.arms(protocol), study.seeds(protocol)
+    confusions = {
+        (arm, model): by_person(study, [study.runs[protocol, arm, seed].confusion[index] for seed in seeds])
         for arm in arms
-        for place, model in enumerate(MODELS)
+        for index, model in enumerate(MODELS)
     }
-    rows = [row(given, protocol, arm, model, seeds, matrices) for model in MODELS for arm in arms]
+    rows = []
     for model in MODELS:
-        compared = [one for one in rows if one["model"] == model and "difference" in one]
-        for one, p in zip(compared, holm([one["difference"]["p"] for one in compared]), strict=True):
-            one["difference"]["p_holm"] = float(p)
+        of_model = {arm: confusions[arm, model] for arm in arms}
+        added = [result_row(study, protocol, arm, model, of_model) for arm in arms]
+        adjust_by_holm([row["difference"] for row in added if "difference" in row])
+        rows += added
     return rows
 
 
-def by_person(given: Pieces, confusions: list[np.ndarray]) -> np.ndarray:
-    """int[S, P, K, K] of int[C, K, K] of every seed; people who are tested."""
-    belongs = np.equal.outer(np.arange(given.people.max() + 1), given.people).astype(int)
-    every = np.einsum("pc,scij->spij", belongs, np.stack(confusions))
-    return every[:, every.sum(axis=(0, 2, 3)) > 0]
+def by_person(study: StudyResults, confusions: Sequence[np.ndarray]) -> np.ndarray:
+    """int[S, P, K, K] of int[C, K, K] of each seed; people without test samples are left out."""
+    everyone = sum_by_person(np.stack(confusions), study.people)
+    return everyone[:, tested_people(everyone)]
 
 
-def row(
-    given: Pieces, protocol: str, arm: str, model: str, seeds: list[int], matrices: dict[tuple[str, str], np.ndarray]
+def result_row(
+    study: StudyResults, protocol: str, arm: str, model: str, confusions: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """What the results say of an arm's model."""
-    mine = matrices[arm, model]
-    found = {
+    """The row of an arm's model in results.json.
+
+    Args:
+        study: counts of all runs.
+        protocol: name of the protocol.
+        arm: name of the arm.
+        model: ``global`` or ``personalised``.
+        confusions: int[S, P, K, K] of the model in each arm.
+    """
+    matrices, plan, seeds = confusions[arm], ARMS[arm], study.seeds(protocol)
+    outcome = np.mean([study.runs[protocol, arm, seed].outcome for seed in seeds], axis=0)
+    row = {
         "protocol": protocol,
         "arm": arm,
-        "title": ARMS[arm].title,
+        "title": plan.title,
         "model": model,
-        "x": {"dose": ARMS[arm].dose} if ARMS[arm].quota in ("", QUOTA) else {},
-        "generator": ARMS[arm].generator,
-        "quota": ARMS[arm].quota,
-        "dose": ARMS[arm].dose,
+        "x": {"dose": plan.dose} if plan.quota in ("", QUOTA) else {},
+        "generator": plan.generator,
+        "quota": plan.quota,
+        "dose": plan.dose,
         "seeds": len(seeds),
-        "people": mine.shape[1],
-        "outcome": dict(
-            zip(OUTCOMES, np.mean([given.of[protocol, arm, s].outcome for s in seeds], axis=0), strict=True)
-        ),
+        "people": matrices.shape[1],
+        "outcome": dict(zip(OUTCOMES, outcome, strict=True)),
         "metrics": {
-            "macro_f1": interval_of(macro_f1, mine),
-            **{f"recall_{c}": interval_of(of_class(recall, k), mine) for k, c in enumerate(given.classes)},
-            **{f"precision_{c}": interval_of(of_class(precision, k), mine) for k, c in enumerate(given.classes)},
-            **curve_metrics(given, protocol, arm, model, seeds),
+            "macro_f1": mean_and_interval(macro_f1, matrices),
+            **{f"recall_{c}": mean_and_interval(class_recall(k), matrices) for k, c in enumerate(study.classes)},
+            **{f"precision_{c}": mean_and_interval(class_precision(k), matrices) for k, c in enumerate(study.classes)},
+            **curve_metrics(study, protocol, arm, model),
         },
     }
-    other = matrices.get((REFERENCE, model))
-    if arm != REFERENCE and other is not None:
-        gap = interval_of(macro_f1, mine, other)
-        p = paired_permutation(macro_f1, mine, other)
-        found["difference"] = {"from": REFERENCE, "metric": "macro_f1", **gap, "p": p}
-        found["gains"] = {"from": REFERENCE, "metrics": gains(given, protocol, (arm, REFERENCE), model)}
-    return found
+    reference = confusions.get(REFERENCE)
+    if arm != REFERENCE and reference is not None:
+        gap = mean_and_interval(macro_f1, matrices, reference)
+        p = paired_permutation(macro_f1, matrices, reference)
+        row["difference"] = {"from": REFERENCE, "metric": "macro_f1", **gap, "p": p}
+        row["gains"] = {"from": REFERENCE, "metrics": auprc_gains(study, protocol, (arm, REFERENCE), model)}
+    return row
 
 
-_KEPT: dict[tuple[Callable, int], Callable] = {}
+@functools.cache
+def class_recall(label: int) -> MatrixMetric:
+    """The recall of one class; the same function each time, so that it is compiled once."""
+    return lambda matrix: recall(matrix)[label]
 
 
-def of_class(metric: Callable, label: int) -> Callable:
-    """One class's part of a metric of a confusion matrix; the same function each time, so that it compiles once."""
-    return _KEPT.setdefault((metric, label), lambda matrix: metric(matrix)[label])
+@functools.cache
+def class_precision(label: int) -> MatrixMetric:
+    """The precision of one class; the same function each time, so that it is compiled once."""
+    return lambda matrix: precision(matrix)[label]
 
 
-def interval_of(metric: Callable, mine: np.ndarray, other: np.ndarray | None = None) -> dict[str, Any]:
-    """Mean over the seeds, its spread, and the interval over people."""
-    seeds, people = mine.shape[:2]
-    by_seed = of_matrices(metric, mine.sum(axis=1))
-    if other is not None:
-        by_seed = by_seed - of_matrices(metric, other.sum(axis=1))
-    found = clustered_bootstrap(over_people(metric, mine, other), people, seeds, draw_seeds=False)
-    spread = float(by_seed.std(ddof=1)) if seeds > 1 else None
-    return {"mean": found.estimate, "sd": spread, "interval": [found.low, found.high]}
+def mean_and_interval(
+    metric: MatrixMetric, confusions: np.ndarray, reference: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Mean of a metric over the seeds, its standard deviation, and the interval over people.
+
+    Args:
+        metric: metric of one confusion matrix.
+        confusions: int[S, P, K, K].
+        reference: int[S, P, K, K] of an arm whose metric is subtracted.
+    """
+    by_seed = metric_by_seed(metric, confusions)
+    if reference is not None:
+        by_seed = by_seed - metric_by_seed(metric, reference)
+    found = people_interval(metric, confusions, reference)
+    return {"mean": found.estimate, "sd": sd_over_seeds(by_seed), "interval": [found.low, found.high]}
 
 
-def curve_metrics(given: Pieces, protocol: str, arm: str, model: str, seeds: list[int]) -> dict[str, Any]:
-    """AUPRC and recall at a specificity, of the rare classes."""
-    place = MODELS.index(model)
-    each = np.stack([given.of[protocol, arm, seed].curves[place] for seed in seeds])  # [S, K - 1, 2]
-    draws = given.draws[protocol, arm][place]  # [K - 1, 2, DRAWS]
+def curve_metrics(study: StudyResults, protocol: str, arm: str, model: str) -> dict[str, Any]:
+    """AUPRC and recall at a specificity, of the rare classes.
+
+    Args:
+        study: counts of all runs.
+        protocol: name of the protocol.
+        arm: name of the arm.
+        model: ``global`` or ``personalised``.
+    """
+    index = MODELS.index(model)
+    by_seed = np.stack([study.runs[protocol, arm, seed].curves[index] for seed in study.seeds(protocol)])
+    draws = study.draws[protocol, arm][index]  # [K - 1, 2, DRAWS]
     return {
-        f"{name}_{given.classes[k + 1]}": {
-            "mean": float(each[:, k, i].mean()),
-            "sd": float(each[:, k, i].std(ddof=1)) if len(seeds) > 1 else None,
+        f"{name}_{study.classes[k + 1]}": {
+            "mean": float(by_seed[:, k, i].mean()),
+            "sd": sd_over_seeds(by_seed[:, k, i]),
             "interval": np.nanquantile(draws[k, i], [0.025, 0.975]).tolist(),
         }
         for k in range(draws.shape[0])
@@ -167,104 +227,153 @@ def curve_metrics(given: Pieces, protocol: str, arm: str, model: str, seeds: lis
     }
 
 
-def render(protocol: str, rows: list[dict[str, Any]]) -> str:
-    """One protocol as Markdown."""
+def render(protocol: str, rows: Sequence[dict[str, Any]]) -> str:
+    """The table of one protocol as Markdown."""
     rare = [name.rpartition("_")[2] for name in rows[0]["metrics"] if name.startswith("auprc_")]
-    lines = [
-        f"### {protocol} ({rows[0]['seeds']} seeds, {rows[0]['people']} people)",
-        "",
-        f"| arm | samples used | model | macro-F1 [95 %] | difference from none [95 %] | p (Holm) | "
-        f"AUPRC {' / '.join(rare)} | recall at specificity .95 {' / '.join(rare)} |",
-        "|---|---:|---|---|---|---:|---|---|",
+    head = (
+        "arm",
+        "samples used",
+        "model",
+        "macro-F1 [95 %]",
+        "difference from none [95 %]",
+        "p (Holm)",
+        f"AUPRC {' / '.join(rare)}",
+        f"recall at specificity .95 {' / '.join(rare)}",
+    )
+    table = markdown_table(head, "|---|---:|---|---|---|---:|---|---|", (cells(row, rare) for row in rows))
+    return "\n".join([f"### {protocol} ({rows[0]['seeds']} seeds, {rows[0]['people']} people)", "", *table])
+
+
+def cells(row: dict[str, Any], rare: Sequence[str]) -> list[str]:
+    """The cells of one row of table.md.
+
+    Args:
+        row: row of results.json.
+        rare: names of the rare classes.
+    """
+    gap = row.get("difference")
+    return [
+        row["title"],
+        f"{row['outcome']['used']:.0f}",
+        row["model"],
+        shown(row["metrics"]["macro_f1"]),
+        *([shown(gap, "+"), f"{gap['p_holm']:.3f}"] if gap else ["reference", ""]),
+        *(" / ".join(f"{row['metrics'][f'{name}_{c}']['mean']:.2f}" for c in rare) for name in CURVES),
     ]
-    for one in rows:
-        gap = one.get("difference")
-        compared = f"{spanned(gap, '+')} | {gap['p_holm']:.3f}" if gap else "reference | "
-        of_rare = (" / ".join(f"{one['metrics'][f'{name}_{c}']['mean']:.2f}" for c in rare) for name in CURVES)
-        lines.append(
-            f"| {one['title']} | {one['outcome']['used']:.0f} | {one['model']} | {spanned(one['metrics']['macro_f1'])} "
-            f"| {compared} | {' | '.join(of_rare)} |"
-        )
-    return "\n".join(lines)
 
 
-def spanned(value: dict[str, Any], sign: str = "") -> str:
-    """A number and its interval."""
-    low, high = value["interval"]
-    return f"{value['mean']:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+def shown(value: dict[str, Any], sign: str = "") -> str:
+    """A mean and its interval, as tables show them."""
+    return with_interval(value["mean"], value["interval"], sign)
 
 
-def contrasts(given: Pieces) -> str:
-    """Pairs of arms that the question is about, paired by people and seeds, of personalised models."""
+def contrasts_table(study: StudyResults) -> str:
+    """Pairs of arms that the experiment asks about, paired by people and seeds, with personal models."""
     pairs = [
         pair
-        for name in (*SOURCES, "oracle")
+        for name in (*GENERATORS, "oracle")
         for gated in [f"{name}-validation-gated-{DOSE:g}"]
         for pair in ((gated, REFERENCE), (gated, f"{name}-uniform-{DOSE:g}"), (f"{name}-{QUOTA}-{DOSE:g}", REFERENCE))
     ]
-    lines = [
-        "| protocol | arm | less | macro-F1 [95 %] | AUPRC of S [95 %] | recall of S at specificity .95 [95 %] |",
-        "|---|---|---|---|---|---|",
+    body = [
+        contrast_cells(study, protocol, pair)
+        for protocol in study.protocols()
+        for pair in pairs
+        if set(pair) <= set(study.arms(protocol))
     ]
-    for protocol in dict.fromkeys(protocol for protocol, _, _ in given.of):
-        seeds = pieces.common_seeds(given.of, protocol)
-        for pair in pairs:
-            if set(pair) <= set(given.arms(protocol)):
-                cells = [spanned(macro_f1_gap(given, protocol, pair, seeds), "+")]
-                of_s = (curve_gap(given, protocol, pair, "personalised", f"{curve}_S") for curve in CURVES)
-                cells += [spanned(gap, "+") for gap in of_s]
-                one, other = (ARMS[arm].title for arm in pair)
-                lines.append(f"| {protocol} | {one} | {other} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    head = (
+        "protocol",
+        "arm",
+        "less",
+        "macro-F1 [95 %]",
+        "AUPRC of S [95 %]",
+        "recall of S at specificity .95 [95 %]",
+    )
+    return "\n".join(markdown_table(head, "|---|---|---|---|---|---|", body))
 
 
-def macro_f1_gap(given: Pieces, protocol: str, pair: tuple[str, str], seeds: list[int]) -> dict[str, Any]:
-    """Of the first arm's personalised models from the second's."""
-    mine, other = (by_person(given, [given.of[protocol, arm, seed].confusion[1] for seed in seeds]) for arm in pair)
-    return interval_of(macro_f1, mine, other)
-
-
-def gains(given: Pieces, protocol: str, pair: tuple[str, str], model: str) -> dict[str, dict[str, Any]]:
-    """AUPRC of every rare class: the first arm's less the second's."""
-    return {name: curve_gap(given, protocol, pair, model, name) for name in (f"auprc_{c}" for c in given.classes[1:])}
-
-
-def curve_gap(given: Pieces, protocol: str, pair: tuple[str, str], model: str, metric: str) -> dict[str, Any]:
-    """Of the first arm's models from the second's, over the draws of people that all arms share.
+def contrast_cells(study: StudyResults, protocol: str, pair: tuple[str, str]) -> list[str]:
+    """The cells of one row of contrasts.md.
 
     Args:
-        given: with the draws; the first of them is everyone once.
-        protocol: of both arms.
+        study: counts of all runs.
+        protocol: protocol of both arms.
+        pair: the arm, and the arm that is subtracted.
+    """
+    gaps = [macro_f1_gap(study, protocol, pair)]
+    gaps += [curve_gap(study, protocol, pair, "personalised", f"{curve}_S") for curve in CURVES]
+    return [protocol, *(ARMS[arm].title for arm in pair), *(shown(gap, "+") for gap in gaps)]
+
+
+def macro_f1_gap(study: StudyResults, protocol: str, pair: tuple[str, str]) -> dict[str, Any]:
+    """The macro-F1 of the first arm's personal models less the second's.
+
+    Args:
+        study: counts of all runs.
+        protocol: protocol of both arms.
         pair: the arms.
-        model: one of MODELS.
+    """
+    index, seeds = MODELS.index("personalised"), study.seeds(protocol)
+    first, second = (
+        by_person(study, [study.runs[protocol, arm, seed].confusion[index] for seed in seeds]) for arm in pair
+    )
+    return mean_and_interval(macro_f1, first, second)
+
+
+def auprc_gains(study: StudyResults, protocol: str, pair: tuple[str, str], model: str) -> dict[str, dict[str, Any]]:
+    """The AUPRC of each rare class in the first arm less that in the second.
+
+    Args:
+        study: counts of all runs.
+        protocol: protocol of both arms.
+        pair: the arms.
+        model: ``global`` or ``personalised``.
+    """
+    names = [f"auprc_{label}" for label in study.classes[1:]]
+    return {name: curve_gap(study, protocol, pair, model, name) for name in names}
+
+
+def curve_gap(study: StudyResults, protocol: str, pair: tuple[str, str], model: str, metric: str) -> dict[str, Any]:
+    """A curve metric of the first arm's models less the second's, in the draws of people that all arms share.
+
+    Args:
+        study: counts of all runs; in the first draw each person is drawn once.
+        protocol: protocol of both arms.
+        pair: the arms.
+        model: ``global`` or ``personalised``.
         metric: one of CURVES and a rare class: ``auprc_S``.
     """
     curve, _, label = metric.rpartition("_")
-    place = MODELS.index(model), given.classes.index(label) - 1, CURVES.index(curve)
-    mine, other = (given.draws[protocol, arm][place] for arm in pair)
-    return {"mean": float((mine - other)[0]), "interval": np.nanquantile(mine - other, [0.025, 0.975]).tolist()}
+    index = MODELS.index(model), study.classes.index(label) - 1, CURVES.index(curve)
+    first, second = (study.draws[protocol, arm][index] for arm in pair)
+    return {"mean": float((first - second)[0]), "interval": np.nanquantile(first - second, [0.025, 0.975]).tolist()}
 
 
-def generators(given: Pieces) -> list[dict[str, Any]]:
-    """What the gates measured of every generator and class, in the arms of the default dose and quota.
+def generator_scores(study: StudyResults) -> list[dict[str, Any]]:
+    """Quality scores of each generator and class, in the arms of the default dose and quota.
 
-    Means over the seeds; None where the gates could not judge.
+    Means over the seeds; None where no batch could be scored.
     """
-    found = []
-    for protocol, arm in given.draws:
-        if (ARMS[arm].quota, ARMS[arm].dose) == (QUOTA, DOSE):
-            runs = [one.scores for (p, a, _), one in given.of.items() if (p, a) == (protocol, arm)]
-            for k, name in enumerate(given.classes[1:], start=1):
-                scores = mean_known(np.stack(runs)[:, k]).tolist()
-                known = {key: one if np.isfinite(one) else None for key, one in zip(SCORES, scores, strict=True)}
-                head = {"protocol": protocol, "generator": ARMS[arm].generator, "class": name, "seeds": len(runs)}
-                found.append(head | {"scores": known})
-    return found
+    return [
+        entry
+        for protocol, arm in study.draws
+        if (ARMS[arm].quota, ARMS[arm].dose) == (QUOTA, DOSE)
+        for entry in _arm_scores(study, protocol, arm)
+    ]
 
 
-def privacy(given: Pieces) -> str:
-    """What `generators` found, as Markdown."""
-    shown = {
+def _arm_scores(study: StudyResults, protocol: str, arm: str) -> Iterator[dict[str, Any]]:
+    runs = [counts.scores for name, counts in study.runs.items() if name[:2] == (protocol, arm)]
+    for k, label in enumerate(study.classes[1:], start=1):
+        scores = finite_mean(np.stack(runs)[:, k]).tolist()
+        known = {key: one if np.isfinite(one) else None for key, one in zip(SCORES, scores, strict=True)}
+        head = {"protocol": protocol, "generator": ARMS[arm].generator, "class": label, "seeds": len(runs)}
+        yield head | {"scores": known}
+
+
+def privacy_table(study: StudyResults) -> str:
+    """The quality scores of each generator as Markdown."""
+    columns = {
         "utility": "utility ratio",
         "diversity": "diversity ratio",
         "distance": "distance ratio, 5th percentile",
@@ -272,30 +381,34 @@ def privacy(given: Pieces) -> str:
         "membership": "membership AUC ± error",
         "copies": "exact copies",
     }
-    lines = [
-        f"| protocol | generator | class | {' | '.join(shown.values())} |",
-        f"|---|---|---|{'---:|' * len(shown)}",
+    body = [
+        [entry["protocol"], entry["generator"], entry["class"], *(score_cell(entry["scores"], key) for key in columns)]
+        for entry in generator_scores(study)
     ]
-    for one in generators(given):
-        cells = " | ".join(cell(one["scores"], key) for key in shown)
-        lines.append(f"| {one['protocol']} | {one['generator']} | {one['class']} | {cells} |")
-    return "\n".join(lines)
+    head = ("protocol", "generator", "class", *columns.values())
+    return "\n".join(markdown_table(head, f"|---|---|---|{'---:|' * len(columns)}", body))
 
 
-def mean_known(values: np.ndarray) -> np.ndarray:
-    """float[8]: means over the runs [R, 8] that have a score; NaN where none has."""
-    known = np.isfinite(values)
+def finite_mean(values: np.ndarray) -> np.ndarray:
+    """float[8]: means over the runs [R, 8] whose score is finite; NaN where there is none."""
+    finite = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)
+        return np.where(finite, values, 0).sum(axis=0) / finite.sum(axis=0)
 
 
-def cell(scores: dict[str, float | None], key: str) -> str:
-    """A score as it is printed."""
-    if scores[key] is None:
+def score_cell(scores: dict[str, float | None], key: str) -> str:
+    """A score as tables show it.
+
+    Args:
+        scores: name -> score, or None where it could not be computed.
+        key: name of the score.
+    """
+    score = scores[key]
+    if score is None:
         return "not judged"
     error = scores["membership_error"] if key == "membership" else None
-    return f"{scores[key]:.2f}" + ("" if error is None else f" ± {error:.2f}")
+    return f"{score:.2f}" + ("" if error is None else f" ± {error:.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -1,0 +1,1 @@
+"""Five labelled minutes a patient and unseen patients, on MIT-BIH, beside a reference."""

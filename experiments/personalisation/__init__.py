@@ -1,0 +1,1 @@
+"""Personalisation on patients: training alone, together, or together and then alone."""

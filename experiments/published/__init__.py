@@ -1,0 +1,1 @@
+"""Published numbers, regenerated: one command for each table."""

@@ -1,0 +1,1 @@
+"""Governed synthetic samples on MIT-BIH: generators, doses and quotas."""
