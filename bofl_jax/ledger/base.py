@@ -1,4 +1,4 @@
-"""What a ledger is to the rest of the program, and what an engine is to a ledger."""
+"""The interface between a run and its ledger: submitted updates, costs, and the `Ledger` protocol."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,17 +9,18 @@ from bofl_jax.core.verdicts import RejectionReason
 
 
 class Submissions(NamedTuple):
-    """The M updates that arrive at the server at the end of a round, a row each, with the server's verdicts.
+    """The M updates that arrive at the server in one round, one row each, with the server's verdicts.
 
-    Of several updates of one client, at most one is accepted, and it stands first.
+    Of several updates of one client at most one is accepted, and it comes first.
 
     Attributes:
         client: int[M], index of the sender, 0..C-1.
-        digest: uint8[M, 32], of the update that the client says it sent.
-        received: uint8[M, 32], of what arrived; the same where the channel is honest.
-        samples: int[M], training examples used.
+        digest: uint8[M, 32], digest of the update that the client sent.
+        received: uint8[M, 32], digest of the update that arrived; equal to ``digest`` on an honest channel.
+        samples: int[M], number of training samples used.
         metric: int[M], training loss in millionths, >= 0.
-        refusal: uint8[M], `Refusal`; any but NONE keeps the update out of the round's tree, and is recorded.
+        rejection: uint8[M], a `RejectionReason`; an update with another reason than NONE is left out of the round's
+            Merkle tree, and the reason is recorded.
     """
 
     client: np.ndarray
@@ -31,27 +32,28 @@ class Submissions(NamedTuple):
 
     @property
     def accepted(self) -> np.ndarray:
-        """bool[M]: which have influence on the model."""
-        return self.rejection == RejectionReason.NONE
+        """bool[M]: whether each update is accepted and influences the model."""
+        accepted: np.ndarray = self.rejection == RejectionReason.NONE
+        return accepted
 
     def take(self, rows: np.ndarray) -> "Submissions":
-        """Some of the rows, in the order given."""
+        """The selected rows (int[N]), in the given order."""
         return Submissions(*(np.take(column, rows, axis=0) for column in self))
 
 
 class RoundCost(NamedTuple):
-    """What one round cost.
+    """The cost of recording one round.
 
     Attributes:
-        gas: gas of the round's transactions.
-        bytes: length of those signed transactions.
-        transactions: how many they are.
-        cpu_ms: CPU time of the ledger in ms, disk included, hashing excluded.
-        hash_ms: CPU time in ms of hashing the round's tree; the updates' own digests are not the ledger's.
-        accepted: updates in the round's tree.
-        rejected: updates handed in and kept out of it.
-        phases: where ``cpu_ms`` went, phase -> ms.
-        gas_of: function of the contract -> gas of its calls.
+        gas: gas used by the round's transactions.
+        bytes: total length of the signed transactions.
+        transactions: number of transactions.
+        cpu_ms: CPU time of the ledger in ms, including disk writes and excluding hashing.
+        hash_ms: CPU time in ms for hashing the round's Merkle tree; the digests of updates are computed elsewhere.
+        accepted: number of updates in the round's Merkle tree.
+        rejected: number of updates that were submitted but rejected.
+        phases: phase -> its share of ``cpu_ms``, in ms.
+        gas_by_function: contract function -> gas used by its calls.
     """
 
     gas: int
@@ -62,58 +64,67 @@ class RoundCost(NamedTuple):
     accepted: int
     rejected: int
     phases: dict[str, float]
-    gas_of: dict[str, int]
+    gas_by_function: dict[str, int]
 
 
 NO_COST = RoundCost(0, 0, 0, 0.0, 0.0, 0, 0, {}, {})
 
 
 class VerdictDiffersError(BoflError):
-    """The chain's word on a round is another than the server's: the round has no influence, the run must stop."""
+    """The contract's verdict on a round differs from the server's: the run must stop, the round has no effect."""
 
 
 class Ledger(Protocol):
-    """Where a run writes down who contributed what to which model. Rounds count from 1, a finalised model each."""
+    """Records which client contributed to which model. Rounds count from 1; each finalised round yields one model."""
 
     mode: str
 
     @property
     def head_hash(self) -> str:
-        """Hash of the last block as ``0x...``; empty where there is no chain."""
+        """Hash of the last block as ``0x...``; empty without a chain."""
         ...
 
     @property
     def blocks(self) -> int:
-        """Number of blocks after genesis."""
+        """Number of blocks after the genesis block."""
         ...
 
     def eligibility(self, round: int) -> np.ndarray:
-        """uint8[C]: why each client may not contribute to a round (`Refusal`; NONE: it may), as the registry says now.
+        """uint8[C]: a `RejectionReason` for each client; NONE if the client may contribute to the round.
 
-        Changes of the registry that the configuration has in store for this round are made first.
+        Registry changes that the configuration schedules before this round are applied first.
         """
         ...
 
     def open_round(self, round: int, cohort: np.ndarray) -> None:
-        """Announce a round and the client indices invited to it, before they train.
+        """Announce a round and its cohort before the clients train.
+
+        Args:
+            round: number of the round, from 1.
+            cohort: int[M], indices of the invited clients.
 
         Raises:
-            VerdictDiffersError: if the registry changed since `standing` was asked.
+            VerdictDiffersError: if the registry changed after `eligibility` was read.
         """
         ...
 
     def close_round(self, round: int, submissions: Submissions, model_digest: bytes) -> RoundCost:
-        """Commit to the accepted updates and to the 32-byte digest of the model that they led to.
+        """Commit to the accepted updates and to the model that results from them.
+
+        Args:
+            round: number of the open round.
+            submissions: the updates that arrived, with the server's verdicts.
+            model_digest: 32 bytes, digest of the global model after the round.
 
         Raises:
-            VerdictDiffersError: if the chain's verdict is another than the server's; then the round is aborted.
+            VerdictDiffersError: if the contract's verdict differs from the server's; the round is then aborted.
         """
         ...
 
     def publish_results(self, digest: bytes) -> None:
-        """Put the 32-byte digest of what was measured of the last model on record."""
+        """Record the 32-byte digest of the results of the last model."""
         ...
 
     def close(self) -> None:
-        """Release the files. The ledger on disk is complete after every round, with or without this."""
+        """Release the files. The ledger on disk is complete after every round even without this call."""
         ...

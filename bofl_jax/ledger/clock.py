@@ -1,4 +1,4 @@
-"""Where the ledger's processor time goes."""
+"""Measures the CPU time of the ledger by phase."""
 
 import time
 from collections import defaultdict
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Clock:
-    """CPU time of the calling thread by phase, in ms; an inner phase does not count towards the outer one.
+class CpuClock:
+    """CPU time of the calling thread by phase, in ms; a nested phase is not charged to the phase around it.
 
     Attributes:
         ms: phase -> ms since the last `reset`.
@@ -19,20 +19,20 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Charge what happens inside to ``name``."""
+        """Charge the time spent inside the ``with`` block to the phase ``name``."""
         outer = self._phase
-        self._turn(name)
+        self._switch_to(name)
         try:
             yield
         finally:
-            self._turn(outer)
+            self._switch_to(outer)
 
     def reset(self) -> dict[str, float]:
-        """What was charged, and start again."""
+        """Return the times by phase and start again from zero."""
         spent, self.ms = dict(self.ms), defaultdict(float)
         return spent
 
-    def _turn(self, name: str) -> None:
+    def _switch_to(self, name: str) -> None:
         now = time.thread_time()
         if self._phase:
             self.ms[self._phase] += 1e3 * (now - self._since)

@@ -1,4 +1,4 @@
-"""Starting a ledger, and taking it up again where a run stopped."""
+"""Creates the ledger of a new run, and resumes the ledger of an interrupted one."""
 
 import os
 from pathlib import Path
@@ -6,130 +6,107 @@ from typing import TYPE_CHECKING
 
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.ledger.base import Ledger
-from bofl_jax.ledger.chain.base import Call, Engine
-from bofl_jax.ledger.clock import Clock
-from bofl_jax.ledger.contract.registry import at_start
-from bofl_jax.ledger.null import OffLedger
+from bofl_jax.ledger.chain.base import BlockProducer, TransactionRequest
+from bofl_jax.ledger.clock import CpuClock
+from bofl_jax.ledger.contract.registry import initially_registered
+from bofl_jax.ledger.null import NullLedger
 from bofl_jax.ledger.options import LedgerOptions
 
 if TYPE_CHECKING:
-    from bofl_jax.ledger.chain.accounts import Network
-    from bofl_jax.ledger.chain.node import NodeEngine
-    from bofl_jax.ledger.storage.layout import Files
+    from bofl_jax.ledger.chain.accounts import RunAccounts
+    from bofl_jax.ledger.contract_client import ContractClient
+    from bofl_jax.ledger.storage.layout import LedgerFiles
 
 SETUP_BLOCKS = 2
-BATCH = 200
+CLIENTS_PER_CALL = 200
 DEPLOY_GAS = 6_000_000
+SECRET_VARIABLE = "BOFL_LEDGER_SECRET"
 
 
 def create_ledger(options: LedgerOptions, directory: Path, clients: int, seed: int, config_hash: bytes) -> Ledger:
-    """A new ledger under ``directory/ledger``: block 1 deploys the contract, block 2 registers the clients.
+    """Create a ledger under ``directory/ledger``: block 1 deploys the contract, block 2 registers the clients.
 
     Args:
         options: the ``[ledger]`` section.
         directory: the run directory; mode ``off`` writes nothing.
-        clients: C, at least 1.
-        seed: the run's seed, from which all accounts follow.
+        clients: C, number of clients, at least 1.
+        seed: the run's seed, from which all accounts are derived.
         config_hash: 32 bytes, SHA-256 of the resolved configuration.
 
     Raises:
-        BoflError: if there is a ledger already, or the contract refuses a call.
+        BoflError: if the directory has a ledger already, or the contract rejects a call.
     """
     if options.mode == "off":
-        return OffLedger(options, clients)
-    from bofl_jax.ledger.chain import accounts
-    from bofl_jax.ledger.contract import artefact
-    from bofl_jax.ledger.contract_ledger import GovernedLedger
-    from bofl_jax.ledger.storage import layout
+        return NullLedger(options, clients)
+    from bofl_jax.ledger.chain.accounts import derive_accounts
+    from bofl_jax.ledger.contract_client import ContractClient
+    from bofl_jax.ledger.contract_ledger import ContractLedger
+    from bofl_jax.ledger.storage.contract_file import write_contract
+    from bofl_jax.ledger.storage.layout import ledger_files
 
     _check_config_hash(config_hash)
     if clients < 1:
         raise BoflError("a ledger needs at least one client to register")
-    registered = at_start(options, clients)
-    files, clock = layout.files_of(directory), Clock()
-    network = accounts.network(seed, options.authorities, clients, _secret(options))
-    engine = _begin(options, network, config_hash, files, clock)
-    address = _set_up(engine, network, files, registered)
-    artefact.write_contract(files.contract, address)
+    registered = initially_registered(options, clients)
+    files, clock = ledger_files(directory), CpuClock()
+    accounts = derive_accounts(seed, options.authorities, clients, _secret(options))
+    chain = _new_chain(options, accounts, config_hash, files, clock)
+    contract = ContractClient(chain, files.blocks, _deploy(chain, accounts, files))
+    _register(contract, accounts, registered)
+    write_contract(files.contract, contract.address)
     clock.reset()
-    return GovernedLedger(options, engine, network, address, config_hash, directory, clock)
+    return ContractLedger(options, contract, accounts, config_hash, files, clock)
 
 
 def resume_ledger(
     options: LedgerOptions, directory: Path, clients: int, seed: int, config_hash: bytes, rounds: int
 ) -> Ledger:
-    """The ledger of an interrupted run after ``rounds`` finalised rounds, ready for the next one.
+    """Resume the ledger of an interrupted run after its last checkpoint.
 
-    The chain is replayed up to there with all checks; blocks and leaves behind it, which a crash may have left without
-    the checkpoint knowing them, are cut off the files. Rounds that were aborted after it stay.
+    The chain is replayed to that point with all checks. Later blocks and leaves, which a crash may have left, are
+    truncated, but rounds that were aborted right after that point are kept.
+
+    Args:
+        options: the ``[ledger]`` section.
+        directory: the run directory.
+        clients: C, number of clients.
+        seed: the run's seed.
+        config_hash: 32 bytes, SHA-256 of the resolved configuration.
+        rounds: number of finalised rounds at the checkpoint.
 
     Raises:
         BoflError: if a file is missing or damaged, or belongs to another configuration.
     """
     if options.mode == "off":
-        return OffLedger(options, clients)
-    from bofl_jax.ledger.chain import accounts
-    from bofl_jax.ledger.contract import artefact
-    from bofl_jax.ledger.contract_ledger import GovernedLedger
-    from bofl_jax.ledger.storage import layout
+        return NullLedger(options, clients)
+    from bofl_jax.ledger.chain.accounts import derive_accounts
+    from bofl_jax.ledger.contract_client import ContractClient
+    from bofl_jax.ledger.contract_ledger import ContractLedger
+    from bofl_jax.ledger.storage.contract_file import read_contract
+    from bofl_jax.ledger.storage.layout import ledger_files
 
     _check_config_hash(config_hash)
-    files, clock = layout.files_of(directory), Clock()
-    network = accounts.network(seed, options.authorities, clients, _secret(options))
-    replay = _refetch if options.node else _replay
+    files, clock = ledger_files(directory), CpuClock()
+    accounts = derive_accounts(seed, options.authorities, clients, _secret(options))
     try:
-        address = artefact.read_contract(files.contract)
-        engine = replay(options, files, network, config_hash, rounds, clock)
-        _check_progress(engine, address, options, clients, rounds)
+        address = read_contract(files.contract)
+        if options.node:
+            chain = _fetch_chain(options.node, files, config_hash, rounds)
+        else:
+            chain = _replay_chain(files, accounts, config_hash, rounds, clock)
+        contract = ContractClient(chain, files.blocks, address)
+        _check_progress(contract, options, clients, rounds)
     except VerificationError as error:
         raise BoflError(f"the ledger cannot be resumed: {error}") from error
     clock.reset()
-    ledger = GovernedLedger(options, engine, network, address, config_hash, directory, clock, rounds=rounds)
+    ledger = ContractLedger(options, contract, accounts, config_hash, files, clock, rounds=rounds)
     ledger.abort_unfinished()
     return ledger
 
 
-def node_engine(url: str) -> "NodeEngine":
-    """An engine on an Ethereum node; ``BOFL_LEDGER_FUNDER`` may hold the key of an account that pays for gas.
-
-    Raises:
-        BoflError: if web3 is not installed, the key is none, or no node answers.
-    """
-    try:
-        from bofl_jax.ledger.chain.node import NodeEngine
-    except ImportError as error:
-        raise BoflError(f"ledger.node needs web3 ({error.name} is missing): pip install 'bofl_jax[node]'") from None
-    funder = os.environ.get("BOFL_LEDGER_FUNDER", "").removeprefix("0x")
-    try:
-        key = bytes.fromhex(funder) or None
-    except ValueError:
-        key = b"?"
-    if key is not None and len(key) != 32:
-        raise BoflError("BOFL_LEDGER_FUNDER is no private key: set it to 64 hexadecimal digits, or leave it out")
-    return NodeEngine(url, key)
-
-
 def _secret(options: LedgerOptions) -> str:
-    """What keeps the keys of a run on a network from everyone who knows its seed."""
-    return os.environ.get("BOFL_LEDGER_SECRET", "") if options.node else ""
-
-
-def _begin(options: LedgerOptions, network: "Network", config_hash: bytes, files: "Files", clock: Clock) -> Engine:
-    """An empty chain, and ``genesis.json`` about it."""
-    from bofl_jax.ledger.chain.genesis import Anchor, write_anchor, write_genesis
-
-    if options.node:
-        node = node_engine(options.node)
-        _make_room(files)
-        write_anchor(files.genesis, Anchor(config_hash, node.chain_id, node.head_hash))
-        return node
-    from bofl_jax.ledger.chain.py_evm import PyEvmEngine
-
-    _make_room(files)
-    genesis = network.genesis(config_hash)
-    engine = PyEvmEngine(genesis, network.authorities, clock)
-    write_genesis(files.genesis, genesis, engine.head_hash)
-    return engine
+    """A text that keeps the keys of a run on a network secret from everybody who knows its seed."""
+    return os.environ.get(SECRET_VARIABLE, "") if options.node else ""
 
 
 def _check_config_hash(config_hash: bytes) -> None:
@@ -137,7 +114,30 @@ def _check_config_hash(config_hash: bytes) -> None:
         raise BoflError(f"the ledger needs a SHA-256 of the configuration: 32 bytes, not {len(config_hash)}")
 
 
-def _make_room(files: "Files") -> None:
+def _new_chain(
+    options: LedgerOptions, accounts: "RunAccounts", config_hash: bytes, files: "LedgerFiles", clock: CpuClock
+) -> BlockProducer:
+    """An empty chain; writes ``genesis.json``."""
+    from bofl_jax.ledger.chain.genesis import NetworkGenesis
+    from bofl_jax.ledger.storage.genesis_file import write_genesis, write_network_genesis
+
+    if options.node:
+        from bofl_jax.ledger.chain.node.chain import connect_node
+
+        node = connect_node(options.node)
+        _prepare_directory(files)
+        write_network_genesis(files.genesis, NetworkGenesis(config_hash, node.chain_id, node.head_hash))
+        return node
+    from bofl_jax.ledger.chain.py_evm.chain import PyEvmChain
+
+    _prepare_directory(files)
+    genesis = accounts.genesis(config_hash)
+    chain = PyEvmChain(genesis, accounts.signers, clock)
+    write_genesis(files.genesis, genesis, chain.head_hash)
+    return chain
+
+
+def _prepare_directory(files: "LedgerFiles") -> None:
     existing = [path for path in files if path.exists()]
     if existing:
         raise BoflError(f"{existing[0]} exists already: resume that run or choose another directory")
@@ -145,69 +145,73 @@ def _make_room(files: "Files") -> None:
     files.leaves.touch()
 
 
-def _set_up(engine: Engine, network: "Network", files: "Files", registered: int) -> bytes:
-    """Deploy, hand out the roles and register the first clients; returns the contract's address."""
-    from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, load_contract
-    from bofl_jax.ledger.contract.calls import BATCH_GAS, Step, seal_steps
+def _deploy(chain: BlockProducer, accounts: "RunAccounts", files: "LedgerFiles") -> bytes:
+    """Deploy the contract; returns its address."""
+    from bofl_jax.ledger.contract.artefact import load_contract
     from bofl_jax.ledger.storage.block_log import append_record
 
-    admin = network.admin
-    deployment = engine.seal_block([Call(admin.key, b"", load_contract().bytecode, DEPLOY_GAS)])
+    request = TransactionRequest(accounts.admin.key, b"", load_contract().bytecode, DEPLOY_GAS)
+    deployment = chain.seal_block([request])
     append_record(files.blocks, deployment.raw)
-    address = deployment.outcomes[0].logs[0][0]  # the constructor's event tells where it stands
-    batches = [network.addresses[start : min(start + BATCH, registered)] for start in range(0, registered, BATCH)]
-    roles = ((network.aggregator, AGGREGATOR), (network.auditor, AUDITOR))
-    grants = [Step(admin, "grantRole", (account.address, role)) for account, role in roles]
-    registrations = [Step(admin, "registerClients", (batch,), BATCH_GAS) for batch in batches]
-    seal_steps(engine, files.blocks, address, "registering the clients", [*grants, *registrations])
-    return address
+    return deployment.receipts[0].logs[0].address  # the contract's address emits the event of the constructor
 
 
-def _replay(
-    options: LedgerOptions, files: "Files", network: "Network", config_hash: bytes, rounds: int, clock: Clock
-) -> Engine:
-    """A chain with the log up to the end of round ``rounds``, and the files cut down to that."""
-    from bofl_jax.ledger.chain.genesis import read_genesis
-    from bofl_jax.ledger.chain.py_evm import PyEvmEngine
-    from bofl_jax.ledger.storage.block_log import cut_file
-    from bofl_jax.ledger.storage.leaves import keep_leaves
+def _register(contract: "ContractClient", accounts: "RunAccounts", registered: int) -> None:
+    """Grant the roles and register the first clients."""
+    from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR
+    from bofl_jax.ledger.contract.calls import BATCH_GAS, ContractCall
 
-    del options
-    expected = network.genesis(config_hash)
+    admin, addresses = accounts.admin, accounts.client_addresses[:registered]
+    roles = ((accounts.aggregator, AGGREGATOR), (accounts.auditor, AUDITOR))
+    calls = [ContractCall(admin, "grantRole", (account.address, role)) for account, role in roles]
+    for start in range(0, registered, CLIENTS_PER_CALL):
+        batch = addresses[start : start + CLIENTS_PER_CALL]
+        calls.append(ContractCall(admin, "registerClients", (batch,), BATCH_GAS))
+    contract.transact("registering the clients", calls)
+
+
+def _replay_chain(
+    files: "LedgerFiles", accounts: "RunAccounts", config_hash: bytes, rounds: int, clock: CpuClock
+) -> BlockProducer:
+    """The chain of the block log up to the end of round ``rounds``; truncates the files to the same point."""
+    from bofl_jax.ledger.chain.py_evm.chain import PyEvmChain
+    from bofl_jax.ledger.storage.block_log import truncate_file
+    from bofl_jax.ledger.storage.genesis_file import read_genesis
+    from bofl_jax.ledger.storage.leaves import truncate_leaves
+
+    expected = accounts.genesis(config_hash)
     genesis, block_hash = read_genesis(files.genesis)
-    engine = PyEvmEngine(expected, network.authorities, clock)
-    if genesis != expected or block_hash != engine.head_hash:
+    chain = PyEvmChain(expected, accounts.signers, clock)
+    if genesis != expected or block_hash != chain.head_hash:
         raise VerificationError("genesis.json belongs to another configuration, seed or number of authorities")
     kept = _blocks_to_keep(files.blocks, rounds)
     for raw in kept:
-        engine.import_block(raw)
-    keep_leaves(files.leaves, rounds)
-    cut_file(files.blocks, sum(map(len, kept)))
-    return engine
+        chain.import_block(raw)
+    truncate_leaves(files.leaves, rounds)
+    truncate_file(files.blocks, sum(map(len, kept)))
+    return chain
 
 
-def _refetch(
-    options: LedgerOptions, files: "Files", network: "Network", config_hash: bytes, rounds: int, clock: Clock
-) -> Engine:
-    """The network's chain, with the run's transactions checked. What is on it cannot be cut off."""
-    from bofl_jax.ledger.chain.genesis import read_anchor
+def _fetch_chain(node: str, files: "LedgerFiles", config_hash: bytes, rounds: int) -> BlockProducer:
+    """The network's chain, with the run's transactions checked; transactions on a network cannot be truncated."""
+    from bofl_jax.ledger.chain.node.chain import connect_node
     from bofl_jax.ledger.storage.block_log import read_blocks
-    from bofl_jax.ledger.storage.leaves import keep_leaves
+    from bofl_jax.ledger.storage.genesis_file import read_network_genesis
+    from bofl_jax.ledger.storage.leaves import truncate_leaves
 
-    del network, clock
-    engine = node_engine(options.node or "")
-    if read_anchor(files.genesis) != (config_hash, engine.chain_id, engine.head_hash):
-        raise VerificationError(f"the node at {options.node} is on another network, or the configuration is another")
+    chain = connect_node(node)
+    if read_network_genesis(files.genesis) != (config_hash, chain.chain_id, chain.head_hash):
+        raise VerificationError(f"the node at {node} is on another network, or the configuration is another")
     for raw in read_blocks(files.blocks):
-        engine.import_block(raw)
-    keep_leaves(files.leaves, rounds)
-    return engine
+        chain.import_block(raw)
+    truncate_leaves(files.leaves, rounds)
+    return chain
 
 
 def _blocks_to_keep(path: Path, rounds: int) -> list[bytes]:
-    """The blocks up to the one that finalised round ``rounds``, and those that end in an aborted round after it.
+    """The blocks up to the end of round ``rounds``, and those of rounds that were aborted right after it.
 
-    What a crash left behind them need not be whole.
+    The bytes behind them, left by a crash, need not be a whole block.
     """
     from bofl_jax.ledger.storage.block_log import read_blocks
 
@@ -234,26 +238,25 @@ def _blocks_to_keep(path: Path, rounds: int) -> list[bytes]:
 
 
 def _functions_called(raw: bytes) -> set[str]:
-    """The contract's functions that a block calls."""
+    """The contract functions that a block's transactions call."""
     import rlp
 
     from bofl_jax.ledger.contract.artefact import load_contract
 
     try:
-        names = {load_contract().function_of(transaction[5]) for transaction in rlp.decode(raw)[1]}
+        names = {load_contract().function_name(transaction[5]) for transaction in rlp.decode(raw)[1]}
     except (rlp.DecodingError, IndexError, TypeError) as error:
-        raise VerificationError(f"the block log holds something that is no block ({error})") from error
+        raise VerificationError(f"the block log contains a record that is not a block ({error})") from error
     return {name for name in names if name}
 
 
-def _check_progress(engine: Engine, address: bytes, options: LedgerOptions, clients: int, rounds: int) -> None:
-    from bofl_jax.ledger.contract.calls import read_view
-
-    version, registered = (read_view(engine, address, name) for name in ("latestVersion", "registeredClients"))
+def _check_progress(contract: "ContractClient", options: LedgerOptions, clients: int, rounds: int) -> None:
+    """Check that the contract has finalised ``rounds`` rounds and registered the planned clients."""
+    version, registered = (contract.call(name) for name in ("latestVersion", "registeredClients"))
     if version != rounds:
-        mend = "; on a node, only a run with engine.checkpoint_every = 1 can go on" if options.node else ""
-        raise VerificationError(f"the contract says latestVersion is {version}, the run says {rounds}{mend}")
+        hint = "; on a node, only a run with engine.checkpoint_every = 1 can be resumed" if options.node else ""
+        raise VerificationError(f"the contract says latestVersion is {version}, the run says {rounds}{hint}")
     joined = sum(change.action == "register" and change.round <= rounds for change in options.changes)
-    expected = at_start(options, clients) + joined
+    expected = initially_registered(options, clients) + joined
     if not expected <= registered <= clients:
         raise VerificationError(f"the contract says registeredClients is {registered}, the run says {expected}")

@@ -1,4 +1,4 @@
-"""Options of the ledger: the `[ledger]` section of a configuration."""
+"""Options of the ledger: the ``[ledger]`` section of a configuration."""
 
 from typing import Literal
 
@@ -8,25 +8,26 @@ from bofl_jax.core.options import Options
 
 
 class RegistryChange(Options):
-    """What the admin does to one client's entry before a round is opened."""
+    """A change that the admin makes to one client's registry entry before a round is opened."""
 
-    round: int = Field(ge=1, description="before which round")
+    round: int = Field(ge=1, description="round before which the change is made")
     action: Literal["register", "suspend", "revoke", "readmit"]
     client: int = Field(ge=0, description="index of the client")
 
 
 class LedgerOptions(Options):
-    """How a run is recorded.
+    """How the ledger records a run.
 
     Attributes:
-        mode: ``merkle`` puts one Merkle root a round on the chain; ``calldata`` the digests of all updates as well,
-            ``signed`` what every client signed, ``per-client`` a transaction of each; ``off`` keeps no ledger.
-        quorum: share of the cohort whose updates must be accepted for a round to be committed.
-        authorities: how many accounts seal blocks in turn.
-        registered: how many clients, in the order of their index, are registered from the start; all when left out.
-        changes: what happens to the registry during the run.
-        node: address ``http://...`` of an Ethereum node that executes and keeps the run's transactions; when left out,
-            they stay on a chain inside the process.
+        mode: ``merkle`` records one Merkle root per round on the chain; ``calldata`` adds the digests of all accepted
+            updates, ``signed`` adds every client's signed update, ``per-client`` adds one transaction per client;
+            ``off`` keeps no ledger.
+        quorum: share of the cohort whose updates must be accepted before a round can be committed.
+        authorities: number of accounts that seal blocks in turn (proof of authority).
+        registered: number of clients, in the order of their index, that are registered before round 1; default: all.
+        changes: registry changes during the run.
+        node: address ``http://...`` of an Ethereum node that executes and stores the run's transactions; default: a
+            chain inside the process.
     """
 
     mode: Literal["merkle", "signed", "per-client", "calldata", "off"] = "merkle"
@@ -37,19 +38,19 @@ class LedgerOptions(Options):
     node: str | None = None
 
     @model_validator(mode="after")
-    def _node_belongs(self) -> "LedgerOptions":
+    def _check_node(self) -> "LedgerOptions":
         if self.node and self.mode == "off":
-            raise ValueError("ledger.node belongs to a ledger: leave it out, or set ledger.mode")
+            raise ValueError("ledger.node needs a ledger: remove ledger.node, or set another ledger.mode than off")
         if self.node and self.authorities != LedgerOptions.model_fields["authorities"].default:
-            raise ValueError("ledger.authorities seal a chain of one's own: leave it out, or leave ledger.node out")
+            raise ValueError("ledger.authorities has no effect on a node: remove it, or remove ledger.node")
         return self
 
     @model_validator(mode="after")
-    def _join_in_order(self) -> "LedgerOptions":
-        in_order = sorted(self.changes, key=lambda change: change.round)
-        joining = [change.client for change in in_order if change.action == "register"]
-        if joining and self.registered is None:
-            raise ValueError("clients can be registered later only if ledger.registered says how many are at the start")
-        if joining != list(range(self.registered or 0, (self.registered or 0) + len(joining))):
-            raise ValueError(f"clients join in the order of their index: register {self.registered} next")
+    def _check_registration_order(self) -> "LedgerOptions":
+        by_round = sorted(self.changes, key=lambda change: change.round)
+        joined = [change.client for change in by_round if change.action == "register"]
+        if joined and self.registered is None:
+            raise ValueError("ledger.changes registers clients: set ledger.registered to the number at the start")
+        if joined != list(range(self.registered or 0, (self.registered or 0) + len(joined))):
+            raise ValueError(f"clients must be registered in the order of their index: register {self.registered} next")
         return self

@@ -2,13 +2,14 @@
 pragma solidity 0.8.30;
 
 /// @title Governance and provenance of a federated learning run
-/// @notice Keeps the registry of clients, takes every training round through None -> Open -> Committed -> Finalised (or
-/// Aborted), and decides on requests for synthetic data. A committed round binds its clients' updates through a SHA-256
-/// Merkle root, a finalised one the digest of the global model that came out. Anyone can check with `verifyInclusion`
-/// that a client's update is part of a round.
-/// @dev The contract holds no value and calls no other contract but the precompiles for SHA-256 and ecrecover.
+/// @notice Keeps the registry of clients, moves every training round through None -> Open -> Committed -> Finalised (or
+/// Aborted), and decides on requests for synthetic data. A committed round binds the updates of its clients through a
+/// SHA-256 Merkle root. A finalised round also binds the digest of the resulting global model. Anyone can check with
+/// `verifyInclusion` that a client's update is part of a round.
+/// @dev The contract holds no value and calls no other contract than the precompiles for SHA-256 and ecrecover.
 contract FederationGovernance {
-    /// @notice Where a round stands. It moves to the right one step at a time; Open and Committed may go to Aborted.
+    /// @notice The state of a round. States follow one another in this order; an Open or Committed round can be
+    /// Aborted.
     enum RoundState {
         None,
         Open,
@@ -17,7 +18,7 @@ contract FederationGovernance {
         Aborted
     }
 
-    /// @notice A client's entry in the registry. Being Active is the role "client".
+    /// @notice The state of a client in the registry. Only an Active client has the role "client".
     enum ClientState {
         Unknown,
         Active,
@@ -25,7 +26,7 @@ contract FederationGovernance {
         Revoked
     }
 
-    /// @notice Why an update has no influence on the model.
+    /// @notice The reason why an update was rejected and has no influence on the model.
     enum Refusal {
         None,
         NotRegistered,
@@ -38,7 +39,7 @@ contract FederationGovernance {
         NotFinite
     }
 
-    /// @notice Where a request for synthetic samples stands.
+    /// @notice The state of a request for synthetic samples.
     enum RequestState {
         None,
         Pending,
@@ -48,7 +49,7 @@ contract FederationGovernance {
         Cancelled
     }
 
-    /// @notice Why a request for synthetic samples was rejected.
+    /// @notice The reason why a request for synthetic samples was rejected.
     enum Rejection {
         None,
         BatchTooLarge,
@@ -59,23 +60,23 @@ contract FederationGovernance {
         Discretion
     }
 
-    /// @notice What is stored of a client, in one slot.
+    /// @notice The registry entry of a client, in one storage slot.
     struct Client {
         ClientState state;
         uint32 index; // position in the registry, from 0
-        uint32 lastRound; // last round in which an update of its own was accepted on chain
+        uint32 lastRound; // last round in which an update of this client was accepted on chain
         uint32 lastWithdrawn; // last round in which the aggregator withdrew that update
     }
 
-    /// @notice What is stored of a round, in three slots.
+    /// @notice A round, in three storage slots.
     struct Round {
         RoundState state;
-        bool listed; // whether the cohort's members are stored, so that clients can submit on chain
-        uint32 cohortSize; // clients invited
-        uint32 quorum; // fewest leaves with which it may be committed
-        uint32 submitted; // updates accepted on chain so far
-        uint32 count; // leaves under `root`, without padding
-        uint32 version; // number of the global model it led to; 0 unless finalised
+        bool listed; // whether the members of the cohort are stored, so that clients can submit on chain
+        uint32 cohortSize; // number of invited clients
+        uint32 quorum; // minimum number of leaves needed to commit the round
+        uint32 submitted; // number of updates accepted on chain so far
+        uint32 count; // number of leaves under `root`, without padding
+        uint32 version; // number of the resulting global model; 0 unless finalised
         bytes32 root; // SHA-256 Merkle root over the accepted updates
         bytes32 modelDigest; // digest of the global model after the round
     }
@@ -90,89 +91,89 @@ contract FederationGovernance {
         bytes32 vs; // s with the parity of y in the highest bit (EIP-2098)
     }
 
-    /// @notice An update that the aggregator refuses.
+    /// @notice An update that the aggregator rejects.
     struct RefusedUpdate {
         address client;
         bytes32 updateDigest;
         Refusal reason;
     }
 
-    /// @notice Rules for synthetic samples, in one slot. Quotas count samples of one client and one class.
+    /// @notice Rules for synthetic samples, in one storage slot. Quotas count the samples of one client and one class.
     struct Policy {
         uint16 rareThreshold; // a class is rare below this share of a client's samples, in basis points
         uint32 roundQuota;
         uint32 totalQuota;
         uint32 maxBatch;
         uint16 cooldown; // rounds between two approvals for one client and class
-        bool manual; // whether an auditor or admin decides instead of the rules alone
+        bool manual; // whether an auditor or admin decides on requests that satisfy the rules
     }
 
-    /// @notice What one client has used of its quota for one class, in one slot.
+    /// @notice The part of its quota for one class that a client has used, in one storage slot.
     struct Usage {
         uint32 total;
         uint32 inRound;
-        uint32 round; // the round that `inRound` is about
-        uint32 approvedRound; // of the last approval
-        bool approved; // whether there was one
+        uint32 round; // the round to which `inRound` refers
+        uint32 approvedRound; // round of the last approval
+        bool approved; // whether there was an approval
     }
 
-    /// @notice A request for synthetic samples, in one slot.
+    /// @notice A request for synthetic samples, in one storage slot.
     struct SyntheticRequest {
         address client;
         RequestState state;
         uint8 class;
         uint32 amount;
-        uint32 round; // the latest round when it was approved
+        uint32 round; // the latest round at the time of approval
     }
 
-    /// @notice Registers clients, hands out roles, sets the policy, pauses.
+    /// @notice Role that registers clients, grants roles, sets the policy and pauses the contract.
     uint8 public constant ADMIN = 1;
-    /// @notice Opens and commits rounds, relays and refuses updates.
+    /// @notice Role that opens and commits rounds, and relays and rejects updates.
     uint8 public constant AGGREGATOR = 2;
-    /// @notice Finalises and aborts rounds, decides on synthetic samples.
+    /// @notice Role that finalises and aborts rounds, and decides on requests for synthetic samples.
     uint8 public constant AUDITOR = 4;
 
-    bytes32 private constant DOMAIN_TYPE =
+    bytes32 private constant EIP712_DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-    bytes32 private constant UPDATE_TYPE =
+    bytes32 private constant CLIENT_UPDATE_TYPEHASH =
         keccak256("ClientUpdate(uint32 round,address client,bytes32 updateDigest,uint32 samples,int64 metric)");
     bytes32 private constant NAME_HASH = keccak256("FederationGovernance");
     bytes32 private constant VERSION_HASH = keccak256("1");
-    /// @dev Half the order of secp256k1: a signature with a higher s has a twin, and one update must not have two.
-    uint256 private constant HIGHEST_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
+    /// @dev Half the order of secp256k1. A signature with a higher s is malleable: its mirror image is valid too.
+    uint256 private constant MAX_SIGNATURE_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
     uint16 private constant BASIS_POINTS = 10_000;
 
-    /// @notice The roles of an account, as a sum of flags.
+    /// @notice The roles of an account, as a sum of role flags.
     mapping(address account => uint8 roles) public rolesOf;
     /// @notice The registry of clients.
     mapping(address client => Client entry) public clients;
     /// @notice The rounds by number, counted from 1.
     mapping(uint32 number => Round round) public rounds;
-    /// @notice The members of listed cohorts: bit i of word w stands for the client with index 256 w + i.
+    /// @notice The members of stored cohorts: bit i of word w stands for the client with index 256 w + i.
     mapping(uint32 round => mapping(uint256 word => uint256 bits)) public cohortWords;
     /// @notice The requests for synthetic samples by number, counted from 1.
     mapping(uint32 number => SyntheticRequest request) public requests;
-    /// @notice What every client has used of its quotas.
+    /// @notice The used quota of every client and class.
     mapping(address client => mapping(uint8 class => Usage used)) public usage;
     /// @notice The batches of synthetic samples that were logged.
     mapping(bytes32 batchDigest => bool known) public loggedBatches;
     /// @notice The digests of the results that were published with a global model.
     mapping(uint32 version => bytes32 digest) public resultsOf;
-    /// @notice The rules for synthetic samples; all zero, which approves nothing, until an admin sets them.
+    /// @notice The rules for synthetic samples. Until an admin sets them they are all zero and approve nothing.
     Policy public policy;
-    /// @notice The number of the last round that was opened; 0 before the first one.
+    /// @notice The number of the last opened round; 0 before the first one.
     uint32 public latestRound;
     /// @notice The number of the last finalised global model; 0 before the first one.
     uint32 public latestVersion;
-    /// @notice How many clients were ever registered.
+    /// @notice The number of clients that were ever registered.
     uint32 public registeredClients;
-    /// @notice How many of them are active.
+    /// @notice The number of active clients.
     uint32 public activeClients;
     /// @notice The number of the last request for synthetic samples; 0 before the first one.
     uint32 public latestRequest;
-    /// @notice How often the registry has changed: who read it at this number knows who may contribute.
+    /// @notice The number of registry changes so far. It identifies the version of the registry that a caller has read.
     uint32 public registryVersion;
-    /// @notice Whether everything but the registry, roles, aborts and cancellations stands still.
+    /// @notice Whether the contract is paused. Registry, roles, policy, aborts and cancellations still work then.
     bool public paused;
 
     event RoleGranted(address indexed account, uint8 role);
@@ -246,32 +247,33 @@ contract FederationGovernance {
     error MoreThanApproved(uint32 used, uint32 approved);
     error BatchAlreadyLogged(bytes32 batchDigest);
 
-    /// @dev The caller needs one of the roles in `role`.
+    /// @dev Requires that the caller has one of the roles in `role`.
     modifier onlyRole(uint8 role) {
         if (rolesOf[msg.sender] & role == 0) revert MissingRole(msg.sender, role);
         _;
     }
 
-    /// @dev The caller must be an active client.
+    /// @dev Requires that the caller is an active client.
     modifier onlyClient() {
         ClientState state = clients[msg.sender].state;
         if (state != ClientState.Active) revert WrongClientState(msg.sender, state);
         _;
     }
 
-    /// @dev The round must be in state `required`.
+    /// @dev Requires that the round is in state `required`.
     modifier inState(uint32 round, RoundState required) {
         RoundState actual = rounds[round].state;
         if (actual != required) revert WrongRoundState(round, actual, required);
         _;
     }
 
+    /// @dev Requires that the contract is not paused.
     modifier whenNotPaused() {
         if (paused) revert IsPaused();
         _;
     }
 
-    /// @notice The deployer becomes admin.
+    /// @notice Makes the deployer admin.
     constructor() {
         rolesOf[msg.sender] = ADMIN;
         emit RoleGranted(msg.sender, ADMIN);
@@ -279,7 +281,7 @@ contract FederationGovernance {
 
     // ---------------------------------------------------------------------------------------------- roles and registry
 
-    /// @notice Give `account` a role.
+    /// @notice Grant a role to `account`.
     /// Requirements: the caller is admin; `role` is `ADMIN`, `AGGREGATOR` or `AUDITOR`; `account` is not zero.
     function grantRole(address account, uint8 role) external onlyRole(ADMIN) {
         _requireKnownRole(role);
@@ -288,8 +290,9 @@ contract FederationGovernance {
         emit RoleGranted(account, role);
     }
 
-    /// @notice Take a role from `account`.
-    /// Requirements: the caller is admin; an admin cannot dismiss itself, so that one always remains.
+    /// @notice Revoke a role of `account`.
+    /// Requirements: the caller is admin; `account` has the role; an admin cannot revoke its own admin role, so that at
+    /// least one admin remains.
     function revokeRole(address account, uint8 role) external onlyRole(ADMIN) {
         _requireKnownRole(role);
         if (role == ADMIN && account == msg.sender) revert CannotRevokeOwnAdmin();
@@ -298,8 +301,8 @@ contract FederationGovernance {
         emit RoleRevoked(account, role);
     }
 
-    /// @notice Stop everything but the registry, roles, aborts and cancellations, or let it go on.
-    /// Requirements: the caller is admin; the call changes something.
+    /// @notice Pause or unpause the contract. Registry, roles, policy, aborts and cancellations work during a pause.
+    /// Requirements: the caller is admin; `value` differs from the present state.
     function setPaused(bool value) external onlyRole(ADMIN) {
         if (paused == value) revert PauseUnchanged();
         paused = value;
@@ -307,9 +310,9 @@ contract FederationGovernance {
         else emit Unpaused();
     }
 
-    /// @notice Enter clients into the registry, all active.
-    /// Requirements: the caller is admin; the batch is not empty; no address is zero or known already. One bad address
-    /// fails the whole batch.
+    /// @notice Register clients as active.
+    /// Requirements: the caller is admin; the batch is not empty; no address is zero or already registered. One invalid
+    /// address reverts the whole batch.
     function registerClients(address[] calldata batch) external onlyRole(ADMIN) {
         if (batch.length == 0) revert EmptyBatch();
         uint32 index = registeredClients;
@@ -325,7 +328,7 @@ contract FederationGovernance {
         registryVersion += 1;
     }
 
-    /// @notice Keep a client out of rounds until further notice.
+    /// @notice Suspend a client: it cannot contribute to rounds until it is readmitted.
     /// Requirements: the caller is admin; the client is active.
     function suspendClient(address client) external onlyRole(ADMIN) {
         ClientState state = clients[client].state;
@@ -336,7 +339,7 @@ contract FederationGovernance {
         emit ClientSuspended(client);
     }
 
-    /// @notice Exclude a client.
+    /// @notice Revoke a client: it cannot contribute to rounds any more unless it is readmitted.
     /// Requirements: the caller is admin; the client is active or suspended.
     function revokeClient(address client) external onlyRole(ADMIN) {
         ClientState state = clients[client].state;
@@ -347,7 +350,7 @@ contract FederationGovernance {
         emit ClientRevoked(client);
     }
 
-    /// @notice Let a suspended or revoked client take part again.
+    /// @notice Readmit a suspended or revoked client.
     /// Requirements: the caller is admin; the client is suspended or revoked.
     function readmitClient(address client) external onlyRole(ADMIN) {
         ClientState state = clients[client].state;
@@ -358,7 +361,7 @@ contract FederationGovernance {
         emit ClientReadmitted(client);
     }
 
-    /// @notice The registry's word on many clients at once, in their order.
+    /// @notice The registry states of many clients, in the given order.
     function clientStates(address[] calldata batch) external view returns (ClientState[] memory states) {
         states = new ClientState[](batch.length);
         for (uint256 i = 0; i < batch.length; ++i) {
@@ -369,16 +372,17 @@ contract FederationGovernance {
     // ---------------------------------------------------------------------------------------------------------- rounds
 
     /// @notice Open the next round.
-    /// Requirements: the caller is aggregator; not paused; `round` is the latest round plus one and the latest one is
-    /// finalised or aborted; the registry is as the caller read it; the hashes are not zero; the cohort is not empty and no larger than the number of active
-    /// clients; the quorum is within 0 .. `cohortSize`; a listed cohort has `cohortSize` members, all registered.
+    /// Requirements: the caller is aggregator; not paused; `round` is the latest round plus one, and the latest round
+    /// is finalised or aborted; the registry has not changed since the caller read it; the hashes are not zero; the
+    /// cohort is not empty and not larger than the number of active clients; the quorum is within 0 .. `cohortSize`; a
+    /// stored cohort has `cohortSize` members, all registered.
     /// @param round Number of the round, from 1.
-    /// @param registry `registryVersion` when the cohort was chosen: nobody is invited on the strength of an old registry.
+    /// @param registry `registryVersion` at the time when the cohort was chosen.
     /// @param configHash SHA-256 of the resolved configuration of the run.
     /// @param cohortDigest SHA-256 over the invited clients' addresses, 20 bytes each, in the order of the cohort.
-    /// @param cohortSize How many clients are invited.
-    /// @param quorum How many updates it takes at least to commit the round.
-    /// @param members The cohort as a bit map over the registry's indices; empty where clients do not submit on chain.
+    /// @param cohortSize Number of invited clients.
+    /// @param quorum Minimum number of accepted updates needed to commit the round.
+    /// @param members The cohort as a bitmap over registry indices; empty if clients do not submit on chain.
     function openRound(
         uint32 round,
         uint32 registry,
@@ -388,7 +392,7 @@ contract FederationGovernance {
         uint32 quorum,
         uint256[] calldata members
     ) external onlyRole(AGGREGATOR) whenNotPaused {
-        _requireNext(round);
+        _requireNextRound(round);
         if (registry != registryVersion) revert RegistryChanged(registry, registryVersion);
         if (configHash == 0 || cohortDigest == 0) revert EmptyDigest();
         if (cohortSize == 0) revert EmptyCohort();
@@ -401,16 +405,16 @@ contract FederationGovernance {
         entry.quorum = quorum;
         if (members.length != 0) {
             entry.listed = true;
-            _list(round, cohortSize, members);
+            _storeCohort(round, cohortSize, members);
         }
         emit RoundOpened(round, configHash, cohortDigest, cohortSize, quorum);
     }
 
-    /// @notice Hand in one's own update.
-    /// Requirements: not paused; the round is open and its cohort is listed; the caller is active, in the cohort, and has
-    /// no accepted update in this round yet; the digest is not zero.
+    /// @notice Submit an update as a client.
+    /// Requirements: not paused; the round is open and its cohort is stored; the caller is active, in the cohort, and
+    /// has no accepted update in this round yet; the digest is not zero.
     /// @param updateDigest Digest of the update.
-    /// @param samples Training examples used.
+    /// @param samples Number of training samples used.
     /// @param metric Training loss in millionths.
     function submitUpdate(uint32 round, bytes32 updateDigest, uint32 samples, int64 metric)
         external
@@ -419,18 +423,18 @@ contract FederationGovernance {
     {
         if (!rounds[round].listed) revert CohortNotListed(round);
         if (updateDigest == 0) revert EmptyDigest();
-        Refusal reason = _judge(round, msg.sender);
+        Refusal reason = _checkUpdate(round, msg.sender);
         if (reason != Refusal.None) revert UpdateNotAccepted(msg.sender, reason);
         rounds[round].submitted += 1;
         clients[msg.sender].lastRound = round;
         emit UpdateAccepted(round, msg.sender, updateDigest, samples, metric);
     }
 
-    /// @notice Relay updates that their clients signed. Every update gets its own verdict; a bad one does not hold up the
-    /// others.
-    /// Requirements: the caller is aggregator; not paused; the round is open and its cohort is listed; the batch is not
+    /// @notice Relay updates that their clients signed. Every update is accepted or rejected on its own.
+    /// Requirements: the caller is aggregator; not paused; the round is open and its cohort is stored; the batch is not
     /// empty; no digest is zero.
-    /// @dev A signature covers the round, the chain and this contract, and counts once a round: it cannot be replayed.
+    /// @dev A signature covers the round, the chain and this contract, and is accepted once per round, so it cannot be
+    /// replayed.
     function submitSignedUpdates(uint32 round, SignedUpdate[] calldata batch)
         external
         onlyRole(AGGREGATOR)
@@ -444,7 +448,9 @@ contract FederationGovernance {
         for (uint256 i = 0; i < batch.length; ++i) {
             SignedUpdate calldata update = batch[i];
             if (update.updateDigest == 0) revert EmptyDigest();
-            Refusal reason = _isSigned(domain, round, update) ? _judge(round, update.client) : Refusal.BadSignature;
+            Refusal reason = _isValidSignature(domain, round, update)
+                ? _checkUpdate(round, update.client)
+                : Refusal.BadSignature;
             if (reason != Refusal.None) {
                 emit UpdateRefused(round, update.client, update.updateDigest, reason);
                 continue;
@@ -457,8 +463,8 @@ contract FederationGovernance {
     }
 
     /// @notice Publish the digests of accepted updates as bare calldata, in the order of the round's leaves.
-    /// Requirements: the caller is aggregator; not paused; the round is open and its cohort is not listed; the batch is
-    /// not empty; with earlier batches it does not exceed the cohort.
+    /// Requirements: the caller is aggregator; not paused; the round is open and its cohort is not stored; the batch is
+    /// not empty; all batches of the round together do not exceed the size of the cohort.
     function publishDigests(uint32 round, bytes32[] calldata digests)
         external
         onlyRole(AGGREGATOR)
@@ -474,10 +480,10 @@ contract FederationGovernance {
         emit DigestsPublished(round, uint32(digests.length), sha256(abi.encodePacked(digests)));
     }
 
-    /// @notice Record updates that have no influence on the model. One that was accepted on chain before, and turns out
-    /// not to match what was received or to hold no numbers, is withdrawn.
+    /// @notice Record rejected updates. An update that was accepted on chain is withdrawn if the received update has
+    /// another digest or is not finite.
     /// Requirements: the caller is aggregator; not paused; the round is open; the batch is not empty; every entry has a
-    /// reason; nothing is withdrawn twice.
+    /// reason; no update is withdrawn twice.
     function refuseUpdates(uint32 round, RefusedUpdate[] calldata batch)
         external
         onlyRole(AGGREGATOR)
@@ -488,18 +494,18 @@ contract FederationGovernance {
         for (uint256 i = 0; i < batch.length; ++i) {
             RefusedUpdate calldata update = batch[i];
             if (update.reason == Refusal.None) revert NoReason();
-            if (update.reason >= Refusal.DigestMismatch) _withdraw(round, update.client);
+            if (update.reason >= Refusal.DigestMismatch) _withdrawUpdate(round, update.client);
             emit UpdateRefused(round, update.client, update.updateDigest, update.reason);
         }
     }
 
     /// @notice Commit to the accepted updates of an open round.
-    /// Requirements: the caller is aggregator; not paused; the round is open; `count` reaches the quorum, is at most the
-    /// size of the cohort, and is the number of updates accepted on chain if there are any or clients submit there; `root`
-    /// is zero exactly when `count` is (a round in which no update was accepted).
+    /// Requirements: the caller is aggregator; not paused; the round is open; `count` reaches the quorum and is at most
+    /// the size of the cohort; `count` equals the number of updates accepted on chain if the cohort is stored or there
+    /// are such updates; `root` is zero exactly if `count` is zero (no update was accepted).
     /// @param root Merkle root over the leaves, padded to a power of two with zero words.
     /// @param count Number of leaves, without padding.
-    /// @param samples Training examples of all contributors.
+    /// @param samples Total number of training samples of all contributors.
     /// @param metric Mean training loss, weighted by samples, in millionths.
     function commitRound(uint32 round, bytes32 root, uint32 count, uint64 samples, int64 metric)
         external
@@ -520,7 +526,8 @@ contract FederationGovernance {
         emit RoundCommitted(round, root, count, samples, metric);
     }
 
-    /// @notice Close a committed round with the digest of the global model it led to, which gets the next version number.
+    /// @notice Finalise a committed round with the digest of the resulting global model, which gets the next version
+    /// number.
     /// Requirements: the caller is auditor; not paused; the round is committed; the digest is not zero.
     function finaliseRound(uint32 round, bytes32 modelDigest)
         external
@@ -538,7 +545,7 @@ contract FederationGovernance {
         emit RoundFinalised(round, version, modelDigest);
     }
 
-    /// @notice Give up a round; it leads to no model.
+    /// @notice Abort a round; it yields no model.
     /// Requirements: the caller is auditor or admin; the round is open or committed.
     function abortRound(uint32 round) external onlyRole(AUDITOR | ADMIN) {
         RoundState actual = rounds[round].state;
@@ -549,8 +556,9 @@ contract FederationGovernance {
         emit RoundAborted(round);
     }
 
-    /// @notice Publish the digest of what was measured of a global model, so that no figure can be changed afterwards.
-    /// Requirements: the caller is auditor; not paused; the version exists and has no results yet; the digest is not zero.
+    /// @notice Publish the digest of the results of a global model, so that they cannot be changed afterwards.
+    /// Requirements: the caller is auditor; not paused; the version exists and has no results yet; the digest is not
+    /// zero.
     function publishResults(uint32 version, bytes32 resultsDigest) external onlyRole(AUDITOR) whenNotPaused {
         if (resultsDigest == 0) revert EmptyDigest();
         if (version == 0 || version > latestVersion) revert UnknownVersion(version);
@@ -559,12 +567,13 @@ contract FederationGovernance {
         emit ResultsPublished(version, resultsDigest);
     }
 
-    /// @notice Is this the update that `client` contributed to `round` as leaf number `index`?
-    /// Requirements: the round is committed or finalised; `index` is below the count; the proof has ceil(log2(count)) words.
-    /// @dev The leaf is hashed here, with a prefix that inner nodes do not have, so that no inner node passes for a leaf.
+    /// @notice Check that `client` contributed this update to `round`, as the leaf at position `index`.
+    /// Requirements: the round is committed or finalised; `index` is below the count; the proof has ceil(log2(count))
+    /// words.
+    /// @dev The leaf is hashed here with its own prefix, so that an inner node cannot be accepted as a leaf.
     /// @param index Position of the leaf in the tree, from 0.
     /// @param updateDigest Digest of the client's update.
-    /// @param samples Training examples the client used.
+    /// @param samples Number of training samples that the client used.
     /// @param metric Training loss in millionths.
     /// @param proof Sibling hashes from the leaf up to the root.
     /// @return True if the proof leads to the committed root.
@@ -583,15 +592,15 @@ contract FederationGovernance {
         }
         uint32 count = entry.count;
         if (index >= count) revert IndexOutOfRange(index, count);
-        uint256 depth = _depth(count);
+        uint256 depth = _proofLength(count);
         if (proof.length != depth) revert WrongProofLength(proof.length, depth);
         bytes32 leaf = sha256(abi.encodePacked(uint8(0), round, client, updateDigest, samples, metric));
-        return _climb(leaf, index, proof) == entry.root;
+        return _processProof(leaf, index, proof) == entry.root;
     }
 
-    /// @notice The EIP-712 domain that clients sign for.
+    /// @notice The EIP-712 domain separator of this contract.
     function domainSeparator() public view returns (bytes32) {
-        return keccak256(abi.encode(DOMAIN_TYPE, NAME_HASH, VERSION_HASH, block.chainid, address(this)));
+        return keccak256(abi.encode(EIP712_DOMAIN_TYPEHASH, NAME_HASH, VERSION_HASH, block.chainid, address(this)));
     }
 
     // -------------------------------------------------------------------------------------------------- synthetic data
@@ -604,10 +613,11 @@ contract FederationGovernance {
         emit PolicyChanged(rules);
     }
 
-    /// @notice Ask for synthetic samples of one class. Under automatic rules the decision falls at once; under manual
-    /// ones a request that no rule forbids waits for an auditor or admin.
-    /// Requirements: not paused; the caller is an active client; `amount` is not zero; `class` is one of `classCounts`.
-    /// @param classCounts The client's own training samples of every class.
+    /// @notice Request synthetic samples of one class. Without manual decisions the contract decides immediately; with
+    /// them a request that satisfies the rules stays pending until an auditor or admin decides.
+    /// Requirements: not paused; the caller is an active client; `amount` is not zero; `class` is an index of
+    /// `classCounts`.
+    /// @param classCounts Number of the client's own training samples of every class.
     /// @return request Number of the request, from 1.
     function requestSynthetic(uint8 class, uint32 amount, uint32[] calldata classCounts)
         external
@@ -623,7 +633,7 @@ contract FederationGovernance {
         emit SyntheticRequested(request, msg.sender, class, amount, classCounts);
         Rejection reason = _isRare(class, classCounts) ? Rejection.None : Rejection.NotRare;
         if (amount > policy.maxBatch) reason = Rejection.BatchTooLarge;
-        if (reason == Rejection.None) reason = _overQuota(msg.sender, class, amount);
+        if (reason == Rejection.None) reason = _checkQuota(msg.sender, class, amount);
         if (reason != Rejection.None) {
             _reject(request, reason);
         } else if (policy.manual) {
@@ -634,8 +644,8 @@ contract FederationGovernance {
     }
 
     /// @notice Decide on a pending request.
-    /// Requirements: not paused; the caller is auditor or admin and not the requester; the request is pending; an approval
-    /// still keeps to quotas and cooldown, and its client is still active.
+    /// Requirements: not paused; the caller is auditor or admin and not the requester; the request is pending; for an
+    /// approval, quotas and cooldown still permit it and the client is still active.
     function decideSynthetic(uint32 request, bool approve) external onlyRole(AUDITOR | ADMIN) whenNotPaused {
         SyntheticRequest storage entry = requests[request];
         if (entry.state != RequestState.Pending) revert WrongRequestState(request, entry.state);
@@ -646,16 +656,16 @@ contract FederationGovernance {
         }
         ClientState state = clients[entry.client].state;
         if (state != ClientState.Active) revert WrongClientState(entry.client, state);
-        Rejection reason = _overQuota(entry.client, entry.class, entry.amount);
+        Rejection reason = _checkQuota(entry.client, entry.class, entry.amount);
         if (reason != Rejection.None) revert PolicyForbids(reason);
         _approve(request);
     }
 
-    /// @notice Log what was made of an approval; the unused part of the quota is refunded.
-    /// Requirements: not paused; the caller is the requester and still an active client; the request is approved; `used`
-    /// is at most the approved amount (0: the batch failed its quality gates); the digests are not zero; the batch was not
-    /// logged before.
-    /// @param scores Quality scores in basis points, in the order that the configuration names.
+    /// @notice Log the batch that was generated for an approved request; the unused part of the quota is refunded.
+    /// Requirements: not paused; the caller is the requester and an active client; the request is approved; `used` is
+    /// at most the approved amount (0 if the batch failed its quality gates); the digests are not zero; the batch was
+    /// not logged before.
+    /// @param scores Quality scores in basis points, in the order of the configuration.
     function logSynthetic(
         uint32 request,
         uint32 used,
@@ -675,7 +685,7 @@ contract FederationGovernance {
         _refund(request, entry.amount - used);
     }
 
-    /// @notice Take back a pending or approved request; an approved one's quota is refunded.
+    /// @notice Cancel a pending or approved request; the quota of an approved request is refunded.
     /// Requirements: the caller is the requester or an admin; the request is pending or approved.
     function cancelSynthetic(uint32 request) external {
         SyntheticRequest storage entry = requests[request];
@@ -693,15 +703,16 @@ contract FederationGovernance {
         if (role != ADMIN && role != AGGREGATOR && role != AUDITOR) revert UnknownRole(role);
     }
 
-    function _requireNext(uint32 round) private view {
+    /// @dev Requires that `round` is the next round and that the latest round is finished.
+    function _requireNextRound(uint32 round) private view {
         uint32 latest = latestRound;
         if (round != latest + 1) revert NotNextRound(round, latest + 1);
         RoundState state = rounds[latest].state;
         if (state == RoundState.Open || state == RoundState.Committed) revert RoundUnfinished(latest);
     }
 
-    /// @dev Store the cohort's members and hold their number against `cohortSize`.
-    function _list(uint32 round, uint32 cohortSize, uint256[] calldata members) private {
+    /// @dev Stores the members of the cohort and checks that their number is `cohortSize`.
+    function _storeCohort(uint32 round, uint32 cohortSize, uint256[] calldata members) private {
         uint256 listed = 0;
         uint256 registered = registeredClients;
         for (uint256 word = 0; word < members.length; ++word) {
@@ -716,8 +727,8 @@ contract FederationGovernance {
         if (listed != cohortSize) revert CohortMiscounted(cohortSize, uint32(listed));
     }
 
-    /// @dev May `client` hand in an update to `round`, whose cohort is listed?
-    function _judge(uint32 round, address client) private view returns (Refusal) {
+    /// @dev Whether `client` may submit an update to `round`, whose cohort is stored; if not, the reason.
+    function _checkUpdate(uint32 round, address client) private view returns (Refusal) {
         Client storage entry = clients[client];
         ClientState state = entry.state;
         if (state == ClientState.Unknown) return Refusal.NotRegistered;
@@ -729,19 +740,20 @@ contract FederationGovernance {
         return Refusal.None;
     }
 
-    function _isSigned(bytes32 domain, uint32 round, SignedUpdate calldata update) private pure returns (bool) {
+    /// @dev Whether `update.client` signed the update (EIP-712 data, compact EIP-2098 signature).
+    function _isValidSignature(bytes32 domain, uint32 round, SignedUpdate calldata update) private pure returns (bool) {
         uint256 s = uint256(update.vs) & (type(uint256).max >> 1);
-        if (s > HIGHEST_S) return false;
+        if (s > MAX_SIGNATURE_S) return false;
         bytes32 content = keccak256(
-            abi.encode(UPDATE_TYPE, round, update.client, update.updateDigest, update.samples, update.metric)
+            abi.encode(CLIENT_UPDATE_TYPEHASH, round, update.client, update.updateDigest, update.samples, update.metric)
         );
         bytes32 digest = keccak256(abi.encodePacked(hex"1901", domain, content));
         address signer = ecrecover(digest, uint8(uint256(update.vs) >> 255) + 27, update.r, bytes32(s));
         return signer != address(0) && signer == update.client;
     }
 
-    /// @dev If `client` has an accepted update in `round`, it no longer counts.
-    function _withdraw(uint32 round, address client) private {
+    /// @dev Withdraws the accepted update of `client` in `round`, if there is one.
+    function _withdrawUpdate(uint32 round, address client) private {
         Client storage entry = clients[client];
         if (entry.lastRound != round) return;
         if (entry.lastWithdrawn == round) revert AlreadyWithdrawn(client);
@@ -749,15 +761,16 @@ contract FederationGovernance {
         rounds[round].submitted -= 1;
     }
 
-    /// @dev ceil(log2(count)) for count >= 1.
-    function _depth(uint32 count) private pure returns (uint256 depth) {
+    /// @dev ceil(log2(count)) for count >= 1, the length of every proof.
+    function _proofLength(uint32 count) private pure returns (uint256 depth) {
         for (uint256 width = 1; width < count; width <<= 1) {
             ++depth;
         }
     }
 
-    /// @dev From a leaf's hash to the root: at each level the index says on which side the sibling stands.
-    function _climb(bytes32 node, uint256 index, bytes32[] calldata proof) private pure returns (bytes32) {
+    /// @dev Computes the root from the hash of a leaf; at each level the lowest bit of the index gives the sibling's
+    /// side.
+    function _processProof(bytes32 node, uint256 index, bytes32[] calldata proof) private pure returns (bytes32) {
         for (uint256 level = 0; level < proof.length; ++level) {
             bytes32 sibling = proof[level];
             node = index & 1 == 0
@@ -770,6 +783,7 @@ contract FederationGovernance {
 
     // ----------------------------------------------------------------------------------------- helpers: synthetic data
 
+    /// @dev Whether the share of `class` in `classCounts` is below the threshold of the policy.
     function _isRare(uint8 class, uint32[] calldata classCounts) private view returns (bool) {
         uint256 total = 0;
         for (uint256 i = 0; i < classCounts.length; ++i) {
@@ -778,7 +792,8 @@ contract FederationGovernance {
         return total != 0 && uint256(classCounts[class]) * BASIS_POINTS < total * policy.rareThreshold;
     }
 
-    function _overQuota(address client, uint8 class, uint32 amount) private view returns (Rejection) {
+    /// @dev Whether quotas and cooldown permit `amount` more samples; if not, the reason.
+    function _checkQuota(address client, uint8 class, uint32 amount) private view returns (Rejection) {
         Policy memory rules = policy;
         Usage memory used = usage[client][class];
         uint256 inRound = used.round == latestRound ? used.inRound : 0;

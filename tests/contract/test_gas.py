@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bofl_jax.ledger import merkle
-from bofl_jax.ledger.chain.accounts import account
+from bofl_jax.ledger.chain.accounts import derive_account
 from bofl_jax.ledger.chain.genesis import CHAIN_ID
 from bofl_jax.ledger.contract.eip712 import domain_separator, sign_update
 from bofl_jax.ledger.merkle import Leaf
@@ -20,7 +20,7 @@ RULES = (500, 1000, 10_000, 1000, 0)
 
 
 def registry(world, table):
-    addresses = [account(0, "client", index).address for index in range(PEOPLE)]
+    addresses = [derive_account(0, "client", index).address for index in range(PEOPLE)]
     table["grantRole"] = world.do("grantRole", world.stranger.address, 4)
     table["revokeRole"] = world.do("revokeRole", world.stranger.address, 4)
     table["registerClients, first 1"] = world.do("registerClients", addresses[:1])

@@ -2,11 +2,11 @@
 
 import pytest
 
-from bofl_jax.ledger.chain.accounts import account
+from bofl_jax.ledger.chain.accounts import derive_account
 
 ADMIN, AGGREGATOR, AUDITOR = 1, 2, 4
 ZERO = bytes(20)
-CLIENT = account(0, "client", 0).address
+CLIENT = derive_account(0, "client", 0).address
 STATES = ("Unknown", "Active", "Suspended", "Revoked")
 NEEDED = {
     "grantRole": ((ZERO, ADMIN), ADMIN),
@@ -124,18 +124,18 @@ def test_a_role_is_needed(world, function, role_held):
 def test_only_active_clients_act_as_clients(world, function, state):
     bring_to(world, state)
     args = {"requestSynthetic": (0, 1, [1, 9]), "logSynthetic": (1, 0, bytes(32), bytes(32), [])}[function]
-    reason = world.refusal(account(0, "client", 0), function, *args)
+    reason = world.refusal(derive_account(0, "client", 0), function, *args)
     assert reason == f"WrongClientState(client={hexed(CLIENT)}, actual={state})"
 
 
 @pytest.mark.parametrize(
     ("function", "args", "reason"),
     [
-        ("grantRole", (account(0, "stranger", 0).address, 8), "UnknownRole(role=8)"),
-        ("grantRole", (account(0, "stranger", 0).address, 3), "UnknownRole(role=3)"),
+        ("grantRole", (derive_account(0, "stranger", 0).address, 8), "UnknownRole(role=8)"),
+        ("grantRole", (derive_account(0, "stranger", 0).address, 3), "UnknownRole(role=3)"),
         ("grantRole", (ZERO, ADMIN), "ZeroAddress()"),
-        ("revokeRole", (account(0, "admin", 0).address, ADMIN), "CannotRevokeOwnAdmin()"),
-        ("revokeRole", (account(0, "admin", 0).address, 0), "UnknownRole(role=0)"),
+        ("revokeRole", (derive_account(0, "admin", 0).address, ADMIN), "CannotRevokeOwnAdmin()"),
+        ("revokeRole", (derive_account(0, "admin", 0).address, 0), "UnknownRole(role=0)"),
         ("revokeRole", (ZERO, AGGREGATOR), f"MissingRole(account={hexed(ZERO)}, role=2)"),
         ("registerClients", ([],), "EmptyBatch()"),
         ("registerClients", ([ZERO],), "ZeroAddress()"),
@@ -148,7 +148,7 @@ def test_the_admin_is_refused_too(world, function, args, reason):
 
 
 def test_a_known_client_fails_its_whole_batch(staffed):
-    fresh = account(0, "client", 20).address
+    fresh = derive_account(0, "client", 20).address
     reason = staffed.refused("registerClients", [fresh, staffed.clients[0]])
     assert reason == f"AlreadyRegistered(client={hexed(staffed.clients[0])})"
     assert (staffed.read("clientStates", [fresh]), staffed.read("activeClients")) == ((0,), 20)

@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from bofl_jax.ledger.chain.accounts import account
+from bofl_jax.ledger.chain.accounts import derive_account
 from bofl_jax.ledger.chain.genesis import CHAIN_ID
 from bofl_jax.ledger.contract.artefact import ENUMS
 from bofl_jax.ledger.contract.eip712 import domain_separator, sign_update, update_hash
@@ -61,7 +61,7 @@ def refused_members(world):
     world.do("suspendClient", world.clients[1])
     world.do("revokeClient", world.clients[2])
     submit(world, 3)
-    stranger = account(0, "stranger", 0)
+    stranger = derive_account(0, "stranger", 0)
     return {
         "NotRegistered": stranger,
         "Suspended": world.members[1],

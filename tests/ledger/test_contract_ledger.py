@@ -1,4 +1,4 @@
-"""A run's ledger: costs, determinism, what it refuses, and taking it up again after a crash."""
+"""The ledger on a chain: costs, determinism, rejected arguments, and resuming after a crash."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_the_head_hash_does_not_depend_on_the_hash_seed(tmp_path, hash_seed):
         "import sys; sys.path.insert(0, sys.argv[1]); import conftest; from pathlib import Path\n"
         "from bofl_jax.ledger import LedgerOptions, create_ledger\n"
         "ledger = create_ledger(LedgerOptions(), Path(sys.argv[2]), conftest.CLIENTS, conftest.SEED, conftest.CONFIG)\n"
-        "conftest.play(ledger, 1, 3); print(ledger.head_hash)"
+        "conftest.record_rounds(ledger, 1, 3); print(ledger.head_hash)"
     )
     command = [sys.executable, "-W", "error", "-c", script, str(Path(__file__).parent), str(tmp_path)]
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
@@ -66,7 +66,7 @@ def test_importing_the_ledger_does_not_import_the_evm():
 
 
 @pytest.mark.parametrize("change", ["seed", "config", "clients", "authorities"])
-def test_everything_that_defines_a_run_is_in_the_head_hash(tmp_path, change):
+def test_the_head_hash_depends_on_everything_that_defines_a_run(tmp_path, change):
     options = LedgerOptions(authorities=4 if change == "authorities" else 3)
     clients, seed = CLIENTS + (change == "clients"), SEED + (change == "seed")
     config = MODEL if change == "config" else CONFIG
@@ -90,7 +90,7 @@ def test_the_order_of_submissions_does_not_matter(tmp_path, new_ledger):
 def test_a_round_may_end_without_an_accepted_update(tmp_path, new_ledger):
     ledger = new_ledger(tmp_path)
     opened(ledger, 1, [0, 1])
-    cost = ledger.close_round(1, submissions(row(0, refusal=RejectionReason.NOT_FINITE)), MODEL)
+    cost = ledger.close_round(1, submissions(row(0, rejection=RejectionReason.NOT_FINITE)), MODEL)
     assert (cost.accepted, cost.rejected) == (0, 1)
     assert audit_chain(tmp_path).rounds[0].count == 0
 
@@ -102,21 +102,21 @@ def test_many_clients_are_registered_in_batches(tmp_path):
     assert audit_chain(tmp_path).clients == 450
 
 
-def test_mode_off_does_nothing(tmp_path):
+def test_mode_off_writes_nothing(tmp_path):
     for ledger in (
         create_ledger(LedgerOptions(mode="off"), tmp_path, CLIENTS, SEED, CONFIG),
         resume(tmp_path, 4, options=LedgerOptions(mode="off")),
     ):
         opened(ledger, 1, [0, 1])
-        cost = ledger.close_round(1, submissions(row(0), row(1, refusal=RejectionReason.NOT_FINITE)), MODEL)
+        cost = ledger.close_round(1, submissions(row(0), row(1, rejection=RejectionReason.NOT_FINITE)), MODEL)
         ledger.close()
         assert (ledger.mode, ledger.head_hash, ledger.blocks) == ("off", "", 0)
         assert cost == NO_COST._replace(accepted=1, rejected=1)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("options", [{"mode": "on"}, {"authorities": 0}, {"authorities": 17}, {"sealers": 3}])
-def test_bad_options_are_refused(options):
+@pytest.mark.parametrize("options", [{"mode": "on"}, {"authorities": 0}, {"authorities": 17}, {"signers": 3}])
+def test_invalid_options_are_rejected(options):
     with pytest.raises(ValidationError):
         LedgerOptions(**options)
 
@@ -132,7 +132,7 @@ def test_bad_options_are_refused(options):
         (1, [1, 1], "names a client twice"),
     ],
 )
-def test_a_bad_opening_is_refused(tmp_path, new_ledger, number, cohort, message):
+def test_a_round_with_an_invalid_cohort_is_not_opened(tmp_path, new_ledger, number, cohort, message):
     ledger = new_ledger(tmp_path)
     before = ledger.head_hash
     with pytest.raises(BoflError, match=message):
@@ -154,7 +154,7 @@ def test_a_bad_opening_is_refused(tmp_path, new_ledger, number, cohort, message)
         (1, [row(0)], bytes([1]) * 31, "model digest of round 1 has 31 bytes"),
     ],
 )
-def test_a_bad_closing_is_refused_and_changes_nothing(tmp_path, new_ledger, number, rows, model, message):
+def test_invalid_submissions_are_rejected_and_change_nothing(tmp_path, new_ledger, number, rows, model, message):
     ledger = opened(new_ledger(tmp_path), 1, [0, 1])
     before = ledger.head_hash
     with pytest.raises(BoflError, match=message):
@@ -164,9 +164,11 @@ def test_a_bad_closing_is_refused_and_changes_nothing(tmp_path, new_ledger, numb
     assert audit_chain(tmp_path).rounds[0].count == 1
 
 
-def test_what_the_contract_refuses_is_aborted_on_chain_and_leaves_no_gap(tmp_path, new_ledger):
+def test_a_round_that_the_contract_rejects_is_aborted_on_chain_and_leaves_no_gap(tmp_path, new_ledger):
     ledger = opened(new_ledger(tmp_path), 1, [0, 1])
-    message = r"round 1 was aborted on chain: the contract refused finaliseRound while closing round 1: EmptyDigest\(\)"
+    message = (
+        r"round 1 was aborted on chain: the contract rejected finaliseRound while closing round 1: EmptyDigest\(\)"
+    )
     with pytest.raises(VerdictDiffersError, match=message):
         ledger.close_round(1, submissions(row(0)), bytes(32))
     opened(ledger, 1, [0, 1])
@@ -207,7 +209,7 @@ def test_a_ledger_needs_a_configuration_hash(tmp_path, config):
 
 
 @pytest.mark.parametrize("known", [0, 1, 2, 3])
-def test_resuming_equals_not_having_stopped(finished, tmp_path, new_ledger, rounds, known):
+def test_a_resumed_ledger_equals_an_uninterrupted_one(finished, tmp_path, new_ledger, rounds, known):
     uninterrupted = new_ledger(tmp_path / "whole")
     rounds(uninterrupted, 1, 4)
     resumed = resume(finished, known)
@@ -218,7 +220,7 @@ def test_resuming_equals_not_having_stopped(finished, tmp_path, new_ledger, roun
         assert path.read_bytes() == (finished / "ledger" / path.name).read_bytes()
 
 
-def test_what_a_crash_left_half_written_is_cut_off(finished):
+def test_incomplete_records_left_by_a_crash_are_truncated(finished):
     head = audit_chain(finished).head_hash
     for name, rest in (("blocks.rlp", b"\xf9\x03\x00half a block"), ("leaves.rlp", b"\xf8\x90half a record")):
         with (finished / "ledger" / name).open("ab") as file:
@@ -227,7 +229,7 @@ def test_what_a_crash_left_half_written_is_cut_off(finished):
     assert audit_chain(finished).head_hash == head
 
 
-def test_a_round_left_open_is_cut_off(tmp_path, new_ledger, rounds):
+def test_a_round_left_open_is_truncated(tmp_path, new_ledger, rounds):
     ledger = new_ledger(tmp_path)
     rounds(ledger, 1, 2)
     head = ledger.head_hash
@@ -245,7 +247,7 @@ def test_a_round_left_open_is_cut_off(tmp_path, new_ledger, rounds):
         ({"clients": 6}, "registeredClients is 5, the run says 6"),
     ],
 )
-def test_resuming_something_else_is_refused(finished, changes, message):
+def test_resuming_with_other_arguments_is_rejected(finished, changes, message):
     before = {path.name: path.read_bytes() for path in (finished / "ledger").iterdir()}
     with pytest.raises(BoflError, match=message) as caught:
         resume(finished, **{"rounds": 3} | changes)
@@ -263,7 +265,7 @@ def test_resuming_something_else_is_refused(finished, changes, message):
         if (name, damage) != ("leaves.rlp", "flipped")  # resuming does not prove every leaf; the audit does
     ],
 )
-def test_resuming_a_damaged_ledger_is_refused(finished, name, damage):
+def test_resuming_a_damaged_ledger_is_rejected(finished, name, damage):
     path = finished / "ledger" / name
     content = path.read_bytes()
     path.unlink()

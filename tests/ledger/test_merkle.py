@@ -44,9 +44,9 @@ def test_root_equals_the_recursion(leaves):
 def test_rows_are_the_messages_that_are_hashed(leaves):
     columns = [list(column) for column in zip(*leaves, strict=True)]
     clients, digests = (np.frombuffer(b"".join(part), np.uint8).reshape(len(leaves), -1) for part in columns[1:3])
-    rows = merkle.rows(3, clients, digests, np.array(columns[3], np.uint32), np.array(columns[4], np.int64))
+    rows = merkle.pack_leaves(3, clients, digests, np.array(columns[3], np.uint32), np.array(columns[4], np.int64))
     assert merkle.levels(rows) == merkle.levels(leaves)
-    assert [merkle.leaf_at(rows, index) for index in range(len(leaves))] == leaves
+    assert [merkle.unpack_leaf(rows, index) for index in range(len(leaves))] == leaves
 
 
 @given(LEAVES)

@@ -1,4 +1,4 @@
-"""A ledger and a whole run on a node: the same training, leaves and gas as in the process, resumed and audited."""
+"""A ledger and a whole run on a node: the same training, leaves and gas as on a chain inside the process."""
 
 import numpy as np
 import pytest
@@ -11,17 +11,17 @@ from tests.ledger.chain.test_node import (
     free,  # noqa: F401 - a fixture
     running,
 )
-from tests.ledger.conftest import CLIENTS, CONFIG, SEED, play
-from tests.support.tiny import conduct, exact, without_ledger, write_arrays
+from tests.ledger.conftest import CLIENTS, CONFIG, SEED, record_rounds
+from tests.support.tiny import exact_results, run_tiny, without_ledger, write_arrays
 
 
 @pytest.mark.parametrize("mode", ["merkle", "calldata", "signed", "per-client"])
-def test_a_ledger_on_a_node_is_the_one_in_the_process_to_the_unit(free, mode, tmp_path):  # noqa: F811
-    """Rounds with a refused update: same gas, bytes and leaves; then the audit, which asks the node."""
+def test_a_ledger_on_a_node_has_the_same_gas_bytes_and_leaves(free, mode, tmp_path):  # noqa: F811
+    """Rounds with a rejected update, and the audit, which queries the node."""
     costs = {}
     for name, node in (("here", None), ("there", free)):
         ledger = create_ledger(LedgerOptions(mode=mode, node=node), tmp_path / name, CLIENTS, SEED, CONFIG)
-        costs[name] = [(cost.gas, cost.bytes, cost.gas_of) for cost in play(ledger, 1, 2)]
+        costs[name] = [(cost.gas, cost.bytes, cost.gas_by_function) for cost in record_rounds(ledger, 1, 2)]
     assert costs["here"] == costs["there"]
     here, there = audit_chain(tmp_path / "here"), audit_chain(tmp_path / "there", node=free)
     rounds = [[(r.root, r.model_digest, r.gas) for r in chain.rounds] for chain in (here, there)]
@@ -29,18 +29,18 @@ def test_a_ledger_on_a_node_is_the_one_in_the_process_to_the_unit(free, mode, tm
     assert (tmp_path / "here/ledger/leaves.rlp").read_bytes() == (tmp_path / "there/ledger/leaves.rlp").read_bytes()
 
 
-def test_a_ledger_on_a_node_goes_on_and_gives_up_the_round_that_was_open(free, tmp_path):  # noqa: F811
+def test_a_ledger_on_a_node_is_resumed_and_aborts_the_open_round(free, tmp_path):  # noqa: F811
     options = LedgerOptions(mode="signed", node=free)
     ledger = create_ledger(options, tmp_path, CLIENTS, SEED, CONFIG)
-    play(ledger, 1, 2)
+    record_rounds(ledger, 1, 2)
     ledger.eligibility(3)
     ledger.open_round(3, np.array([0, 1]))
-    play(resume_ledger(options, tmp_path, CLIENTS, SEED, CONFIG, 2), 3, 3)
+    record_rounds(resume_ledger(options, tmp_path, CLIENTS, SEED, CONFIG, 2), 3, 3)
     found = audit_chain(tmp_path, node=free)
     assert (found.aborted, [(r.round, r.version) for r in found.rounds]) == ([3], [(1, 1), (2, 2), (4, 3)])
 
 
-def test_another_network_than_the_runs_is_refused(free, anvil, tmp_path):  # noqa: F811
+def test_a_node_on_another_network_is_rejected(free, anvil, tmp_path):  # noqa: F811
     create_ledger(LedgerOptions(node=free), tmp_path, CLIENTS, SEED, CONFIG)
     with (
         running(anvil, ["--chain-id", "4711"]) as other,
@@ -49,12 +49,12 @@ def test_another_network_than_the_runs_is_refused(free, anvil, tmp_path):  # noq
         audit_chain(tmp_path, node=other)
 
 
-def test_a_whole_run_on_a_node_trains_the_same_and_is_audited(free, tmp_path):  # noqa: F811
+def test_a_whole_run_on_a_node_has_the_same_results_and_passes_the_audit(free, tmp_path):  # noqa: F811
     arrays = write_arrays(tmp_path / "own.npz")
     overrides = {"ledger.mode": "per-client", "federation.rounds": 2, "adversary.uninvited": 1, "federation.cohort": 4}
-    here = conduct(tmp_path / "here", arrays, overrides).directory
-    there = conduct(tmp_path / "there", arrays, overrides | {"ledger.node": free}).directory
-    assert without_ledger(exact(here)) == without_ledger(exact(there))
+    here = run_tiny(tmp_path / "here", arrays, overrides).directory
+    there = run_tiny(tmp_path / "there", arrays, overrides | {"ledger.node": free}).directory
+    assert without_ledger(exact_results(here)) == without_ledger(exact_results(there))
     found = [audit(directory) for directory in (here, there)]
     gas = [[r.gas for r in chain.rounds] for chain in found]
     spared = 12 * (found[0].config_hash.count(0) - found[1].config_hash.count(0))  # a zero byte costs 12 gas less

@@ -1,1 +1,1 @@
-"""Replays a chain, checks it, and proves contributions."""
+"""Replays and checks a recorded chain, answers questions about its history, and proves contributions."""

@@ -1,7 +1,7 @@
-"""What a chain tells: deployment, registry, rounds, synthetic batches, results, from the events of replayed blocks.
+"""Collects what the events of replayed blocks say: deployment, registry, rounds, synthetic batches and results.
 
-Replaying executes the contract, so that a story which the contract forbids cannot be told at all; what is checked here
-is what the contract cannot see: which contract it is, who else sent transactions, and under which configuration.
+The replay executes the contract, so a transition that the contract forbids is reverted. This module checks what the
+contract cannot check: which contract it is, who else sent transactions, and under which configuration.
 """
 
 from collections import Counter
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.core.verdicts import RejectionReason
-from bofl_jax.ledger.chain.base import Applied, Follower, Outcome
-from bofl_jax.ledger.contract.artefact import LogEvent, load_contract
+from bofl_jax.ledger.chain.base import BlockImporter, ExecutedBlock, Receipt
+from bofl_jax.ledger.contract.artefact import ContractEvent, load_contract
 
-REGISTRY = {"ClientRegistered", "ClientSuspended", "ClientRevoked", "ClientReadmitted"}
-ROUND = {
+REGISTRY_EVENTS = {"ClientRegistered", "ClientSuspended", "ClientRevoked", "ClientReadmitted"}
+ROUND_EVENTS = {
     "RoundOpened",
     "UpdateAccepted",
     "UpdateRefused",
@@ -25,116 +25,125 @@ ROUND = {
 }
 
 
-class Told(NamedTuple):
-    """One event, and the block that holds it."""
+class IndexedEvent(NamedTuple):
+    """An event and the number of the block that contains it."""
 
     block: int
-    event: LogEvent
+    event: ContractEvent
 
 
 @dataclass
 class ChainRound:
-    """What the chain alone says about a round.
+    """A round as the chain's events describe it.
 
     Attributes:
-        opened: its first event.
-        active: the addresses that could contribute when it was opened.
-        updates: what it says of single updates, in order.
-        reverted: senders of updates that the contract refused by a revert, and how often.
-        published: the digests that were published as bare calldata.
-        committed: the event of its commitment, once there is one.
-        finalised: the event of its end, unless it was aborted.
-        gas: of its transactions and of changes to the registry before it.
-        blocks: the numbers of the blocks that opened, committed and finalised it.
+        opened: the event that opened it.
+        active: addresses of the clients that were active when it was opened.
+        gas: gas used by its transactions, and by registry changes right before it.
+        updates: the events about single updates, in order.
+        reverted: sender -> number of its updates that the contract rejected by a revert.
+        published: digests that were published as bare calldata.
+        committed: the event of its commitment; None before it.
+        finalised: the event of its finalisation; None before it.
+        blocks: numbers of the blocks that opened, committed and finalised it.
     """
 
-    opened: LogEvent
+    opened: ContractEvent
     active: frozenset[str]
     gas: int
-    updates: list[LogEvent] = field(default_factory=list)
+    updates: list[ContractEvent] = field(default_factory=list)
     reverted: Counter[str] = field(default_factory=Counter)
     published: list[bytes] = field(default_factory=list)
-    committed: LogEvent | None = None
-    finalised: LogEvent | None = None
+    committed: ContractEvent | None = None
+    finalised: ContractEvent | None = None
     blocks: list[int] = field(default_factory=list)
 
     @property
     def number(self) -> int:
-        """Its number on the chain."""
-        return self.opened.args["round"]
+        """Number of the round on the chain."""
+        return int(self.opened.args["round"])
 
 
-class Story:
-    """The story so far.
+class ChainReplay:
+    """The state of a run that the events of its blocks imply.
+
+    Args:
+        chain: the chain that replays the blocks.
+        address: 20 bytes, the contract's address.
+        config_hash: 32 bytes, the hash with which every round must be opened.
 
     Attributes:
         clients: addresses in the order of the registry.
         rounds: the finalised rounds in order.
-        aborted: the numbers of the aborted rounds.
-        results: global model version -> digest of its results.
-        told: every event.
+        aborted: numbers of the aborted rounds.
+        results: number of a global model -> 32 bytes, digest of its results.
+        events: all events.
     """
 
-    def __init__(self, follower: Follower, address: bytes, config_hash: bytes) -> None:
-        self._follower, self._address, self._config_hash = follower, address, config_hash
+    def __init__(self, chain: BlockImporter, address: bytes, config_hash: bytes) -> None:
+        self._chain, self._address, self._config_hash = chain, address, config_hash
         self._contract = load_contract()
         self._round: ChainRound | None = None
         self._active: frozenset[str] = frozenset()
-        self._gas = 0  # of changes to the registry since the last round
+        self._registry_gas = 0  # gas of registry changes since the last round
         self.clients: list[bytes] = []
         self.rounds: list[ChainRound] = []
         self.aborted: list[int] = []
         self.results: dict[int, bytes] = {}
-        self.told: list[Told] = []
+        self.events: list[IndexedEvent] = []
 
-    def follow(self, block: Applied) -> None:
-        """Take in the next block.
+    def add_block(self, block: ExecutedBlock) -> None:
+        """Process the next block.
 
         Raises:
-            VerificationError: if it is not what a run does.
+            VerificationError: if it contains something that a run does not do.
         """
         if block.number == 1:
-            self._deployment(block)
-        events = [(outcome, self._events(block.number, outcome)) for outcome in block.outcomes]
-        names = {event.name for _, found in events for event in found}
-        gas = sum(outcome.gas for outcome in block.outcomes)
-        if block.number > 2 and names & REGISTRY:
-            self._gas += gas
-        for outcome, found in events:
-            self._reverts(block.number, outcome)
-            for event in found:
-                self._take_in(block.number, event)
-            self._publish(outcome)
-        if names & ROUND or not all(outcome.success for outcome in block.outcomes):
+            self._check_deployment(block)
+        decoded = [(receipt, self._decode(block.number, receipt)) for receipt in block.receipts]
+        names = {event.name for _, events in decoded for event in events}
+        gas = sum(receipt.gas_used for receipt in block.receipts)
+        if block.number > 2 and names & REGISTRY_EVENTS:
+            self._registry_gas += gas
+        for receipt, events in decoded:
+            self._record_revert(block.number, receipt)
+            for event in events:
+                self._process(block.number, event)
+            self._record_digests(receipt)
+        if names & ROUND_EVENTS or not all(receipt.success for receipt in block.receipts):
             self._charge(gas)
-        self.told += [Told(block.number, event) for _, found in events for event in found]
+        self.events += [IndexedEvent(block.number, event) for _, events in decoded for event in events]
 
-    def end(self) -> None:
-        """No block follows."""
-        if self._follower.height < 2:
-            raise VerificationError(f"blocks.rlp ends after block {self._follower.height}, before any round")
+    def finish(self) -> None:
+        """Check that the chain may end here.
+
+        Raises:
+            VerificationError: if it ends before the registration of the clients, or inside a round.
+        """
+        if self._chain.height < 2:
+            raise VerificationError(f"blocks.rlp ends after block {self._chain.height}, before any round")
         if self._round:
             raise VerificationError(
-                f"blocks.rlp ends inside round {self._round.number}: go on with that run by --resume, then audit again"
+                f"blocks.rlp ends inside round {self._round.number}: resume that run with --resume, then audit again"
             )
 
-    def _take_in(self, block: int, event: LogEvent) -> None:
+    def _process(self, block: int, event: ContractEvent) -> None:
         if event.name == "RoundOpened":
             self._open(block, event)
-        elif event.name in REGISTRY:
-            self._register(event)
+        elif event.name in REGISTRY_EVENTS:
+            self._change_registry(event)
         elif event.name == "ResultsPublished":
             self.results[event.args["version"]] = event.args["resultsDigest"]
-        elif event.name in ROUND and self._round:
-            self._go_on(self._round, block, event)
+        elif event.name in ROUND_EVENTS and self._round:
+            self._continue(self._round, block, event)
 
-    def _open(self, block: int, event: LogEvent) -> None:
+    def _open(self, block: int, event: ContractEvent) -> None:
         if event.args["configHash"] != self._config_hash:
             raise VerificationError(f"block {block} opens a round under another configuration")
-        self._round = ChainRound(event, self._active, self._gas, blocks=[block])
-        self._gas = 0
+        self._round = ChainRound(event, self._active, self._registry_gas, blocks=[block])
+        self._registry_gas = 0
 
-    def _go_on(self, round: ChainRound, block: int, event: LogEvent) -> None:
+    def _continue(self, round: ChainRound, block: int, event: ContractEvent) -> None:
         match event.name:
             case "RoundCommitted":
                 round.committed = event
@@ -144,63 +153,63 @@ class Story:
                 round.blocks.append(block)
             case "RoundAborted":
                 self.aborted.append(round.number)
-                self._round, self._gas = None, 0
+                self._round, self._registry_gas = None, 0
             case _:
                 round.updates.append(event)
 
     def _charge(self, gas: int) -> None:
-        """A block of the round in hand was taken in; it may have been the last."""
+        """Charge a block's gas to the open round, and close the round if the block finalised it."""
         if self._round:
             self._round.gas += gas
             if self._round.finalised:
                 self.rounds.append(self._round)
                 self._round = None
 
-    def _register(self, event: LogEvent) -> None:
+    def _change_registry(self, event: ContractEvent) -> None:
         client = event.args["client"]
         if event.name == "ClientRegistered":
             self.clients.append(bytes.fromhex(client[2:]))
         joins = event.name in ("ClientRegistered", "ClientReadmitted")
         self._active = self._active | {client} if joins else self._active - {client}
 
-    def _publish(self, outcome: Outcome) -> None:
-        if self._round and outcome.success:
-            self._round.published += self._contract.decode_call(outcome.data, "publishDigests")
+    def _record_digests(self, receipt: Receipt) -> None:
+        if self._round and receipt.success:
+            self._round.published += self._contract.decode_last_argument(receipt.data, "publishDigests")
 
-    def _reverts(self, block: int, outcome: Outcome) -> None:
-        """Only an update that a client sends itself may be refused by a revert, and is then on record."""
-        if outcome.success:
+    def _record_revert(self, block: int, receipt: Receipt) -> None:
+        """Only an update that a client submits itself may be reverted; it must then be recorded as rejected."""
+        if receipt.success:
             return
-        if not self._round or self._contract.function_of(outcome.data) != "submitUpdate":
-            raise VerificationError(f"block {block} holds a transaction that was reverted")
-        self._round.reverted["0x" + outcome.sender.hex()] += 1
+        if not self._round or self._contract.function_name(receipt.data) != "submitUpdate":
+            raise VerificationError(f"block {block} contains a transaction that was reverted")
+        self._round.reverted["0x" + receipt.sender.hex()] += 1
 
-    def _events(self, block: int, outcome: Outcome) -> list[LogEvent]:
-        if block > 1 and outcome.to != self._address:
-            raise VerificationError(f"block {block} holds a transaction that is not for the contract")
-        return [self._contract.decode_log(topics, data) for _, topics, data in outcome.logs]
+    def _decode(self, block: int, receipt: Receipt) -> list[ContractEvent]:
+        if block > 1 and receipt.to != self._address:
+            raise VerificationError(f"block {block} contains a transaction that is not for the contract")
+        return [self._contract.decode_log(log.topics, log.data) for log in receipt.logs]
 
-    def _deployment(self, block: Applied) -> None:
-        if len(block.outcomes) != 1 or block.outcomes[0].data != self._contract.bytecode:
+    def _check_deployment(self, block: ExecutedBlock) -> None:
+        if len(block.receipts) != 1 or block.receipts[0].data != self._contract.bytecode:
             raise VerificationError("block 1 does not deploy the contract that the package ships")
-        if [log[0] for log in block.outcomes[0].logs] != [self._address]:  # the constructor's only event
+        if [log.address for log in block.receipts[0].logs] != [self._address]:  # the only event of the constructor
             raise VerificationError("contract.json names another address than the one block 1 deploys to")
-        if self._follower.code(self._address) != self._contract.deployed_bytecode:
+        if self._chain.get_code(self._address) != self._contract.deployed_bytecode:
             raise VerificationError("the code at the contract's address is not the one that the package ships")
 
 
-def refused(round: ChainRound) -> list[LogEvent]:
-    """The round's refused updates."""
+def rejected_updates(round: ChainRound) -> list[ContractEvent]:
+    """The events of a round's rejected updates."""
     return [event for event in round.updates if event.name == "UpdateRefused"]
 
 
-def standing_updates(round: ChainRound) -> dict[str, tuple[bytes, int, int]]:
-    """What clients handed in on chain and was not withdrawn: address -> digest, samples, metric."""
-    standing: dict[str, tuple[bytes, int, int]] = {}
+def accepted_updates(round: ChainRound) -> dict[str, tuple[bytes, int, int]]:
+    """The updates that were accepted on the chain and not withdrawn: address -> digest, samples, metric."""
+    accepted: dict[str, tuple[bytes, int, int]] = {}
     for event in round.updates:
         client = event.args.get("client", "")
         if event.name == "UpdateAccepted":
-            standing[client] = (event.args["updateDigest"], event.args["samples"], event.args["metric"])
+            accepted[client] = (event.args["updateDigest"], event.args["samples"], event.args["metric"])
         elif event.name == "UpdateRefused" and event.args["reason"] >= RejectionReason.DIGEST_MISMATCH:
-            standing.pop(client, None)
-    return standing
+            accepted.pop(client, None)
+    return accepted

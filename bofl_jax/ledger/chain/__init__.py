@@ -1,1 +1,1 @@
-"""Chains that execute the contract: py-evm, ethereum-execution, a node over JSON-RPC."""
+"""Ethereum chains that execute the contract: py-evm, ethereum-execution (EELS), or a node over JSON-RPC."""

@@ -1,4 +1,4 @@
-"""Accounts of a simulated network: keys that follow from the run's seed, so that a run can be repeated to the bit."""
+"""The accounts of a run. Their keys are derived from the run's seed, so that a run can be repeated to the bit."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -22,13 +22,19 @@ class Account(NamedTuple):
     address: bytes
 
 
-def account(seed: int, role: str, index: int, secret: str = "") -> Account:
-    """Account number ``index`` of a role (``authority``, ``admin``, ``client`` ...) in the run with this seed.
+def derive_account(seed: int, role: str, index: int, secret: str = "") -> Account:
+    """The account number ``index`` of a role.
 
-    Its key is keccak("bofl-key-SEED-ROLE-INDEX"), known to everyone who knows the seed: good for a simulation. On a
-    network that anything depends on, a ``secret`` goes before the seed.
+    Its private key is keccak("bofl-key-SEED-ROLE-INDEX"). Everybody who knows the seed knows the key, which is fine for
+    a simulation. On a real network a ``secret`` is inserted before the seed.
 
-    >>> account(0, "client", 1).address.hex()
+    Args:
+        seed: the run's seed.
+        role: ``authority`` (a signer), ``admin``, ``aggregator``, ``auditor`` or ``client``.
+        index: number of the account, from 0.
+        secret: text that only the owner of the run knows.
+
+    >>> derive_account(0, "client", 1).address.hex()
     'bf394831e49edf48347069bfe77ca12062ee1165'
     """
     key = keccak(f"bofl-key-{secret and secret + '-'}{seed}-{role}-{index}".encode())
@@ -37,8 +43,8 @@ def account(seed: int, role: str, index: int, secret: str = "") -> Account:
 
 @lru_cache(maxsize=1 << 15)
 def private_key(key: bytes) -> "PrivateKey":
-    """A private key ready to sign; making one derives the public key, so they are kept."""
-    from eth_keys import keys
+    """A private key object that can sign. Objects are cached because each one derives its public key."""
+    from eth_keys.main import lazy_key_api as keys
 
     return keys.PrivateKey(key, backend=_backend())
 
@@ -51,53 +57,61 @@ def address_of(key: bytes) -> bytes:
 
 @lru_cache(maxsize=1)
 def _backend() -> "BaseECCBackend":
-    """What ``eth_keys`` would sign with, but coincurve's keys are kept too: making one costs more than to sign."""
-    from eth_keys.backends import CoinCurveECCBackend, get_backend
+    """The default backend of ``eth_keys``; coincurve's key objects are cached, as one costs more than a signature."""
+    from eth_keys.backends import get_backend
+    from eth_keys.backends.coincurve import CoinCurveECCBackend
 
     backend = get_backend()
     if isinstance(backend, CoinCurveECCBackend):
         keys = backend.keys
-        kept = lru_cache(maxsize=1 << 15)(keys.PrivateKey)
-        vars(backend)["keys"] = SimpleNamespace(PrivateKey=kept, PublicKey=keys.PublicKey)
+        cached = lru_cache(maxsize=1 << 15)(keys.PrivateKey)
+        vars(backend)["keys"] = SimpleNamespace(PrivateKey=cached, PublicKey=keys.PublicKey)
     return backend
 
 
 @dataclass(frozen=True)
-class Network:
+class RunAccounts:
     """The accounts of a run.
 
     Attributes:
-        authorities: who seals blocks, in ascending order of their addresses.
-        admin: who deploys the contract, registers the clients and hands out the roles.
-        aggregator: who opens and commits rounds.
-        auditor: who finalises and aborts them.
-        clients: the clients' accounts; in modes ``merkle`` and ``calldata`` only their addresses are used.
+        signers: the proof-of-authority signers, which seal blocks in turn; in ascending order of their addresses.
+        admin: deploys the contract, registers the clients and grants the roles.
+        aggregator: opens and commits rounds.
+        auditor: finalises and aborts rounds.
+        clients: one account per client; the modes ``merkle`` and ``calldata`` use only their addresses.
     """
 
-    authorities: tuple[Account, ...]
+    signers: tuple[Account, ...]
     admin: Account
     aggregator: Account
     auditor: Account
     clients: tuple[Account, ...]
 
     @cached_property
-    def addresses(self) -> list[bytes]:
+    def client_addresses(self) -> list[bytes]:
         """The clients' addresses, 20 bytes each."""
         return [client.address for client in self.clients]
 
     @cached_property
-    def address_rows(self) -> np.ndarray:
-        """uint8[C, 20]: the same as rows."""
-        return np.frombuffer(b"".join(self.addresses), np.uint8).reshape(-1, 20)
+    def client_address_rows(self) -> np.ndarray:
+        """uint8[C, 20]: the clients' addresses as an array."""
+        return np.frombuffer(b"".join(self.client_addresses), np.uint8).reshape(-1, 20)
 
     def genesis(self, config_hash: bytes) -> Genesis:
-        """Block 0 of this network for one configuration."""
-        return Genesis(config_hash, tuple(authority.address for authority in self.authorities))
+        """The genesis block of a chain with these signers and a 32-byte configuration hash."""
+        return Genesis(config_hash, tuple(signer.address for signer in self.signers))
 
 
-def network(seed: int, authorities: int, clients: int, secret: str = "") -> Network:
-    """The accounts that follow from a run's seed, and a secret if there is one."""
-    sealing = sorted((account(seed, "authority", i, secret) for i in range(authorities)), key=lambda a: a.address)
-    members = tuple(account(seed, "client", i, secret) for i in range(clients))
-    admin, aggregator, auditor = (account(seed, role, 0, secret) for role in ("admin", "aggregator", "auditor"))
-    return Network(tuple(sealing), admin, aggregator, auditor, members)
+def derive_accounts(seed: int, signers: int, clients: int, secret: str = "") -> RunAccounts:
+    """All accounts of a run.
+
+    Args:
+        seed: the run's seed.
+        signers: number of proof-of-authority signers.
+        clients: C, number of clients.
+        secret: text that only the owner of the run knows; empty for a simulation.
+    """
+    sealing = sorted((derive_account(seed, "authority", i, secret) for i in range(signers)), key=lambda a: a.address)
+    members = tuple(derive_account(seed, "client", i, secret) for i in range(clients))
+    admin, aggregator, auditor = (derive_account(seed, role, 0, secret) for role in ("admin", "aggregator", "auditor"))
+    return RunAccounts(tuple(sealing), admin, aggregator, auditor, members)

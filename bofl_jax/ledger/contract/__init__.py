@@ -1,1 +1,1 @@
-"""The governance contract: its artefact, calls, registry and modes of submission."""
+"""The governance contract in Python: its artefact, calls, registry, cohort and submission modes."""

@@ -1,146 +1,173 @@
-"""How a round's updates reach the chain before its Merkle root is committed, and what the contract says of each.
+"""The submission modes: how a round's updates reach the chain, and how the contract's verdicts on them are read.
 
-``merkle``: only refusals. ``calldata``: the bare digests of accepted updates as well. ``signed``: typed data that the
-senders signed, relayed in batches. ``per-client``: a transaction of each sender. In the last two each client has a key
-of its own, the contract lists the cohort, and its own verdict on every update can be read back.
+``merkle`` records only rejections. ``calldata`` adds the bare digests of accepted updates. ``signed`` relays batches of
+EIP-712 data that the clients signed. ``per-client`` sends one transaction per client. In the last two modes each client
+has its own key, the contract stores the cohort, and its verdict on every update can be read.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from bofl_jax.core.verdicts import RejectionReason
 from bofl_jax.ledger.base import Submissions
-from bofl_jax.ledger.chain.accounts import Account, Network
-from bofl_jax.ledger.chain.base import Outcome
+from bofl_jax.ledger.chain.accounts import Account, RunAccounts
+from bofl_jax.ledger.chain.base import Receipt
 from bofl_jax.ledger.contract.artefact import load_contract
-from bofl_jax.ledger.contract.calls import BATCH_GAS, ContractRefusedError, Step
+from bofl_jax.ledger.contract.calls import BATCH_GAS, ContractCall, ContractRejectionError
 from bofl_jax.ledger.contract.eip712 import domain_separator, sign_update
 from bofl_jax.ledger.merkle import Leaf
 
-SIGNED_BATCH, DIGEST_BATCH, REFUSED_BATCH = 100, 10_000, 200
-BY_SERVER = RejectionReason.DIGEST_MISMATCH
-"""From here on, reasons are the server's to find: the contract cannot see what arrived."""
+SIGNED_PER_CALL, DIGESTS_PER_CALL, REJECTED_PER_CALL = 100, 10_000, 200
+FIRST_SERVER_REASON = RejectionReason.DIGEST_MISMATCH
+"""This reason and later ones are found by the server alone: the contract cannot see the received update."""
 
 
-class Place(NamedTuple):
-    """Where a round is recorded: who is who, the chain, the contract's address, and the round's number there."""
+class RoundContext(NamedTuple):
+    """The round in which updates are recorded.
 
-    network: Network
+    Attributes:
+        accounts: the accounts of the run.
+        chain_id: id of the chain.
+        address: 20 bytes, the contract's address.
+        round: number of the round on the chain.
+    """
+
+    accounts: RunAccounts
     chain_id: int
     address: bytes
     round: int
 
 
-class Mode(NamedTuple):
-    """One way to record a round.
+class RecordUpdates(Protocol):
+    """Turns the updates of a round into contract calls."""
+
+    def __call__(self, context: RoundContext, submissions: Submissions, /) -> Iterator[ContractCall]:
+        """The calls that record the updates, whose rows ascend by client."""
+        ...
+
+
+class ReadVerdicts(Protocol):
+    """Reads the contract's verdicts on the updates of a round."""
+
+    def __call__(self, receipts: Sequence[Receipt], /) -> Iterator[RejectionReason]:
+        """One verdict per update, in the order of the updates; none if the mode has no verdicts."""
+        ...
+
+
+class SubmissionMode(NamedTuple):
+    """One way to record the updates of a round.
 
     Attributes:
-        listed: whether clients are heard on chain themselves, so that the contract has to know the cohort.
-        record: where, what arrived -> calls.
-        heard: outcomes of those calls -> the contract's verdict on each update, as far as it gives any.
-        reverts: whether the contract refuses an update by a revert, so that its call stands in a block all the same.
-        unsaid: from which reason on a refusal has still to be recorded; those below, an event of the contract tells.
+        stores_cohort: whether the contract stores the cohort, because clients take part on the chain themselves.
+        record: makes the calls that record the updates.
+        read_verdicts: reads the verdicts from the receipts of those calls.
+        rejects_by_revert: whether the contract rejects an update by reverting its transaction, which the block keeps.
+        min_recorded_rejection: rejections from this reason on need a call; the contract's events record earlier ones.
     """
 
-    listed: bool
-    record: Callable[[Place, Submissions], Iterator[Step]]
-    heard: Callable[[Sequence[Outcome]], Iterator[RejectionReason]]
-    reverts: bool = False
-    unsaid: RejectionReason = RejectionReason.NOT_REGISTERED
+    stores_cohort: bool
+    record: RecordUpdates
+    read_verdicts: ReadVerdicts
+    rejects_by_revert: bool = False
+    min_recorded_rejection: RejectionReason = RejectionReason.NOT_REGISTERED
 
 
-def _nothing(_place: Place, _sent: Submissions) -> Iterator[Step]:
+def _record_nothing(_context: RoundContext, _submissions: Submissions) -> Iterator[ContractCall]:
     return iter(())
 
 
-def _unheard(_outcomes: Sequence[Outcome]) -> Iterator[RejectionReason]:
+def _no_verdicts(_receipts: Sequence[Receipt]) -> Iterator[RejectionReason]:
     return iter(())
 
 
-def _digests(place: Place, sent: Submissions) -> Iterator[Step]:
-    digests = [row.tobytes() for row in sent.digest[sent.accepted]]
-    for batch in _batches(digests, DIGEST_BATCH):
-        yield Step(place.network.aggregator, "publishDigests", (place.round, batch), BATCH_GAS)
+def _publish_digests(context: RoundContext, submissions: Submissions) -> Iterator[ContractCall]:
+    digests = [row.tobytes() for row in submissions.digest[submissions.accepted]]
+    for batch in _batches(digests, DIGESTS_PER_CALL):
+        yield ContractCall(context.accounts.aggregator, "publishDigests", (context.round, batch), BATCH_GAS)
 
 
-def _signed(place: Place, sent: Submissions) -> Iterator[Step]:
-    domain = domain_separator(place.chain_id, place.address)
-    updates = [(*leaf[1:], *sign_update(account.key, domain, leaf)) for account, leaf in _leaves(place, sent)]
-    for batch in _batches(updates, SIGNED_BATCH):
-        yield Step(place.network.aggregator, "submitSignedUpdates", (place.round, batch), BATCH_GAS)
+def _relay_signed(context: RoundContext, submissions: Submissions) -> Iterator[ContractCall]:
+    domain = domain_separator(context.chain_id, context.address)
+    updates = [(*leaf[1:], *sign_update(account.key, domain, leaf)) for account, leaf in _leaves(context, submissions)]
+    for batch in _batches(updates, SIGNED_PER_CALL):
+        yield ContractCall(context.accounts.aggregator, "submitSignedUpdates", (context.round, batch), BATCH_GAS)
 
 
-def _heard_signed(outcomes: Sequence[Outcome]) -> Iterator[RejectionReason]:
-    """One event an update, in the order of the batch."""
+def _verdicts_from_events(receipts: Sequence[Receipt]) -> Iterator[RejectionReason]:
+    """Every update has one event, in the order of the batch."""
     contract = load_contract()
-    for outcome in outcomes:
-        for _, topics, data in outcome.logs:
-            yield RejectionReason(contract.decode_log(topics, data).args.get("reason", 0))
+    for receipt in receipts:
+        for log in receipt.logs:
+            yield RejectionReason(contract.decode_log(log.topics, log.data).args.get("reason", 0))
 
 
-def _per_client(place: Place, sent: Submissions) -> Iterator[Step]:
-    for account, leaf in _leaves(place, sent):
-        yield Step(account, "submitUpdate", (place.round, *leaf[2:]))
+def _submit_per_client(context: RoundContext, submissions: Submissions) -> Iterator[ContractCall]:
+    for account, leaf in _leaves(context, submissions):
+        yield ContractCall(account, "submitUpdate", (context.round, *leaf[2:]))
 
 
-def _heard_per_client(outcomes: Sequence[Outcome]) -> Iterator[RejectionReason]:
-    """A refused update is a reverted transaction, and its error says why.
+def _verdicts_from_reverts(receipts: Sequence[Receipt]) -> Iterator[RejectionReason]:
+    """A rejected update is a reverted transaction whose error contains the reason.
 
     Raises:
-        ContractRefusedError: if it says that the call was no update at all.
+        ContractRejectionError: if a transaction was reverted with another error.
     """
-    for outcome in outcomes:
+    for receipt in receipts:
         try:
-            reason = 0 if outcome.success else load_contract().decode_error(outcome.output, "UpdateNotAccepted")[1]
+            reason = 0 if receipt.success else load_contract().decode_error(receipt.output, "UpdateNotAccepted")[1]
         except ValueError as error:
-            raise ContractRefusedError(f"the contract refused submitUpdate: {error}") from error
+            raise ContractRejectionError(f"the contract rejected submitUpdate: {error}") from error
         yield RejectionReason(reason)
 
 
 MODES = {
-    "merkle": Mode(listed=False, record=_nothing, heard=_unheard),
-    "calldata": Mode(listed=False, record=_digests, heard=_unheard),
-    "signed": Mode(listed=True, record=_signed, heard=_heard_signed, unsaid=BY_SERVER),
-    "per-client": Mode(listed=True, record=_per_client, heard=_heard_per_client, reverts=True),
+    "merkle": SubmissionMode(stores_cohort=False, record=_record_nothing, read_verdicts=_no_verdicts),
+    "calldata": SubmissionMode(stores_cohort=False, record=_publish_digests, read_verdicts=_no_verdicts),
+    "signed": SubmissionMode(
+        stores_cohort=True,
+        record=_relay_signed,
+        read_verdicts=_verdicts_from_events,
+        min_recorded_rejection=FIRST_SERVER_REASON,
+    ),
+    "per-client": SubmissionMode(
+        stores_cohort=True, record=_submit_per_client, read_verdicts=_verdicts_from_reverts, rejects_by_revert=True
+    ),
 }
 
 
-def refusals(mode: Mode, place: Place, sent: Submissions) -> Iterator[Step]:
-    """The calls that record which updates have no influence, and why, as far as the contract has not said it."""
-    refused = sent.take(np.flatnonzero(sent.rejection >= mode.unsaid))
-    addresses = place.network.address_rows[refused.client]
-    rows = [
-        (address.tobytes(), received.tobytes(), int(reason))
-        for address, received, reason in zip(addresses, refused.received, refused.rejection, strict=True)
-    ]
-    for batch in _batches(rows, REFUSED_BATCH):
-        yield Step(place.network.aggregator, "refuseUpdates", (place.round, batch), BATCH_GAS)
+def rejection_calls(mode: SubmissionMode, context: RoundContext, submissions: Submissions) -> Iterator[ContractCall]:
+    """The calls that record rejected updates with their reasons, as far as no event of the contract records them.
 
-
-def expected(sent: Submissions) -> np.ndarray:
-    """uint8[M]: what the contract must say of each update; what only the server can find it accepts at first."""
-    return np.where(sent.rejection >= BY_SERVER, RejectionReason.NONE, sent.rejection)
-
-
-def bit_map(cohort: np.ndarray) -> list[int]:
-    """A cohort as the contract lists it: bit i of word w stands for client 256 w + i.
-
-    >>> bit_map(np.array([0, 3, 256]))
-    [9, 1]
+    Args:
+        mode: the submission mode.
+        context: the round.
+        submissions: the updates, with the server's verdicts.
     """
-    bits = np.zeros(256 * (int(cohort.max()) // 256 + 1), np.uint8)
-    bits[cohort] = 1
-    packed = np.packbits(bits, bitorder="little").reshape(-1, 32)
-    return [int.from_bytes(word.tobytes(), "little") for word in packed]
+    rejected = submissions.take(np.flatnonzero(submissions.rejection >= mode.min_recorded_rejection))
+    addresses = context.accounts.client_address_rows[rejected.client]
+    entries = [
+        (address.tobytes(), received.tobytes(), int(reason))
+        for address, received, reason in zip(addresses, rejected.received, rejected.rejection, strict=True)
+    ]
+    for batch in _batches(entries, REJECTED_PER_CALL):
+        yield ContractCall(context.accounts.aggregator, "refuseUpdates", (context.round, batch), BATCH_GAS)
 
 
-def _leaves(place: Place, sent: Submissions) -> Iterator[tuple[Account, Leaf]]:
-    """Every sender's account and what it says it sent."""
-    for client, digest, _, samples, metric, _ in zip(*sent, strict=True):
-        account = place.network.clients[client]
-        yield account, Leaf(place.round, account.address, digest.tobytes(), int(samples), int(metric))
+def expected_verdicts(submissions: Submissions) -> np.ndarray:
+    """uint8[M]: the verdict that the contract must give on each update.
+
+    The contract first accepts an update that only the server can reject.
+    """
+    return np.where(submissions.rejection >= FIRST_SERVER_REASON, RejectionReason.NONE, submissions.rejection)
+
+
+def _leaves(context: RoundContext, submissions: Submissions) -> Iterator[tuple[Account, Leaf]]:
+    """The account of every sender, and the leaf of the update that it sent."""
+    for client, digest, _, samples, metric, _ in zip(*submissions, strict=True):
+        account = context.accounts.clients[client]
+        yield account, Leaf(context.round, account.address, digest.tobytes(), int(samples), int(metric))
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""Who may contribute: the contract's registry in the server's terms, and what the configuration has in store for it."""
+"""The client registry: how the contract's states map to rejection reasons, and which changes a run plans."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,20 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.core.verdicts import RejectionReason
 from bofl_jax.ledger.options import LedgerOptions, RegistryChange
 
-BY_STATE = np.array(
+REASON_BY_STATE = np.array(
     [RejectionReason.NOT_REGISTERED, RejectionReason.NONE, RejectionReason.SUSPENDED, RejectionReason.REVOKED], np.uint8
 )
-"""The contract's ClientState -> why such a client may not contribute."""
+"""uint8[4], indexed by the contract's ClientState: why such a client may not contribute."""
 
-AFTER = {
+REASON_AFTER = {
     "register": RejectionReason.NONE,
     "readmit": RejectionReason.NONE,
     "suspend": RejectionReason.SUSPENDED,
     "revoke": RejectionReason.REVOKED,
 }
-FUNCTION = {
+"""Action of a change -> eligibility of the client after it."""
+
+FUNCTION_OF_ACTION = {
     "register": "registerClients",
     "readmit": "readmitClient",
     "suspend": "suspendClient",
@@ -27,8 +29,12 @@ FUNCTION = {
 }
 
 
-def at_start(options: LedgerOptions, clients: int) -> int:
-    """How many clients are registered before the first round.
+def initially_registered(options: LedgerOptions, clients: int) -> int:
+    """The number of clients that are registered before the first round.
+
+    Args:
+        options: the ``[ledger]`` section.
+        clients: C, number of clients.
 
     Raises:
         BoflError: if the options name clients that do not exist.
@@ -42,16 +48,27 @@ def at_start(options: LedgerOptions, clients: int) -> int:
     return registered
 
 
-def due(options: LedgerOptions, round: int) -> Iterator[RegistryChange]:
-    """The changes that the configuration has in store for a round."""
+def changes_before(options: LedgerOptions, round: int) -> Iterator[RegistryChange]:
+    """The planned registry changes before a round, in the order of the configuration.
+
+    Args:
+        options: the ``[ledger]`` section.
+        round: number of the round.
+    """
     return (change for change in options.changes if change.round == round)
 
 
-def planned_standing(options: LedgerOptions, clients: int, round: int) -> np.ndarray:
-    """uint8[C]: the standing at a round that follows from the configuration alone, without asking a contract."""
-    standing = np.full(clients, RejectionReason.NOT_REGISTERED, np.uint8)
-    standing[: at_start(options, clients)] = RejectionReason.NONE
+def planned_eligibility(options: LedgerOptions, clients: int, round: int) -> np.ndarray:
+    """uint8[C]: the eligibility in a round that follows from the configuration alone.
+
+    Args:
+        options: the ``[ledger]`` section.
+        clients: C, number of clients.
+        round: number of the round.
+    """
+    eligibility = np.full(clients, RejectionReason.NOT_REGISTERED, np.uint8)
+    eligibility[: initially_registered(options, clients)] = RejectionReason.NONE
     for change in sorted(options.changes, key=lambda change: change.round):
         if change.round <= round:
-            standing[change.client] = AFTER[change.action]
-    return standing
+            eligibility[change.client] = REASON_AFTER[change.action]
+    return eligibility

@@ -1,1 +1,1 @@
-"""Files of a ledger: blocks, leaves and their layout."""
+"""The files of a ledger: their layout, and how each one is written, read and checked."""

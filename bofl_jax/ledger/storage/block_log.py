@@ -1,4 +1,4 @@
-"""Append-only files of RLP lists, which delimit themselves: the block log and the leaf file."""
+"""Append-only files of RLP lists, each of which states its own length: the block log and the leaf file."""
 
 import os
 from collections.abc import Iterator
@@ -6,12 +6,17 @@ from pathlib import Path
 
 from bofl_jax.core.errors import VerificationError
 
-LONG_LIST = 0xF7  # an RLP list of 56 bytes or more starts with 0xf7 + the number of bytes of its length
-FIRST_LIST = 0xC0
+LONG_LIST_PREFIX = 0xF7  # a list of 56 bytes or more starts with 0xf7 + the number of bytes of its length
+LIST_PREFIX = 0xC0
 
 
 def append_record(path: Path, raw: bytes) -> None:
-    """Add a record; on return it is on the disk."""
+    """Append a record to a file and flush it to the disk.
+
+    Args:
+        path: the file.
+        raw: an RLP list.
+    """
     with path.open("ab") as file:
         file.write(raw)
         file.flush()
@@ -19,14 +24,14 @@ def append_record(path: Path, raw: bytes) -> None:
 
 
 def read_records(path: Path, name: str) -> Iterator[bytes]:
-    """The records of a file, one after the other.
+    """The records of a file, in order.
 
     Args:
         path: the file.
-        name: what a record is called in an error.
+        name: the word for a record in error messages.
 
     Raises:
-        VerificationError: where the file is missing, or a record does not start as one or ends early.
+        VerificationError: if the file is missing, a record does not start as an RLP list, or a record is incomplete.
     """
     try:
         data = path.read_bytes()
@@ -44,22 +49,22 @@ def read_records(path: Path, name: str) -> Iterator[bytes]:
 
 
 def read_blocks(path: Path) -> Iterator[bytes]:
-    """The blocks of a block log; raises as `read_records` does."""
+    """The RLP bytes of the blocks of a block log; raises the errors of `read_records`."""
     return read_records(path, "block")
 
 
-def cut_file(path: Path, size: int) -> None:
-    """Cut a file down to its first ``size`` bytes, on the disk."""
+def truncate_file(path: Path, size: int) -> None:
+    """Truncate a file to its first ``size`` bytes and flush it to the disk."""
     with path.open("r+b") as file:
         file.truncate(size)
         os.fsync(file.fileno())
 
 
 def _record_length(head: bytes) -> int:
-    """How long the record is that starts so; 0 if none does."""
-    if head[0] < FIRST_LIST:
+    """Length in bytes of the record that starts with ``head``; 0 if no RLP list starts like this."""
+    if head[0] < LIST_PREFIX:
         return 0
-    if head[0] <= LONG_LIST:
-        return 1 + head[0] - FIRST_LIST
-    width = head[0] - LONG_LIST
+    if head[0] <= LONG_LIST_PREFIX:
+        return 1 + head[0] - LIST_PREFIX
+    width = head[0] - LONG_LIST_PREFIX
     return 1 + width + int.from_bytes(head[1 : 1 + width], "big")

@@ -1,10 +1,10 @@
-"""Where a run keeps its ledger: the files under ``RUN_DIR/ledger/``, and who is who on a simulated network."""
+"""Paths of a ledger's files under ``RUN_DIR/ledger/``."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 
-class Files(NamedTuple):
+class LedgerFiles(NamedTuple):
     """The four files of a ledger."""
 
     genesis: Path
@@ -13,7 +13,7 @@ class Files(NamedTuple):
     leaves: Path
 
 
-def files_of(directory: Path) -> Files:
-    """The ledger's files in a run directory."""
+def ledger_files(directory: Path) -> LedgerFiles:
+    """The paths of the ledger's files in a run directory."""
     folder = directory / "ledger"
-    return Files(folder / "genesis.json", folder / "contract.json", folder / "blocks.rlp", folder / "leaves.rlp")
+    return LedgerFiles(folder / "genesis.json", folder / "contract.json", folder / "blocks.rlp", folder / "leaves.rlp")

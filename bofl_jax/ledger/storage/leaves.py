@@ -1,8 +1,8 @@
-"""The leaf file: a record a finalised round with what stands under its root, so that anyone can rebuild every proof.
+"""The leaf file: one record per finalised round with the leaves of its Merkle tree, so that every proof can be rebuilt.
 
-Each record is an RLP list ``[round, root, cohort, clients, leaves]``: the round's number on the chain, 32 bytes, the
-invited and the contributing clients' indices as big-endian u32, and 69 bytes a leaf as they are hashed. Record k is
-about global model k.
+Each record is an RLP list ``[round, root, cohort, clients, leaves]``: the number of the round on the chain, the 32-byte
+root, the indices of the invited and of the contributing clients as big-endian u32, and the 69 hashed bytes of every
+leaf. Record k belongs to global model k.
 """
 
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ import rlp
 from rlp.codec import length_prefix
 
 from bofl_jax.core.errors import VerificationError
-from bofl_jax.ledger.merkle import ROW
-from bofl_jax.ledger.storage.block_log import append_record, cut_file, read_records
+from bofl_jax.ledger.merkle import LEAF_DTYPE
+from bofl_jax.ledger.storage.block_log import append_record, read_records, truncate_file
 
 
 class RoundLeaves(NamedTuple):
-    """One round's record.
+    """The record of one round, with a cohort of M clients of which N contributed.
 
     Attributes:
-        round: its number on the chain.
-        root: 32 bytes, the root of the leaves' tree.
-        cohort: int[m], the invited clients' indices.
-        clients: int[n], the contributing clients' indices, one a leaf.
-        leaves: ``ROW[n]``, in the order of the tree.
+        round: number of the round on the chain.
+        root: 32 bytes, the root of the Merkle tree.
+        cohort: int[M], indices of the invited clients.
+        clients: int[N], indices of the contributing clients, one per leaf.
+        leaves: ``LEAF_DTYPE[N]``, in the order of the tree.
     """
 
     round: int
@@ -36,37 +36,42 @@ class RoundLeaves(NamedTuple):
     leaves: np.ndarray
 
 
-def totals(leaves: np.ndarray) -> tuple[int, int]:
-    """What a commitment says about all contributors: their samples, and their mean metric weighted by samples."""
-    samples, metric = leaves["samples"].astype(np.int64), leaves["metric"].astype(np.int64)
-    total, largest = int(samples.sum()), max(abs(int(metric.max(initial=0))), abs(int(metric.min(initial=0))))
-    exact = np.int64 if total * largest < 1 << 63 else object
-    return total, int(samples.astype(exact) @ metric.astype(exact)) // max(total, 1)
-
-
 def append_leaves(path: Path, record: RoundLeaves) -> None:
-    """Add a round's record; on return it is on the disk."""
+    """Append the record of a round and flush it to the disk.
+
+    Args:
+        path: the leaf file.
+        record: the round's leaves.
+    """
     append_record(path, _encode(record))
 
 
 def read_leaves(path: Path) -> list[RoundLeaves]:
-    """All records.
+    """All records of a leaf file.
 
     Raises:
-        VerificationError: if the file is missing or a record is not, to the byte, one that `append_leaves` writes.
+        VerificationError: if the file is missing or a record differs, in any byte, from what `append_leaves` writes.
     """
     return [record for record, _ in _records(path)]
 
 
-def keep_leaves(path: Path, rounds: int) -> None:
-    """Cut the file down to its first ``rounds`` records; what a crash left behind them need not be whole."""
+def truncate_leaves(path: Path, rounds: int) -> None:
+    """Truncate the file to its first records; the bytes behind them, left by a crash, need not be a whole record.
+
+    Args:
+        path: the leaf file.
+        rounds: number of records to keep.
+
+    Raises:
+        VerificationError: if the file has fewer records or one of them is damaged.
+    """
     size, records = 0, _records(path)
     for number in range(rounds):
         found = next(records, None)
         if found is None:
             raise VerificationError(f"{path.name} has {number} rounds, not {rounds}")
         size += found[1]
-    cut_file(path, size)
+    truncate_file(path, size)
 
 
 def _records(path: Path) -> Iterator[tuple[RoundLeaves, int]]:
@@ -82,7 +87,7 @@ def _records(path: Path) -> Iterator[tuple[RoundLeaves, int]]:
 
 
 def _encode(record: RoundLeaves) -> bytes:
-    """What ``rlp.encode`` gives, which copies a large record three times."""
+    """The same bytes as ``rlp.encode``, which would copy a large record three times."""
     items = [rlp.encode(record.round), rlp.encode(record.root)]
     for part in (record.cohort.astype(">u4"), record.clients.astype(">u4"), np.ascontiguousarray(record.leaves)):
         items += [length_prefix(part.nbytes, 128), part.data]
@@ -92,4 +97,4 @@ def _encode(record: RoundLeaves) -> bytes:
 def _decode(raw: bytes) -> RoundLeaves:
     number, root, cohort, clients, leaves = rlp.decode(raw)
     invited, contributing = (np.frombuffer(part, ">u4").astype(np.int64) for part in (cohort, clients))
-    return RoundLeaves(int.from_bytes(number, "big"), root, invited, contributing, np.frombuffer(leaves, ROW))
+    return RoundLeaves(int.from_bytes(number, "big"), root, invited, contributing, np.frombuffer(leaves, LEAF_DTYPE))

@@ -1,4 +1,4 @@
-"""The audit: what it reports of an honest run, and that nothing can be altered behind its back."""
+"""The audit: its report on an honest run, and that every alteration is found."""
 
 import json
 import random
@@ -14,9 +14,9 @@ import rlp
 
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.ledger import LedgerOptions, RegistryChange, audit_chain, create_ledger
-from bofl_jax.ledger.chain.accounts import network
-from bofl_jax.ledger.chain.proof_of_authority import in_turn, seal
-from bofl_jax.ledger.chain.py_evm import _GovernedVM
+from bofl_jax.ledger.chain.accounts import derive_accounts
+from bofl_jax.ledger.chain.py_evm.chain import ProofOfAuthorityVM
+from bofl_jax.ledger.chain.py_evm.proof_of_authority import in_turn_signer, seal_header
 from bofl_jax.ledger.storage.block_log import read_blocks, read_records
 from bofl_jax.ledger.storage.leaves import _encode, read_leaves
 from tests.ledger.conftest import CLIENTS, CONFIG, MODEL, SEED, opened, row, submissions
@@ -24,7 +24,7 @@ from tests.ledger.conftest import CLIENTS, CONFIG, MODEL, SEED, opened, row, sub
 ROOT = Path(__file__).parents[3]
 
 
-def file_of(run, name):
+def ledger_file(run, name):
     return run / "ledger" / name
 
 
@@ -34,32 +34,32 @@ def flip(path, offset, mask):
     path.write_bytes(content)
 
 
-def refuse(run, match=None):
+def assert_rejected(run, match=None):
     with pytest.raises(VerificationError, match=match) as caught:
         audit_chain(run)
     assert "\n" not in str(caught.value)
 
 
 def blocks_of(run):
-    return list(read_blocks(file_of(run, "blocks.rlp")))
+    return list(read_blocks(ledger_file(run, "blocks.rlp")))
 
 
 def write_blocks(run, blocks):
-    file_of(run, "blocks.rlp").write_bytes(b"".join(blocks))
+    ledger_file(run, "blocks.rlp").write_bytes(b"".join(blocks))
 
 
 def records_of(run):
-    return list(read_records(file_of(run, "leaves.rlp"), "record"))
+    return list(read_records(ledger_file(run, "leaves.rlp"), "record"))
 
 
 def write_records(run, records):
-    file_of(run, "leaves.rlp").write_bytes(b"".join(records))
+    ledger_file(run, "leaves.rlp").write_bytes(b"".join(records))
 
 
-def test_an_honest_run_is_reported(finished):
+def test_an_honest_run_is_reported_with_all_its_rounds(finished):
     audit = audit_chain(finished)
     assert (audit.blocks, audit.clients, audit.config_hash) == (11, 5, CONFIG)
-    assert [(r.round, r.version, r.count, r.refused) for r in audit.rounds] == [(n, n, 3, 1) for n in (1, 2, 3)]
+    assert [(r.round, r.version, r.count, r.rejected) for r in audit.rounds] == [(n, n, 3, 1) for n in (1, 2, 3)]
     assert [(r.samples, r.metric) for r in audit.rounds] == [(10 + 12 + 13, 10**6)] * 3
     assert [r.blocks for r in audit.rounds] == [(3, 5, 5), (6, 8, 8), (9, 11, 11)]
     assert (audit.aborted, audit.results, audit.engines) == ([], {}, ("py-evm",))
@@ -81,57 +81,57 @@ def offsets(size, count, seed):
 
 
 def test_a_flipped_byte_of_the_block_log_is_found(finished):
-    path, draw = file_of(finished, "blocks.rlp"), random.Random(0)
+    path, draw = ledger_file(finished, "blocks.rlp"), random.Random(0)
     for offset in offsets(path.stat().st_size, 60, seed=0):
         mask = draw.randrange(1, 256)
         flip(path, offset, mask)
-        refuse(finished)
+        assert_rejected(finished)
         flip(path, offset, mask)
     audit_chain(finished)
 
 
 def test_every_byte_of_a_block_header_counts(finished):
-    """Where a byte stands for something that the execution does not decide: the last block's header and seal."""
-    path, last = file_of(finished, "blocks.rlp"), blocks_of(finished)[-1]
+    """Bytes that do not result from the execution: the header and the seal of the last block."""
+    path, last = ledger_file(finished, "blocks.rlp"), blocks_of(finished)[-1]
     start = path.stat().st_size - len(last)
     for offset in range(start, start + 620, 14):
         flip(path, offset, 1)
-        refuse(finished)
+        assert_rejected(finished)
         flip(path, offset, 1)
 
 
 @pytest.mark.parametrize("name", ["genesis.json", "contract.json", "leaves.rlp"])
 def test_a_flipped_byte_of_another_file_is_found(finished, name):
-    path, draw = file_of(finished, name), random.Random(1)
+    path, draw = ledger_file(finished, name), random.Random(1)
     for offset in offsets(path.stat().st_size, 40, seed=1):
         mask = draw.randrange(1, 256)
         flip(path, offset, mask)
-        refuse(finished)
+        assert_rejected(finished)
         flip(path, offset, mask)
 
 
 @pytest.mark.parametrize("name", ["genesis.json", "contract.json"])
 def test_another_line_end_is_found(finished, name):
-    path = file_of(finished, name)
+    path = ledger_file(finished, name)
     flip(path, path.stat().st_size - 1, 0x0A ^ 0x0D)
-    refuse(finished)
+    assert_rejected(finished)
 
 
 @pytest.mark.parametrize("name", ["genesis.json", "contract.json", "blocks.rlp", "leaves.rlp"])
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b"\xff\xfe", b"null\n"])
 def test_a_missing_or_foreign_file_is_found(finished, name, content):
-    path = file_of(finished, name)
+    path = ledger_file(finished, name)
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    refuse(finished)
+    assert_rejected(finished)
 
 
 def test_a_log_that_ends_inside_a_block_is_found(finished):
-    path, content = file_of(finished, "blocks.rlp"), file_of(finished, "blocks.rlp").read_bytes()
+    path, content = ledger_file(finished, "blocks.rlp"), ledger_file(finished, "blocks.rlp").read_bytes()
     for rest in (1, 2, 100, len(content) - 1, len(content) - 4):
         path.write_bytes(content[:-rest])
-        refuse(finished, "ends inside block")
+        assert_rejected(finished, "ends inside block")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_log_that_ends_inside_a_block_is_found(finished):
 )
 def test_a_log_that_ends_after_a_block_is_found(finished, kept, message):
     write_blocks(finished, blocks_of(finished)[:kept])
-    refuse(finished, message)
+    assert_rejected(finished, message)
 
 
 def test_a_whole_round_missing_at_the_end_shows_in_the_head_hash(finished):
@@ -168,15 +168,15 @@ def test_a_whole_round_missing_at_the_end_shows_in_the_head_hash(finished):
         lambda b: [*b, b[-1]],
         lambda b: [*b, rlp.encode([b"block"])],
     ],
-    ids=["first dropped", "one dropped", "swapped", "repeated", "last repeated", "rubbish added"],
+    ids=["first dropped", "one dropped", "swapped", "repeated", "last repeated", "garbage added"],
 )
 def test_changed_blocks_are_found(finished, change):
     write_blocks(finished, change(blocks_of(finished)))
-    refuse(finished, "block")
+    assert_rejected(finished, "block")
 
 
 def edited(name, row, value):
-    """A change of one field of one leaf."""
+    """A function that changes one field of one leaf."""
 
     def change(record):
         leaves = record.leaves.copy()
@@ -195,12 +195,12 @@ def clients(*indices):
 
 
 def rows(*places):
-    """Other rows than 0, 1, 2, with their clients."""
+    """A function that takes other rows than 0, 1, 2, with their clients."""
     return lambda record: record._replace(clients=record.clients[list(places)], leaves=record.leaves[list(places)])
 
 
 def change_second(run, change):
-    first, second, third = read_leaves(file_of(run, "leaves.rlp"))
+    first, second, third = read_leaves(ledger_file(run, "leaves.rlp"))
     write_records(run, [_encode(first), change(second), _encode(third)])
 
 
@@ -217,8 +217,8 @@ def change_second(run, change):
         (clients(1, 2, 3), "client 1 has another address"),
         (clients(4, 2, 3), "ascending"),
         (clients(0, 2, 4), "outside the cohort"),
-        (clients(0, 2), "not one a client"),
-        (clients(0, 1, 2, 3), "not one a client"),
+        (clients(0, 2), "not one per client"),
+        (clients(0, 1, 2, 3), "not one per client"),
         (rows(2, 1, 0), "ascending"),
         (rows(0, 1, 2, 2), "ascending"),
         (rows(1, 2), "root or count"),
@@ -237,11 +237,11 @@ def change_second(run, change):
 )
 def test_changed_leaves_are_found(finished, change, message):
     change_second(finished, lambda record: _encode(change(record)))
-    refuse(finished, message)
+    assert_rejected(finished, message)
 
 
 def item(index, change):
-    """A change of one item of a record's list."""
+    """A function that changes one item of a record's list."""
     return lambda fields: [*fields[:index], change(fields[index]), *fields[index + 1 :]]
 
 
@@ -263,11 +263,11 @@ def item(index, change):
 )
 def test_records_of_another_form_are_found(finished, change, message):
     change_second(finished, lambda record: rlp.encode(change(rlp.decode(_encode(record)))))
-    refuse(finished, message)
+    assert_rejected(finished, message)
 
 
 def long_number(raw):
-    """The round's number, below 128, as a string of one byte: RLP has it stand for itself."""
+    """The round's number, below 128, as a string of one byte instead of the byte itself."""
     length = len(raw) - 3 + 1
     assert raw[0] == 0xF9
     return b"\xf9" + length.to_bytes(2, "big") + b"\x81" + raw[3:]
@@ -281,7 +281,7 @@ def long_head(raw):
 @pytest.mark.parametrize("change", [long_number, long_head])
 def test_a_second_encoding_of_a_record_is_found(finished, change):
     change_second(finished, lambda record: change(_encode(record)))
-    refuse(finished, "record 2 cannot be read")
+    assert_rejected(finished, "record 2 cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -298,47 +298,49 @@ def test_a_second_encoding_of_a_record_is_found(finished, change):
 def test_exchanged_records_are_found(finished, order, message):
     records = records_of(finished)
     write_records(finished, [records[place] for place in order])
-    refuse(finished, message)
+    assert_rejected(finished, message)
 
 
 def test_bytes_between_records_are_found(finished):
     first, second, third = records_of(finished)
     write_records(finished, [first, b"\n", second, third])
-    refuse(finished, "record 2 does not start as an RLP list")
+    assert_rejected(finished, "record 2 does not start as an RLP list")
 
 
 def test_a_leaf_of_an_inactive_client_is_found(tmp_path, new_ledger):
-    """A server that lets a suspended client in, and a contract that is told no more than a root."""
+    """A server that accepts a suspended client, and a contract that receives only the Merkle root."""
     change = RegistryChange(round=1, action="suspend", client=2)
     ledger = opened(new_ledger(tmp_path, changes=(change,)), 1, [0, 2])
     ledger.close_round(1, submissions(row(0), row(2)), MODEL)
-    refuse(tmp_path, "round 1: client 2 contributed without being active")
+    assert_rejected(tmp_path, "round 1: client 2 contributed without being active")
 
 
 def test_another_runs_chain_is_found(finished, tmp_path, rounds):
     other = tmp_path / "other"
     rounds(create_ledger(LedgerOptions(), other, 5, 8, CONFIG), 1, 3)
-    file_of(finished, "blocks.rlp").write_bytes(file_of(other, "blocks.rlp").read_bytes())
-    refuse(finished, "block 1 does not hold: parent_hash")
+    ledger_file(finished, "blocks.rlp").write_bytes(ledger_file(other, "blocks.rlp").read_bytes())
+    assert_rejected(finished, "block 1 does not hold: parent_hash")
 
 
 def resealed(raw, **fields):
-    """A block with other header fields, signed by the authority whose turn it is."""
-    accounts = network(SEED, 3, CLIENTS)
-    keys = {authority.address: authority for authority in accounts.authorities}
-    block = rlp.decode(raw, sedes=_GovernedVM.get_block_class())
+    """A block with other header fields, sealed by the in-turn signer."""
+    accounts = derive_accounts(SEED, 3, CLIENTS)
+    keys = {signer.address: signer for signer in accounts.signers}
+    block = rlp.decode(raw, sedes=ProofOfAuthorityVM.get_block_class())
     header = block.header.copy(**fields)
-    return rlp.encode(block.copy(header=seal(header, keys[in_turn(accounts.genesis(CONFIG), block.number)])))
+    return rlp.encode(
+        block.copy(header=seal_header(header, keys[in_turn_signer(accounts.genesis(CONFIG), block.number)]))
+    )
 
 
-def need_eels():
+def require_eels():
     pytest.importorskip("ethereum", reason="EELS comes with bofl_jax[audit], for Python < 3.13")
 
 
 @pytest.mark.parametrize("second", [None, "eels"])
-def test_a_state_root_that_an_authority_signed_falsely_is_found(finished, second):
+def test_a_wrong_state_root_sealed_by_the_signer_is_found(finished, second):
     if second:
-        need_eels()
+        require_eels()
     *kept, last = blocks_of(finished)
     write_blocks(finished, [*kept, resealed(last)])
     audit_chain(finished, second)
@@ -347,32 +349,32 @@ def test_a_state_root_that_an_authority_signed_falsely_is_found(finished, second
         audit_chain(finished, second)
 
 
-def test_a_second_engine_comes_to_the_same(finished):
-    need_eels()
+def test_a_second_engine_gives_the_same_result(finished):
+    require_eels()
     one, both = audit_chain(finished), audit_chain(finished, "eels")
     assert both.engines == ("py-evm", "eels")
-    assert repr(replace(both, engines=one.engines, receipts=one.receipts)) == repr(one)
+    assert repr(replace(both, engines=one.engines, encoded_receipts=one.encoded_receipts)) == repr(one)
 
 
-@pytest.mark.parametrize("field", ["gas", "success", "sender"])
+@pytest.mark.parametrize("field", ["gas_used", "success", "sender"])
 def test_engines_that_differ_are_found(finished, monkeypatch, field):
-    need_eels()
-    from bofl_jax.ledger.chain.eels import EelsEngine
+    require_eels()
+    from bofl_jax.ledger.chain.eels import EelsChain
 
-    follow = EelsEngine.import_block
+    import_block = EelsChain.import_block
 
     def differing(engine, raw):
-        block = follow(engine, raw)
-        first, *rest = block.outcomes
-        return block._replace(outcomes=(first._replace(**{field: 0}), *rest))
+        block = import_block(engine, raw)
+        first, *rest = block.receipts
+        return block._replace(receipts=(first._replace(**{field: 0}), *rest))
 
-    monkeypatch.setattr(EelsEngine, "import_block", differing)
+    monkeypatch.setattr(EelsChain, "import_block", differing)
     with pytest.raises(VerificationError, match=f"block 1, transaction 0: the two EVMs differ in {field}"):
         audit_chain(finished, "eels")
 
 
-def test_no_ledger_at_all_is_found(tmp_path):
-    refuse(tmp_path, "genesis.json cannot be read")
+def test_a_missing_ledger_is_found(tmp_path):
+    assert_rejected(tmp_path, "genesis.json cannot be read")
 
 
 def test_an_audit_is_the_same_in_a_fresh_process(finished):

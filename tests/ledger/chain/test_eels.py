@@ -17,34 +17,35 @@ from eth_keys.constants import SECPK1_N
 
 from bofl_jax.core.errors import VerificationError
 from bofl_jax.core.verdicts import RejectionReason
-from bofl_jax.ledger.chain.accounts import account
-from bofl_jax.ledger.chain.base import Call
+from bofl_jax.ledger.chain.accounts import derive_account
+from bofl_jax.ledger.chain.base import TransactionRequest
 from bofl_jax.ledger.chain.genesis import CHAIN_ID, Genesis
-from bofl_jax.ledger.chain.proof_of_authority import in_turn, seal
-from bofl_jax.ledger.chain.py_evm import PyEvmEngine, _GovernedVM
-from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, deployed_address, load_contract
+from bofl_jax.ledger.chain.py_evm.chain import ProofOfAuthorityVM, PyEvmChain
+from bofl_jax.ledger.chain.py_evm.proof_of_authority import in_turn_signer, seal_header
+from bofl_jax.ledger.chain.transactions import contract_address
+from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, load_contract
 from bofl_jax.ledger.contract.eip712 import domain_separator, sign_update
 from bofl_jax.ledger.merkle import Leaf, levels, proof, root
 
 pytest.importorskip("ethereum", reason="EELS comes with bofl_jax[audit], for Python < 3.13")
 from bofl_jax.ledger.chain import eels
-from bofl_jax.ledger.chain.eels import EelsEngine
+from bofl_jax.ledger.chain.eels import EelsChain
 
-AUTHORITIES = [account(0, "authority", index) for index in range(3)]
+AUTHORITIES = [derive_account(0, "authority", index) for index in range(3)]
 KEYS = {authority.address: authority for authority in AUTHORITIES}
 GENESIS = Genesis(bytes(range(32)), tuple(sorted(KEYS)))
-ADMIN, OFFICE, JUDGE, STRANGER = (account(0, role, 0) for role in ("admin", "aggregator", "auditor", "stranger"))
-BUILDER = account(0, "builder", 0)
-MEMBERS = [account(0, "client", index) for index in range(200)]
+ADMIN, OFFICE, JUDGE, STRANGER = (derive_account(0, role, 0) for role in ("admin", "aggregator", "auditor", "stranger"))
+BUILDER = derive_account(0, "builder", 0)
+MEMBERS = [derive_account(0, "client", index) for index in range(200)]
 CONTRACT = load_contract()
-ADDRESS, PROBE = deployed_address(ADMIN.address, 0), deployed_address(BUILDER.address, 0)
+ADDRESS, PROBE = contract_address(ADMIN.address, 0), contract_address(BUILDER.address, 0)
 CONFIG, COHORT, MODEL, BATCH = (bytes([value]) * 32 for value in (1, 2, 4, 8))
 REGISTRY = 1  # the clients are registered in one go
 COUNTS = [960, 40, 0]  # class 1 has 4 %
 
 
 def call(who, function, *args, gas=10_000_000):
-    return Call(who.key, ADDRESS, CONTRACT.encode(function, *args), gas)
+    return TransactionRequest(who.key, ADDRESS, CONTRACT.encode_call(function, *args), gas)
 
 
 def open_round(number, size, members=()):
@@ -106,7 +107,7 @@ def push(number):
 
 
 HISTORY = {
-    "deployment": [Call(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)],
+    "deployment": [TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)],
     "roles": [
         call(ADMIN, "grantRole", OFFICE.address, AGGREGATOR),
         call(ADMIN, "grantRole", JUDGE.address, AUDITOR),
@@ -151,8 +152,14 @@ HISTORY = {
     ],
     "clients": [call(ADMIN, f"{verb}Client", MEMBERS[0].address) for verb in ("suspend", "readmit", "revoke")],
     "nothing": [],
-    "probe": [Call(BUILDER.key, b"", probe(), 1_000_000), *[Call(BUILDER.key, PROBE, b"", 200_000)] * 2],
-    "no code": [Call(BUILDER.key, bytes([7]) * 20, b"\1\2", 100_000), Call(BUILDER.key, b"", b"\xfe", 100_000)],
+    "probe": [
+        TransactionRequest(BUILDER.key, b"", probe(), 1_000_000),
+        *[TransactionRequest(BUILDER.key, PROBE, b"", 200_000)] * 2,
+    ],
+    "no code": [
+        TransactionRequest(BUILDER.key, bytes([7]) * 20, b"\1\2", 100_000),
+        TransactionRequest(BUILDER.key, b"", b"\xfe", 100_000),
+    ],
 }
 REVERTED = {"roles": {2}, "per-client": {3, 4, 5}, "results": {1, 2}, "aborted": {2}, "synthetic": {4}, "no code": {1}}
 
@@ -160,14 +167,14 @@ REVERTED = {"roles": {2}, "per-client": {3, 4, 5}, "results": {1, 2}, "aborted":
 @pytest.fixture(scope="module")
 def history():
     """The blocks of `HISTORY`, one each."""
-    engine = PyEvmEngine(GENESIS, AUTHORITIES)
+    engine = PyEvmChain(GENESIS, AUTHORITIES)
     return {name: engine.seal_block(calls, strict=False).raw for name, calls in HISTORY.items()}
 
 
 @pytest.fixture(scope="module")
 def engines():
     """py-evm and EELS, which follow the history as far as it is told."""
-    return PyEvmEngine(GENESIS), EelsEngine(GENESIS)
+    return PyEvmChain(GENESIS), EelsChain(GENESIS)
 
 
 @pytest.fixture(scope="module")
@@ -175,29 +182,30 @@ def told(engines, history):
     """What each says about a block: the block as applied, the head after it, and what the probe then finds."""
     return {
         name: [
-            (engine.import_block(raw), engine.height, engine.head_hash, engine.view(PROBE, b"")) for engine in engines
+            (engine.import_block(raw), engine.height, engine.head_hash, engine.eth_call(PROBE, b""))
+            for engine in engines
         ]
         for name, raw in history.items()
     }
 
 
 def test_both_begin_with_the_same_block():
-    ours, theirs = PyEvmEngine(GENESIS), EelsEngine(GENESIS)
+    ours, theirs = PyEvmChain(GENESIS), EelsChain(GENESIS)
     assert (ours.head_hash, ours.height, ours.chain_id) == (theirs.head_hash, theirs.height, theirs.chain_id)
-    assert theirs.code(ADDRESS) == b""
+    assert theirs.get_code(ADDRESS) == b""
 
 
 @pytest.mark.parametrize("name", HISTORY)
 def test_both_tell_the_same_about_a_block(told, name):
     by_py_evm, by_eels = told[name]
     assert by_py_evm == by_eels
-    outcomes = by_eels[0].outcomes
+    outcomes = by_eels[0].receipts
     assert len(outcomes) == len(HISTORY[name])
     assert {index for index, outcome in enumerate(outcomes) if not outcome.success} == REVERTED.get(name, set())
 
 
 def test_bare_digests_are_paid_at_the_floor_of_eip_7623(told):
-    published = told["calldata"][1][0].outcomes[1]
+    published = told["calldata"][1][0].receipts[1]
     zeros = published.data.count(0)
     assert published.gas == 21_000 + 10 * (zeros + 4 * (len(published.data) - zeros))
 
@@ -234,7 +242,7 @@ VIEWS = {
 @pytest.mark.usefixtures("told")
 def test_both_answer_a_view_alike(engines, name):
     (function, *args), success = VIEWS[name]
-    answers = [engine.view(ADDRESS, CONTRACT.encode(function, *args)) for engine in engines]
+    answers = [engine.eth_call(ADDRESS, CONTRACT.encode_call(function, *args)) for engine in engines]
     assert answers[0] == answers[1]
     assert answers[1][0] is success
 
@@ -245,13 +253,13 @@ def test_both_answer_a_view_alike(engines, name):
 )
 @pytest.mark.usefixtures("told")
 def test_both_answer_rubbish_alike(engines, to, data):
-    answers = [engine.view(to, data) for engine in engines]
+    answers = [engine.eth_call(to, data) for engine in engines]
     assert answers[0] == answers[1]
 
 
 @pytest.mark.usefixtures("told")
 def test_a_view_changes_nothing(engines):
-    answers = [engine.view(PROBE, b"") for engine in engines for _ in range(2)]
+    answers = [engine.eth_call(PROBE, b"") for engine in engines for _ in range(2)]
     assert answers == answers[:1] * 4
     assert int.from_bytes(answers[0][1][-32:], "big") == 3
 
@@ -259,7 +267,7 @@ def test_a_view_changes_nothing(engines):
 @pytest.fixture(scope="module")
 def blocks():
     """Three good blocks: deployment; roles, and a client; a round opened and closed."""
-    maker = PyEvmEngine(GENESIS, AUTHORITIES)
+    maker = PyEvmChain(GENESIS, AUTHORITIES)
     staff = [*HISTORY["roles"][:2], call(ADMIN, "registerClients", [MEMBERS[0].address])]
     groups = (HISTORY["deployment"], staff, [open_round(1, 1), *close_round(1, 1)])
     return [maker.seal_block(group).raw for group in groups]
@@ -268,7 +276,7 @@ def blocks():
 @pytest.fixture
 def engine(blocks):
     """EELS before the third of them."""
-    return following(EelsEngine(GENESIS), blocks[:2])
+    return following(EelsChain(GENESIS), blocks[:2])
 
 
 def following(engine, blocks):
@@ -278,7 +286,7 @@ def following(engine, blocks):
 
 
 def decode(raw):
-    return rlp.decode(raw, sedes=_GovernedVM.get_block_class())
+    return rlp.decode(raw, sedes=ProofOfAuthorityVM.get_block_class())
 
 
 def resealed(block, transactions=None, **fields):
@@ -286,7 +294,7 @@ def resealed(block, transactions=None, **fields):
     if transactions is not None:
         fields.setdefault("transaction_root", make_trie_root_and_nodes(transactions)[0])
         block = block.copy(transactions=transactions)
-    header = seal(block.header.copy(**fields), KEYS[in_turn(GENESIS, block.number)])
+    header = seal_header(block.header.copy(**fields), KEYS[in_turn_signer(GENESIS, block.number)])
     return rlp.encode(block.copy(header=header))
 
 
@@ -367,7 +375,7 @@ def test_dropped_transactions_are_missed_in_their_root(engine, blocks, kept):
     refuse(engine, raw, "transactions_root is not what the transactions lead to")
 
 
-class ForeignEngine(PyEvmEngine):
+class ForeignEngine(PyEvmChain):
     """An authority that seals whatever transactions it is given."""
 
     transactions = ()
@@ -379,7 +387,7 @@ class ForeignEngine(PyEvmEngine):
 def foreign_block(blocks, chain_id):
     maker = following(ForeignEngine(GENESIS, AUTHORITIES), blocks[:2])
     fields = {"nonce": 0, "gas_price": 0, "gas": 1_000_000, "to": ADDRESS, "value": 0, "data": open_round(1, 1).data}
-    unsigned = _GovernedVM.create_unsigned_transaction(**fields)
+    unsigned = ProofOfAuthorityVM.create_unsigned_transaction(**fields)
     maker.transactions = [unsigned.as_signed_transaction(keys.PrivateKey(OFFICE.key), chain_id=chain_id)]
     return maker.seal_block([]).raw
 
@@ -387,7 +395,7 @@ def foreign_block(blocks, chain_id):
 @pytest.mark.parametrize("chain_id", [CHAIN_ID + 1, 1, None])
 def test_a_transaction_for_another_chain_is_refused(engine, blocks, chain_id):
     refuse(engine, foreign_block(blocks, chain_id), "transaction 0: not a plain one signed for chain 1337")
-    assert engine.import_block(foreign_block(blocks, CHAIN_ID)).outcomes[0].success
+    assert engine.import_block(foreign_block(blocks, CHAIN_ID)).receipts[0].success
 
 
 def test_a_transaction_of_another_type_is_refused(engine, blocks):
@@ -408,8 +416,8 @@ def test_an_old_block_is_refused(engine, blocks, number):
 
 
 def test_a_skipped_block_and_another_genesis_are_refused(blocks):
-    refuse(EelsEngine(GENESIS), blocks[1], "parent_hash is not what follows from the parent")
-    refuse(EelsEngine(GENESIS._replace(config_hash=bytes(32))), blocks[0], "parent_hash is not what follows")
+    refuse(EelsChain(GENESIS), blocks[1], "parent_hash is not what follows from the parent")
+    refuse(EelsChain(GENESIS._replace(config_hash=bytes(32))), blocks[0], "parent_hash is not what follows")
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xc0", b"\xc1\xc0", b"\x80", b"\xff" * 40, b"\xc3\xc0\xc0\xc0"])
@@ -431,9 +439,9 @@ def test_it_does_not_import_py_evm():
 
 
 def test_the_analysis_of_the_code_is_kept_once():
-    EelsEngine(GENESIS)
+    EelsChain(GENESIS)
     kept = eels.runtime.get_valid_jump_destinations
-    EelsEngine(GENESIS)
+    EelsChain(GENESIS)
     assert eels.runtime.get_valid_jump_destinations is eels.interpreter.get_valid_jump_destinations is kept
     code = bytes.fromhex("605b5b00")
     assert kept(code) == kept.__wrapped__(code) == {eels.Uint(2)}

@@ -20,12 +20,13 @@ import rlp
 from eth_hash.auto import keccak
 
 from bofl_jax.core.errors import BoflError, VerificationError
-from bofl_jax.ledger.chain.accounts import account, network
-from bofl_jax.ledger.chain.base import Call, TransactionRevertedError
+from bofl_jax.ledger.chain.accounts import derive_account, derive_accounts
+from bofl_jax.ledger.chain.base import TransactionRequest, TransactionRevertedError
 from bofl_jax.ledger.chain.genesis import CHAIN_ID
-from bofl_jax.ledger.chain.node import NodeEngine
-from bofl_jax.ledger.chain.py_evm import PyEvmEngine
-from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, deployed_address, load_contract
+from bofl_jax.ledger.chain.node.chain import NodeChain
+from bofl_jax.ledger.chain.py_evm.chain import PyEvmChain
+from bofl_jax.ledger.chain.transactions import contract_address
+from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, load_contract
 from bofl_jax.ledger.contract.eip712 import domain_separator, sign_update
 from bofl_jax.ledger.merkle import Leaf
 
@@ -41,17 +42,17 @@ FREE = (*NO_FEES, "--gas-limit", "1000000000000")
 PRICED = ("--chain-id", "31337")
 RICH = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")  # anvil's first account
 
-CONTRACT, NETWORK = load_contract(), network(0, 1, 200)
+CONTRACT, NETWORK = load_contract(), derive_accounts(0, 1, 200)
 ADMIN, AGGREGATE, AUDIT = NETWORK.admin, NETWORK.aggregator, NETWORK.auditor
-STRANGER = account(0, "stranger", 0)
+STRANGER = derive_account(0, "stranger", 0)
 CLIENTS = NETWORK.clients[:20]  # those who train; all 200 are registered
-ADDRESS = deployed_address(ADMIN.address, 0)
+ADDRESS = contract_address(ADMIN.address, 0)
 DIGEST, UPDATE = b"\6" * 32, (b"\6" * 32, 100, 10**6)
-DEPLOY = Call(ADMIN.key, b"", CONTRACT.bytecode, 6_000_000)
+DEPLOY = TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 6_000_000)
 
 
 def call(who, function, *args, gas=1_000_000):
-    return Call(who.key, ADDRESS, CONTRACT.encode(function, *args), gas)
+    return TransactionRequest(who.key, ADDRESS, CONTRACT.encode_call(function, *args), gas)
 
 
 def open_round(number, members=(), size=20):
@@ -68,7 +69,7 @@ def staff():
     return [
         call(ADMIN, "grantRole", AGGREGATE.address, AGGREGATOR),
         call(ADMIN, "grantRole", AUDIT.address, AUDITOR),
-        call(ADMIN, "registerClients", NETWORK.addresses, gas=12_000_000),
+        call(ADMIN, "registerClients", NETWORK.client_addresses, gas=12_000_000),
     ]
 
 
@@ -119,7 +120,7 @@ FAILED = {"round per client": [21, 22], "synthetic data": [8], "out of gas": [0]
 
 
 def new_chain():
-    return PyEvmEngine(NETWORK.genesis(bytes(32)), NETWORK.authorities)
+    return PyEvmChain(NETWORK.genesis(bytes(32)), NETWORK.signers)
 
 
 def seal_all(engine):
@@ -132,7 +133,7 @@ def without_returns(outcome):
 
 
 def without_outputs(applied):
-    return applied._replace(outcomes=tuple(outcome._replace(output=b"") for outcome in applied.outcomes))
+    return applied._replace(receipts=tuple(outcome._replace(output=b"") for outcome in applied.receipts))
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +254,7 @@ def free(anvil):
 def world(anvil):
     """A node with all blocks of the script: its address, its engine, the batches; the same from the chain in memory."""
     with running(anvil, FREE) as url:
-        engine, chain = NodeEngine(url), new_chain()
+        engine, chain = NodeChain(url), new_chain()
         yield url, engine, seal_all(engine), chain, seal_all(chain)
 
 
@@ -261,8 +262,8 @@ def world(anvil):
 def test_every_transaction_has_the_same_outcome_as_in_the_process(world, name):
     _, _, batches, _, blocks = world
     assert batches[name].number == blocks[name].number
-    assert batches[name].outcomes == tuple(without_returns(outcome) for outcome in blocks[name].outcomes)
-    failed = [index for index, outcome in enumerate(batches[name].outcomes) if not outcome.success]
+    assert batches[name].receipts == tuple(without_returns(outcome) for outcome in blocks[name].receipts)
+    failed = [index for index, outcome in enumerate(batches[name].receipts) if not outcome.success]
     assert failed == FAILED.get(name, [])
 
 
@@ -275,12 +276,12 @@ def test_every_transaction_is_the_same_to_the_byte(world, name):
 
 def test_reasons_of_reverts_are_known_though_they_follow_from_the_same_block(world):
     _, _, batches, *_ = world
-    outputs = [outcome.output for outcome in batches["round per client"].outcomes if not outcome.success]
+    outputs = [outcome.output for outcome in batches["round per client"].receipts if not outcome.success]
     assert [CONTRACT.describe_error(output) for output in outputs] == [
         f"UpdateNotAccepted(client=0x{CLIENTS[0].address.hex()}, reason=Duplicate)",
         f"UpdateNotAccepted(client=0x{STRANGER.address.hex()}, reason=NotRegistered)",
     ]
-    assert batches["reverted deployment"].outcomes[0].output == bytes.fromhex("abcdef")
+    assert batches["reverted deployment"].receipts[0].output == bytes.fromhex("abcdef")
 
 
 VIEWS = [
@@ -296,8 +297,8 @@ VIEWS = [
 @pytest.mark.parametrize("function", VIEWS, ids=str)
 def test_views_are_the_same(world, function):
     _, engine, _, chain, _ = world
-    data = CONTRACT.encode(*function)
-    assert engine.view(ADDRESS, data) == chain.view(ADDRESS, data)
+    data = CONTRACT.encode_call(*function)
+    assert engine.eth_call(ADDRESS, data) == chain.eth_call(ADDRESS, data)
 
 
 def test_the_contract_stands_at_the_same_address(world):
@@ -322,7 +323,7 @@ def test_a_batch_is_one_block_twelve_seconds_after_the_one_before(world):
 
 def test_a_second_engine_reads_the_same_from_the_network(world):
     url, engine, batches, *_ = world
-    reader = NodeEngine(url)
+    reader = NodeChain(url)
     for applied in batches.values():
         assert reader.import_block(applied.raw) == without_outputs(applied)
     assert (reader.head_hash, reader.height) == (engine.head_hash, engine.height)
@@ -331,7 +332,7 @@ def test_a_second_engine_reads_the_same_from_the_network(world):
 def test_a_node_that_gives_out_no_raw_transactions_reads_the_same(world):
     url, _, batches, *_ = world
     with relay(url, lacking("eth_getRawTransactionByHash")) as poor:
-        reader = NodeEngine(poor)
+        reader = NodeChain(poor)
         for applied in batches.values():
             assert reader.import_block(applied.raw) == without_outputs(applied)
 
@@ -380,7 +381,7 @@ def test_an_old_batch_is_refused(world):
 
 
 def refuse(url, before, raw, match):
-    engine = NodeEngine(url)
+    engine = NodeChain(url)
     for good in before:
         engine.import_block(good)
     head = engine.head_hash
@@ -408,7 +409,7 @@ def test_a_sender_is_recovered_and_not_believed(world):
     url, _, batches, *_ = world
     stranger = "0x" + STRANGER.address.hex()
     with relay(url, changing("eth_getTransactionReceipt", lambda receipt: receipt | {"from": stranger})) as liar:
-        assert NodeEngine(liar).import_block(batches["deployment"].raw).outcomes[0].sender == ADMIN.address
+        assert NodeChain(liar).import_block(batches["deployment"].raw).receipts[0].sender == ADMIN.address
 
 
 def test_a_transaction_that_was_not_executed_is_refused(world):
@@ -424,15 +425,15 @@ def test_a_transaction_for_another_chain_is_refused(world):
 
 
 def test_an_empty_batch_is_a_batch_too(free):
-    engine = NodeEngine(free)
+    engine = NodeChain(free)
     before = engine.head_hash
     assert engine.seal_block([]).number == 1
-    assert NodeEngine(free).import_block(b"\xc0") == (1, b"\xc0", ())
+    assert NodeChain(free).import_block(b"\xc0") == (1, b"\xc0", ())
     assert engine.head_hash == before
 
 
 def test_a_strict_batch_with_a_revert_stays_on_the_network_and_does_not_count(free):
-    engine = NodeEngine(free)
+    engine = NodeChain(free)
     engine.seal_block([DEPLOY])
     before = engine.head_hash
     with pytest.raises(TransactionRevertedError) as caught:
@@ -444,13 +445,13 @@ def test_a_strict_batch_with_a_revert_stays_on_the_network_and_does_not_count(fr
 
 
 def test_a_node_that_cannot_trace_is_asked_to_call_again(free):
-    NodeEngine(free).seal_block([DEPLOY])
+    NodeChain(free).seal_block([DEPLOY])
     with relay(free, lacking("trace_transaction", "debug_traceTransaction")) as poor:
-        engine = NodeEngine(poor)
+        engine = NodeChain(poor)
         engine.seal_block([*staff(), open_round(1, [2**20 - 1])])
         late = call(STRANGER, "registerClients", [STRANGER.address])
         update = call(CLIENTS[0], "submitUpdate", 1, *UPDATE)
-        outcomes = engine.seal_block([late, update, update], strict=False).outcomes
+        outcomes = engine.seal_block([late, update, update], strict=False).receipts
     assert [outcome.success for outcome in outcomes] == [False, True, False]
     assert CONTRACT.describe_error(outcomes[0].output).startswith("MissingRole(")
     assert CONTRACT.describe_error(outcomes[2].output).endswith("reason=Duplicate)")
@@ -458,11 +459,11 @@ def test_a_node_that_cannot_trace_is_asked_to_call_again(free):
 
 def test_a_batch_larger_than_a_block_fills_several(anvil):
     with running(anvil, (*NO_FEES, "--gas-limit", "8000000")) as url:
-        engine = NodeEngine(url)
+        engine = NodeChain(url)
         large = call(ADMIN, "grantRole", STRANGER.address, AUDITOR, gas=8_000_000)
         applied = engine.seal_block([DEPLOY, large, large])
         assert len({number for number, *_ in entries(applied.raw)}) == 3
-        assert NodeEngine(url).import_block(applied.raw) == applied
+        assert NodeChain(url).import_block(applied.raw) == applied
 
 
 def test_a_node_without_batches_is_asked_one_by_one(free):
@@ -471,17 +472,17 @@ def test_a_node_without_batches_is_asked_one_by_one(free):
         return 200, refused if isinstance(body, list) else ask(free, body)
 
     with serving(answer) as simple:
-        engine = NodeEngine(simple)
+        engine = NodeChain(simple)
         engine.seal_block([DEPLOY])
-        assert [outcome.success for outcome in engine.seal_block(staff()).outcomes] == [True] * 3
+        assert [outcome.success for outcome in engine.seal_block(staff()).receipts] == [True] * 3
 
 
 def test_a_busy_node_is_asked_again(free):
     turn = count()
     with serving(lambda body: (429, None) if next(turn) % 3 == 0 else (200, ask(free, body))) as busy:
-        engine = NodeEngine(busy)
+        engine = NodeChain(busy)
         engine.seal_block([DEPLOY])
-        assert engine.code(ADDRESS)
+        assert engine.get_code(ADDRESS)
 
 
 @pytest.fixture
@@ -492,19 +493,19 @@ def priced(anvil):
 
 
 def test_where_gas_has_a_price_the_funder_pays(priced):
-    engine = NodeEngine(priced, RICH)
+    engine = NodeChain(priced, RICH)
     batches = [engine.seal_block(calls) for calls in ([DEPLOY], staff(), [open_round(1), *close_round(1, 20)])]
     assert [applied.number for applied in batches] == [1, 2, 3]
-    success, output = engine.view(ADDRESS, CONTRACT.encode("rounds", 1))
+    success, output = engine.eth_call(ADDRESS, CONTRACT.encode_call("rounds", 1))
     assert success
     assert CONTRACT.decode_output("rounds", output)
-    reader = NodeEngine(priced)
+    reader = NodeChain(priced)
     assert [reader.import_block(applied.raw) for applied in batches] == batches
 
 
 def test_without_a_funder_one_line_says_who_lacks_what(priced):
     with pytest.raises(BoflError) as caught:
-        NodeEngine(priced).seal_block([DEPLOY])
+        NodeChain(priced).seal_block([DEPLOY])
     assert str(caught.value) == (
         f"account 0x{ADMIN.address.hex()} lacks 0.024 ETH on chain 31337 to pay for gas: "
         "set BOFL_LEDGER_FUNDER to the private key of an account that holds it"
@@ -513,42 +514,42 @@ def test_without_a_funder_one_line_says_who_lacks_what(priced):
 
 def test_a_funder_without_the_means_is_named(priced):
     with pytest.raises(BoflError, match=f"^account 0x{STRANGER.address.hex()} lacks 0.048084 ETH on chain 31337"):
-        NodeEngine(priced, STRANGER.key).seal_block([DEPLOY])
+        NodeChain(priced, STRANGER.key).seal_block([DEPLOY])
 
 
 def test_a_transaction_that_the_node_refuses_is_one_line(free):
     with pytest.raises(
         BoflError, match=r"^the node refused transaction 0 of 1 \(.*\): check its chain, fees"
     ) as caught:
-        NodeEngine(free).seal_block([DEPLOY._replace(gas=10**13)])
+        NodeChain(free).seal_block([DEPLOY._replace(gas=10**13)])
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_transaction_that_the_node_leaves_out_is_one_line(free):
     digests = call(AGGREGATE, "publishDigests", 1, [DIGEST] * 200, gas=150_000)  # below the least that its bytes cost
     with pytest.raises(BoflError, match=r"^the node takes transaction 0x\w{64} into no block: check its gas limit"):
-        NodeEngine(free).seal_block([digests])
+        NodeChain(free).seal_block([digests])
 
 
 def test_a_node_that_makes_no_blocks_is_one_line(free):
     with pytest.raises(BoflError, match=r"^transaction 0x\w{64} was in no block after 0.5 s: check that the node"):
-        NodeEngine(free, timeout=0.5, mine=False).seal_block([DEPLOY])
+        NodeChain(free, timeout=0.5, mine=False).seal_block([DEPLOY])
 
 
 def test_a_node_that_is_not_there_is_one_line():
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(BoflError) as caught:
-        NodeEngine(url + "/secret")
+        NodeChain(url + "/secret")
     assert str(caught.value) == f"no Ethereum node answers at {url}: start one, or set ledger.node to its address"
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, None), (200, "hello"), (200, {})])
 def test_a_server_that_is_no_node_is_one_line(status, body):
     with serving(lambda _: (status, body)) as url, pytest.raises(BoflError, match=f"node answers at {url}"):
-        NodeEngine(url)
+        NodeChain(url)
 
 
 @pytest.mark.parametrize("url", ["", "ws://127.0.0.1:8545", "127.0.0.1:8545", "http://", "http://[", "node.ipc"])
 def test_an_address_of_another_kind_is_one_line(url):
     with pytest.raises(BoflError, match=r"is no address of an Ethereum node: set ledger\.node to an http://"):
-        NodeEngine(url)
+        NodeChain(url)

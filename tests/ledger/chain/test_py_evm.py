@@ -13,30 +13,31 @@ from eth_keys import keys
 from eth_keys.constants import SECPK1_N
 
 from bofl_jax.core.errors import VerificationError
-from bofl_jax.ledger.chain.accounts import account, network
-from bofl_jax.ledger.chain.base import Call, TransactionRevertedError
+from bofl_jax.ledger.chain.accounts import derive_account, derive_accounts
+from bofl_jax.ledger.chain.base import TransactionRequest, TransactionRevertedError
 from bofl_jax.ledger.chain.genesis import CHAIN_ID, Genesis
-from bofl_jax.ledger.chain.proof_of_authority import in_turn, seal, seal_hash
-from bofl_jax.ledger.chain.py_evm import PyEvmEngine, _GovernedVM
-from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, deployed_address, load_contract
+from bofl_jax.ledger.chain.py_evm.chain import ProofOfAuthorityVM, PyEvmChain
+from bofl_jax.ledger.chain.py_evm.proof_of_authority import in_turn_signer, seal_hash, seal_header
+from bofl_jax.ledger.chain.transactions import contract_address
+from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, load_contract
 
-NETWORK = network(0, 3, 4)
+NETWORK = derive_accounts(0, 3, 4)
 GENESIS = NETWORK.genesis(bytes(range(32)))
-KEYS = {authority.address: authority for authority in NETWORK.authorities}
+KEYS = {authority.address: authority for authority in NETWORK.signers}
 ADMIN = NETWORK.admin
 CONTRACT = load_contract()
-ADDRESS = deployed_address(ADMIN.address, 0)
-OUTSIDER = account(99, "authority", 0)
+ADDRESS = contract_address(ADMIN.address, 0)
+OUTSIDER = derive_account(99, "authority", 0)
 
 
 def call(function, *args, key=ADMIN.key):
-    return Call(key, ADDRESS, CONTRACT.encode(function, *args), 1_000_000)
+    return TransactionRequest(key, ADDRESS, CONTRACT.encode_call(function, *args), 1_000_000)
 
 
 STAFF = [
     call("grantRole", NETWORK.aggregator.address, AGGREGATOR),
     call("grantRole", NETWORK.auditor.address, AUDITOR),
-    call("registerClients", NETWORK.addresses),
+    call("registerClients", NETWORK.client_addresses),
 ]
 OPEN = call("openRound", 1, 1, b"\1" * 32, b"\2" * 32, 4, 0, [], key=NETWORK.aggregator.key)
 CLOSE = (
@@ -48,9 +49,9 @@ CLOSE = (
 @pytest.fixture(scope="module")
 def blocks():
     """Four good blocks: deployment, registration, a round opened, a round closed."""
-    engine = PyEvmEngine(GENESIS, NETWORK.authorities)
+    engine = PyEvmChain(GENESIS, NETWORK.signers)
     calls = (
-        [Call(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)],
+        [TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)],
         STAFF,
         [OPEN],
     )
@@ -60,18 +61,18 @@ def blocks():
 @pytest.fixture
 def engine(blocks):
     """A chain without keys that has the first three blocks."""
-    engine = PyEvmEngine(GENESIS)
+    engine = PyEvmChain(GENESIS)
     for raw in blocks[:3]:
         engine.import_block(raw)
     return engine
 
 
 def decode(raw):
-    return rlp.decode(raw, sedes=_GovernedVM.get_block_class())
+    return rlp.decode(raw, sedes=ProofOfAuthorityVM.get_block_class())
 
 
 def authority_of(block):
-    return KEYS[in_turn(GENESIS, block.number)]
+    return KEYS[in_turn_signer(GENESIS, block.number)]
 
 
 def resealed(block, transactions=None, **fields):
@@ -80,7 +81,7 @@ def resealed(block, transactions=None, **fields):
     if transactions is not None:
         fields.setdefault("transaction_root", make_trie_root_and_nodes(transactions)[0])
         block = block.copy(transactions=transactions)
-    return rlp.encode(block.copy(header=seal(block.header.copy(**fields), authority_of(block))))
+    return rlp.encode(block.copy(header=seal_header(block.header.copy(**fields), authority_of(block))))
 
 
 def with_header(block, **fields):
@@ -92,7 +93,7 @@ def with_seal(block, signature):
 
 
 def sealed_by(block, authority):
-    return rlp.encode(block.copy(header=seal(block.header, authority)))
+    return rlp.encode(block.copy(header=seal_header(block.header, authority)))
 
 
 def refuse(engine, raw, match):
@@ -120,12 +121,13 @@ FORGED_SEALS = {
         "not sealed by the authority in turn",
     ),
     "out of turn": (
-        lambda b: sealed_by(b, KEYS[in_turn(GENESIS, b.number + 1)]),
+        lambda b: sealed_by(b, KEYS[in_turn_signer(GENESIS, b.number + 1)]),
         "not sealed by the authority in turn",
     ),
     "out of turn as coinbase": (
         lambda b: sealed_by(
-            b.copy(header=b.header.copy(coinbase=in_turn(GENESIS, b.number + 1))), KEYS[in_turn(GENESIS, b.number + 1)]
+            b.copy(header=b.header.copy(coinbase=in_turn_signer(GENESIS, b.number + 1))),
+            KEYS[in_turn_signer(GENESIS, b.number + 1)],
         ),
         "not sealed by the authority in turn",
     ),
@@ -213,7 +215,7 @@ def test_changed_transactions_are_refused(engine, blocks, case, corrected):
     engine.import_block(blocks[3])
 
 
-class ForeignEngine(PyEvmEngine):
+class ForeignEngine(PyEvmChain):
     """An authority that seals whatever transactions it is given."""
 
     transactions = ()
@@ -223,10 +225,10 @@ class ForeignEngine(PyEvmEngine):
 
 
 def foreign_block(blocks, chain_id):
-    engine = ForeignEngine(GENESIS, NETWORK.authorities)
+    engine = ForeignEngine(GENESIS, NETWORK.signers)
     for raw in blocks[:2]:
         engine.import_block(raw)
-    unsigned = _GovernedVM.create_unsigned_transaction(
+    unsigned = ProofOfAuthorityVM.create_unsigned_transaction(
         nonce=0, gas_price=0, gas=1_000_000, to=ADDRESS, value=0, data=OPEN.data
     )
     engine.transactions = [unsigned.as_signed_transaction(keys.PrivateKey(OPEN.key), chain_id=chain_id)]
@@ -235,11 +237,11 @@ def foreign_block(blocks, chain_id):
 
 @pytest.mark.parametrize("chain_id", [1338, 1, None])
 def test_a_transaction_for_another_chain_is_refused(blocks, chain_id):
-    engine = PyEvmEngine(GENESIS)
+    engine = PyEvmChain(GENESIS)
     for raw in blocks[:2]:
         engine.import_block(raw)
     refuse(engine, foreign_block(blocks, chain_id), f"not a plain one signed for chain {CHAIN_ID}")
-    assert engine.import_block(foreign_block(blocks, CHAIN_ID)).outcomes[0].success
+    assert engine.import_block(foreign_block(blocks, CHAIN_ID)).receipts[0].success
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -249,10 +251,10 @@ def test_an_old_block_is_refused(engine, blocks, number):
 
 def branch(blocks, length):
     """Other blocks of the same authorities on top of the second one."""
-    engine = PyEvmEngine(GENESIS, NETWORK.authorities)
+    engine = PyEvmChain(GENESIS, NETWORK.signers)
     for raw in blocks[:2]:
         engine.import_block(raw)
-    return [engine.seal_block([call("suspendClient", client)]).raw for client in NETWORK.addresses[:length]]
+    return [engine.seal_block([call("suspendClient", client)]).raw for client in NETWORK.client_addresses[:length]]
 
 
 def test_a_sibling_and_a_longer_branch_are_refused(engine, blocks):
@@ -262,18 +264,18 @@ def test_a_sibling_and_a_longer_branch_are_refused(engine, blocks):
 
 
 def test_a_skipped_block_is_refused(blocks):
-    engine = PyEvmEngine(GENESIS)
+    engine = PyEvmChain(GENESIS)
     refuse(engine, blocks[1], "parent_hash is not what follows")
 
 
-@pytest.mark.parametrize("others", [network(1, 3, 0), network(0, 2, 0), network(0, 4, 0)])
+@pytest.mark.parametrize("others", [derive_accounts(1, 3, 0), derive_accounts(0, 2, 0), derive_accounts(0, 4, 0)])
 def test_another_set_of_authorities_is_another_chain(blocks, others):
-    engine = PyEvmEngine(others.genesis(GENESIS.config_hash))
+    engine = PyEvmChain(others.genesis(GENESIS.config_hash))
     refuse(engine, blocks[0], "parent_hash is not what follows")
 
 
 def test_another_configuration_is_another_chain(blocks):
-    refuse(PyEvmEngine(Genesis(bytes(32), GENESIS.authorities)), blocks[0], "parent_hash is not what follows")
+    refuse(PyEvmChain(Genesis(bytes(32), GENESIS.signers)), blocks[0], "parent_hash is not what follows")
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xc0", b"\xc1\xc0", b"\x80", b"\xff" * 40, b"\xc3\xc0\xc0\xc0"])
@@ -286,8 +288,8 @@ def test_a_second_encoding_of_a_block_is_refused(engine, blocks):
 
 
 def test_a_refused_call_drops_the_block():
-    engine = PyEvmEngine(GENESIS, NETWORK.authorities)
-    engine.seal_block([Call(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
+    engine = PyEvmChain(GENESIS, NETWORK.signers)
+    engine.seal_block([TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
     before = engine.head_hash
     with pytest.raises(TransactionRevertedError) as caught:
         engine.seal_block([*STAFF, OPEN, OPEN])
@@ -298,19 +300,19 @@ def test_a_refused_call_drops_the_block():
 
 
 def test_running_out_of_gas_is_a_refusal():
-    engine = PyEvmEngine(GENESIS, NETWORK.authorities)
+    engine = PyEvmChain(GENESIS, NETWORK.signers)
     with pytest.raises(TransactionRevertedError) as caught:
-        engine.seal_block([Call(ADMIN.key, b"", CONTRACT.bytecode, 1_000_000)])
+        engine.seal_block([TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 1_000_000)])
     assert "no reason given" in CONTRACT.describe_error(caught.value.output)
 
 
 def test_a_sealed_block_is_imported_with_the_same_outcomes(blocks):
-    maker, reader = PyEvmEngine(GENESIS, NETWORK.authorities), PyEvmEngine(GENESIS)
-    made = maker.seal_block([Call(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
+    maker, reader = PyEvmChain(GENESIS, NETWORK.signers), PyEvmChain(GENESIS)
+    made = maker.seal_block([TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
     read = reader.import_block(made.raw)
     assert made.raw == blocks[0] == read.raw
-    assert [o._replace(output=b"") for o in made.outcomes] == list(read.outcomes)
-    assert made.outcomes[0].to == CREATE_CONTRACT_ADDRESS
+    assert [o._replace(output=b"") for o in made.receipts] == list(read.receipts)
+    assert made.receipts[0].to == CREATE_CONTRACT_ADDRESS
     assert maker.head_hash == reader.head_hash
 
 

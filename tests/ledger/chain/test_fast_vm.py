@@ -21,8 +21,8 @@ from eth.vm.message import Message
 from eth.vm.stack import Stack
 from trie import HexaryTrie
 
-from bofl_jax.ledger.chain.py_evm_fast import LeanComputation, LeanStack, LeanState, _jump_targets
-from bofl_jax.ledger.chain.trie_fast import LeanTrie, trie_root_and_nodes
+from bofl_jax.ledger.chain.py_evm.fast_trie import FastTrie, trie_root_and_nodes
+from bofl_jax.ledger.chain.py_evm.fast_vm import FastComputation, FastStack, FastState, _jump_targets
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT:DeprecationWarning")
 
@@ -85,7 +85,7 @@ def outcome(state_class: type[PragueState], code: bytes, gas: int, *, static: bo
 def same(code: bytes, gas: int = 100_000, *, static: bool = False) -> dict[str, Any]:
     """The outcome, which must be the same on both."""
     expected = outcome(PragueState, code, gas, static=static)
-    assert outcome(LeanState, code, gas, static=static) == expected, code.hex()
+    assert outcome(FastState, code, gas, static=static) == expected, code.hex()
     return expected
 
 
@@ -137,7 +137,7 @@ def test_the_random_codes_reach_every_kind_of_end_and_every_instruction():
     for _ in range(400):
         code = random_code(rng)
         seen |= set(code)
-        error = outcome(LeanState, code, rng.choice((0, 50, 3_000, 100_000)))["error"]
+        error = outcome(FastState, code, rng.choice((0, 50, 3_000, 100_000)))["error"]
         errors.add(error[0].__name__ if error else "")
     assert errors >= {"", "OutOfGas", "InsufficientStack", "InvalidInstruction", "InvalidJumpDestination", "Revert"}
     assert seen >= set(PragueComputation.opcodes)
@@ -196,7 +196,7 @@ def test_jump_targets_are_those_of_py_evm():
 def test_the_stack_refuses_what_py_evms_refuses():
     for method, args in (("push_int", (-1,)), ("push_int", (2**256,)), ("push_bytes", (b"\0" * 33,)), ("pop1_int", ())):
         errors = []
-        for stack in (Stack(), LeanStack()):
+        for stack in (Stack(), FastStack()):
             with pytest.raises(Exception) as caught:  # noqa: PT011
                 getattr(stack, method)(*args)
             errors.append((caught.type, str(caught.value)))
@@ -206,7 +206,7 @@ def test_the_stack_refuses_what_py_evms_refuses():
 @pytest.mark.parametrize("seed", range(5))
 def test_the_trie_has_the_same_roots_and_the_same_nodes(seed):
     rng = random.Random(seed)
-    plain, lean = (kind({}, prune=True) for kind in (HexaryTrie, LeanTrie))
+    plain, lean = (kind({}, prune=True) for kind in (HexaryTrie, FastTrie))
     keys = [rng.randbytes(rng.choice((1, 2, 32))) for _ in range(40)]
     for _ in range(200):
         key, value = rng.choice(keys), rng.choice((b"", b"x", rng.randbytes(rng.randrange(1, 70))))
@@ -225,10 +225,10 @@ def test_the_trie_of_a_block_is_the_same(count):
 
 
 def test_a_missing_node_is_missed():
-    full = LeanTrie({})
+    full = FastTrie({})
     full[b"key"] = b"v" * 40
     with pytest.raises(KeyError):
-        LeanTrie({}, full.root_hash).get_node(full.root_hash)
+        FastTrie({}, full.root_hash).get_node(full.root_hash)
 
 
 def run(code: str, **environment: str) -> str:
@@ -266,6 +266,6 @@ def test_signatures_are_the_same_from_either_library():
 
 
 def test_py_evms_own_classes_are_untouched():
-    assert LeanComputation.opcodes.keys() - PragueComputation.opcodes.keys() == {-1}
+    assert FastComputation.opcodes.keys() - PragueComputation.opcodes.keys() == {-1}
     assert outcome(PragueState, b"\x5f\x5f\xf3", 100)["gas"] == 4
     assert bytes(20) == ZERO_ADDRESS
