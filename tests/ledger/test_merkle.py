@@ -1,4 +1,4 @@
-"""The round's tree against a plain recursion, and the proofs that must not pass."""
+"""The round's Merkle tree against a plain recursion, and the proofs that must be rejected."""
 
 from hashlib import sha256
 
@@ -59,7 +59,7 @@ def test_every_leaf_has_a_proof_of_the_one_length(leaves):
 
 
 @given(LEAVES, LEAF, st.data())
-def test_another_leaf_is_refused(leaves, other, data):
+def test_another_leaf_is_rejected(leaves, other, data):
     index = data.draw(st.integers(0, len(leaves) - 1))
     proof = merkle.proof(merkle.levels(leaves), index)
     if other != leaves[index]:
@@ -67,20 +67,20 @@ def test_another_leaf_is_refused(leaves, other, data):
 
 
 @given(st.lists(LEAF, min_size=2, max_size=33, unique=True), st.data())
-def test_a_wrong_index_is_refused(leaves, data):
+def test_a_wrong_index_is_rejected(leaves, data):
     index, wrong = data.draw(st.lists(st.integers(0, len(leaves) - 1), min_size=2, max_size=2, unique=True))
     proof = merkle.proof(merkle.levels(leaves), index)
     assert not merkle.verify(merkle.root(leaves), len(leaves), wrong, leaves[index], proof)
 
 
 @pytest.mark.parametrize("index", [-1, 5, 7, 2**40])
-def test_an_index_beyond_the_count_is_refused(index):
+def test_an_index_beyond_the_count_is_rejected(index):
     leaves = [Leaf(1, bytes(20), bytes([i]) * 32, 1, 1) for i in range(5)]
     proof = merkle.proof(merkle.levels(leaves), 4)
     assert not merkle.verify(merkle.root(leaves), 5, index, leaves[4], proof)
 
 
-def test_a_proof_of_another_length_is_refused():
+def test_a_proof_of_another_length_is_rejected():
     leaves = [Leaf(1, bytes(20), bytes([i]) * 32, 1, 1) for i in range(5)]
     proof, root = merkle.proof(merkle.levels(leaves), 4), merkle.root(leaves)
     for wrong in (proof[:-1], proof[1:], [], [*proof, bytes(32)]):
@@ -107,7 +107,7 @@ def test_the_root_of_no_leaves_is_zero():
     ("field", "value"),
     [("client", bytes(19)), ("update_digest", bytes(31)), ("samples", 2**32), ("samples", -1), ("metric", 2**63)],
 )
-def test_a_field_that_does_not_fit_is_refused(field, value):
+def test_a_field_that_does_not_fit_is_rejected(field, value):
     leaf = Leaf(1, bytes(20), bytes(32), 1, 1)._replace(**{field: value})
     with pytest.raises(ValueError, match="leaf"):
         merkle.leaf_hash(leaf)

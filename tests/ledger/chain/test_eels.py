@@ -1,7 +1,7 @@
-"""Two EVMs that share no code tell the same about every block, and the second refuses what does not follow.
+"""Two EVMs that share no code agree on every block, and EELS rejects blocks that do not follow from their parent.
 
-The blocks are made by py-evm. One long chain takes every function that a run uses through success and revert; one short
-chain is falsified field by field by an authority that signs whatever it likes.
+py-evm makes the blocks. A long chain contains successful and reverted calls of every function that a run uses. A short
+chain is falsified field by field by a dishonest signer.
 """
 # ruff: noqa: ARG005
 
@@ -31,10 +31,12 @@ pytest.importorskip("ethereum", reason="EELS comes with bofl_jax[audit], for Pyt
 from bofl_jax.ledger.chain import eels
 from bofl_jax.ledger.chain.eels import EelsChain
 
-AUTHORITIES = [derive_account(0, "authority", index) for index in range(3)]
-KEYS = {authority.address: authority for authority in AUTHORITIES}
+SIGNERS = [derive_account(0, "authority", index) for index in range(3)]
+KEYS = {signer.address: signer for signer in SIGNERS}
 GENESIS = Genesis(bytes(range(32)), tuple(sorted(KEYS)))
-ADMIN, OFFICE, JUDGE, STRANGER = (derive_account(0, role, 0) for role in ("admin", "aggregator", "auditor", "stranger"))
+ADMIN, AGGREGATOR_ACCOUNT, AUDITOR_ACCOUNT, STRANGER = (
+    derive_account(0, role, 0) for role in ("admin", "aggregator", "auditor", "stranger")
+)
 BUILDER = derive_account(0, "builder", 0)
 MEMBERS = [derive_account(0, "client", index) for index in range(200)]
 CONTRACT = load_contract()
@@ -49,8 +51,8 @@ def call(who, function, *args, gas=10_000_000):
 
 
 def open_round(number, size, members=()):
-    """Open a round; ``members`` is the cohort's bit map, empty for one that is not listed."""
-    return call(OFFICE, "openRound", number, REGISTRY, CONFIG, COHORT, size, 0, members)
+    """Open a round; ``members`` is the cohort's bitmap, empty if the cohort is not stored."""
+    return call(AGGREGATOR_ACCOUNT, "openRound", number, REGISTRY, CONFIG, COHORT, size, 0, members)
 
 
 def leaf(number, client):
@@ -62,8 +64,8 @@ LEAVES = [leaf(1, client) for client in range(5)]
 
 def close_round(number, count, committed=b"\3" * 32):
     return [
-        call(OFFICE, "commitRound", number, committed, count, 100 * count, 10**6 * count),
-        call(JUDGE, "finaliseRound", number, MODEL),
+        call(AGGREGATOR_ACCOUNT, "commitRound", number, committed, count, 100 * count, 10**6 * count),
+        call(AUDITOR_ACCOUNT, "finaliseRound", number, MODEL),
     ]
 
 
@@ -78,26 +80,26 @@ def signed(number, client, key=None):
     return (*entry[1:], *signature)
 
 
-def refused(number, client):
+def rejected(number, client):
     return (MEMBERS[client].address, leaf(number, client).update_digest, int(RejectionReason.NOT_FINITE))
 
 
-# Opcodes with which a contract asks the chain, a word each: for accounts, the call, the block, other blocks.
+# Opcodes that read the environment, one word each: accounts, the call, the block, other blocks.
 ACCOUNTS = ["30", "32", "33", "47", "3331", "4131", "303b", "303f", "333f"]
 CALLED = ["34", "36", "38", "3a", "3d", "58", "59"]
 BLOCK = ["41", "42", "43", "44", "45", "46", "48", "4a"]
 OTHERS = ["5f40", "6003430340", "6001430340", "4340"]
 COUNT, GAS_LEFT = "5f54600101805f55", "5a"
-ASKED = [*ACCOUNTS, *CALLED, *BLOCK, *OTHERS, COUNT, GAS_LEFT]
+READ_OPCODES = [*ACCOUNTS, *CALLED, *BLOCK, *OTHERS, COUNT, GAS_LEFT]
 
 
 def probe():
-    """Init code of a contract that counts its calls, logs the words `ASKED`, and returns them but for the last.
+    """Init code of a contract that counts its calls, logs the words of `READ_OPCODES`, and returns all but the last.
 
-    That is the gas left, in which views differ: which addresses are warm is a matter of transactions.
+    The last word is the remaining gas, which differs in calls without a transaction because of warm addresses.
     """
-    words = (bytes.fromhex(opcodes) + push(32 * index) + b"\x52" for index, opcodes in enumerate(ASKED))
-    size = 32 * len(ASKED)
+    words = (bytes.fromhex(opcodes) + push(32 * index) + b"\x52" for index, opcodes in enumerate(READ_OPCODES))
+    size = 32 * len(READ_OPCODES)
     code = b"".join(words) + push(size) + bytes.fromhex("5fa0") + push(size - 32) + bytes.fromhex("5ff3")
     return push(len(code)) + bytes.fromhex("80600a5f395ff3") + code
 
@@ -109,16 +111,18 @@ def push(number):
 HISTORY = {
     "deployment": [TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)],
     "roles": [
-        call(ADMIN, "grantRole", OFFICE.address, AGGREGATOR),
-        call(ADMIN, "grantRole", JUDGE.address, AUDITOR),
+        call(ADMIN, "grantRole", AGGREGATOR_ACCOUNT.address, AGGREGATOR),
+        call(ADMIN, "grantRole", AUDITOR_ACCOUNT.address, AUDITOR),
         call(STRANGER, "grantRole", STRANGER.address, AUDITOR),
     ],
     "registration": [call(ADMIN, "registerClients", [member.address for member in MEMBERS])],
     "merkle": [open_round(1, 5), *close_round(1, 5, root(LEAVES))],
     "signed": [
         open_round(2, 4, [0b1111]),
-        call(OFFICE, "submitSignedUpdates", 2, [signed(2, 0), signed(2, 1), signed(2, 2, key=STRANGER.key)]),
-        call(OFFICE, "submitSignedUpdates", 2, [signed(2, 1), signed(2, 3)]),
+        call(
+            AGGREGATOR_ACCOUNT, "submitSignedUpdates", 2, [signed(2, 0), signed(2, 1), signed(2, 2, key=STRANGER.key)]
+        ),
+        call(AGGREGATOR_ACCOUNT, "submitSignedUpdates", 2, [signed(2, 1), signed(2, 3)]),
         *close_round(2, 3),
     ],
     "per-client": [
@@ -129,16 +133,16 @@ HISTORY = {
         submit(3, 9),
         submit(3, 2, gas=30_000),
         submit(3, 2),
-        call(OFFICE, "refuseUpdates", 3, [refused(3, 0)]),
+        call(AGGREGATOR_ACCOUNT, "refuseUpdates", 3, [rejected(3, 0)]),
         *close_round(3, 2),
     ],
     "calldata": [
         open_round(4, 200),
-        call(OFFICE, "publishDigests", 4, [leaf(4, client).update_digest for client in range(200)]),
+        call(AGGREGATOR_ACCOUNT, "publishDigests", 4, [leaf(4, client).update_digest for client in range(200)]),
         *close_round(4, 200),
     ],
-    "results": [call(JUDGE, "publishResults", version, BATCH) for version in (1, 1, 9)],
-    "aborted": [open_round(5, 5), call(JUDGE, "abortRound", 5), submit(5, 0)],
+    "results": [call(AUDITOR_ACCOUNT, "publishResults", version, BATCH) for version in (1, 1, 9)],
+    "aborted": [open_round(5, 5), call(AUDITOR_ACCOUNT, "abortRound", 5), submit(5, 0)],
     "synthetic": [
         call(ADMIN, "setPolicy", (500, 100, 250, 80, 0, False)),
         call(MEMBERS[0], "requestSynthetic", 1, 50, COUNTS),
@@ -147,7 +151,7 @@ HISTORY = {
         call(MEMBERS[0], "logSynthetic", 2, 1, BATCH, MODEL, []),
         call(ADMIN, "setPolicy", (500, 100, 250, 80, 0, True)),
         call(MEMBERS[1], "requestSynthetic", 1, 50, COUNTS),
-        call(JUDGE, "decideSynthetic", 3, True),
+        call(AUDITOR_ACCOUNT, "decideSynthetic", 3, True),
         call(MEMBERS[1], "cancelSynthetic", 3),
     ],
     "clients": [call(ADMIN, f"{verb}Client", MEMBERS[0].address) for verb in ("suspend", "readmit", "revoke")],
@@ -166,53 +170,50 @@ REVERTED = {"roles": {2}, "per-client": {3, 4, 5}, "results": {1, 2}, "aborted":
 
 @pytest.fixture(scope="module")
 def history():
-    """The blocks of `HISTORY`, one each."""
-    engine = PyEvmChain(GENESIS, AUTHORITIES)
-    return {name: engine.seal_block(calls, strict=False).raw for name, calls in HISTORY.items()}
+    """One block per entry of `HISTORY`."""
+    chain = PyEvmChain(GENESIS, SIGNERS)
+    return {name: chain.seal_block(calls, strict=False).raw for name, calls in HISTORY.items()}
 
 
 @pytest.fixture(scope="module")
-def engines():
-    """py-evm and EELS, which follow the history as far as it is told."""
+def chains():
+    """A py-evm chain and an EELS chain, into which the blocks of the history are imported."""
     return PyEvmChain(GENESIS), EelsChain(GENESIS)
 
 
 @pytest.fixture(scope="module")
-def told(engines, history):
-    """What each says about a block: the block as applied, the head after it, and what the probe then finds."""
+def imported(chains, history):
+    """For each block, on both chains: the executed block, height and head after it, and the probe's output."""
     return {
-        name: [
-            (engine.import_block(raw), engine.height, engine.head_hash, engine.eth_call(PROBE, b""))
-            for engine in engines
-        ]
+        name: [(chain.import_block(raw), chain.height, chain.head_hash, chain.eth_call(PROBE, b"")) for chain in chains]
         for name, raw in history.items()
     }
 
 
-def test_both_begin_with_the_same_block():
+def test_both_have_the_same_genesis_block():
     ours, theirs = PyEvmChain(GENESIS), EelsChain(GENESIS)
     assert (ours.head_hash, ours.height, ours.chain_id) == (theirs.head_hash, theirs.height, theirs.chain_id)
     assert theirs.get_code(ADDRESS) == b""
 
 
 @pytest.mark.parametrize("name", HISTORY)
-def test_both_tell_the_same_about_a_block(told, name):
-    by_py_evm, by_eels = told[name]
-    assert by_py_evm == by_eels
-    outcomes = by_eels[0].receipts
-    assert len(outcomes) == len(HISTORY[name])
-    assert {index for index, outcome in enumerate(outcomes) if not outcome.success} == REVERTED.get(name, set())
+def test_both_agree_on_every_block(imported, name):
+    on_py_evm, on_eels = imported[name]
+    assert on_py_evm == on_eels
+    receipts = on_eels[0].receipts
+    assert len(receipts) == len(HISTORY[name])
+    assert {index for index, receipt in enumerate(receipts) if not receipt.success} == REVERTED.get(name, set())
 
 
-def test_bare_digests_are_paid_at_the_floor_of_eip_7623(told):
-    published = told["calldata"][1][0].receipts[1]
+def test_bare_digests_cost_the_floor_price_of_eip_7623(imported):
+    published = imported["calldata"][1][0].receipts[1]
     zeros = published.data.count(0)
-    assert published.gas == 21_000 + 10 * (zeros + 4 * (len(published.data) - zeros))
+    assert published.gas_used == 21_000 + 10 * (zeros + 4 * (len(published.data) - zeros))
 
 
-@pytest.mark.usefixtures("told")
-def test_both_have_the_contract(engines):
-    codes = [[engine.code(address) for address in (ADDRESS, PROBE, STRANGER.address)] for engine in engines]
+@pytest.mark.usefixtures("imported")
+def test_both_have_the_contract(chains):
+    codes = [[chain.get_code(address) for address in (ADDRESS, PROBE, STRANGER.address)] for chain in chains]
     assert codes[0] == codes[1]
     assert codes[1][0] == CONTRACT.deployed_bytecode
     assert probe().endswith(codes[1][1])
@@ -239,50 +240,50 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("name", VIEWS)
-@pytest.mark.usefixtures("told")
-def test_both_answer_a_view_alike(engines, name):
+@pytest.mark.usefixtures("imported")
+def test_both_give_the_same_result_of_a_call(chains, name):
     (function, *args), success = VIEWS[name]
-    answers = [engine.eth_call(ADDRESS, CONTRACT.encode_call(function, *args)) for engine in engines]
-    assert answers[0] == answers[1]
-    assert answers[1][0] is success
+    results = [chain.eth_call(ADDRESS, CONTRACT.encode_call(function, *args)) for chain in chains]
+    assert results[0] == results[1]
+    assert results[1][0] is success
 
 
 @pytest.mark.parametrize("data", [b"", b"\1\2\3\4", b"\xff" * 100])
 @pytest.mark.parametrize(
     "to", [ADDRESS, STRANGER.address, bytes(19) + b"\2", PROBE], ids=["contract", "nobody", "hash", "probe"]
 )
-@pytest.mark.usefixtures("told")
-def test_both_answer_rubbish_alike(engines, to, data):
-    answers = [engine.eth_call(to, data) for engine in engines]
-    assert answers[0] == answers[1]
+@pytest.mark.usefixtures("imported")
+def test_both_give_the_same_result_of_garbage_calldata(chains, to, data):
+    results = [chain.eth_call(to, data) for chain in chains]
+    assert results[0] == results[1]
 
 
-@pytest.mark.usefixtures("told")
-def test_a_view_changes_nothing(engines):
-    answers = [engine.eth_call(PROBE, b"") for engine in engines for _ in range(2)]
-    assert answers == answers[:1] * 4
-    assert int.from_bytes(answers[0][1][-32:], "big") == 3
+@pytest.mark.usefixtures("imported")
+def test_a_call_without_a_transaction_changes_nothing(chains):
+    results = [chain.eth_call(PROBE, b"") for chain in chains for _ in range(2)]
+    assert results == results[:1] * 4
+    assert int.from_bytes(results[0][1][-32:], "big") == 3
 
 
 @pytest.fixture(scope="module")
 def blocks():
-    """Three good blocks: deployment; roles, and a client; a round opened and closed."""
-    maker = PyEvmChain(GENESIS, AUTHORITIES)
-    staff = [*HISTORY["roles"][:2], call(ADMIN, "registerClients", [MEMBERS[0].address])]
-    groups = (HISTORY["deployment"], staff, [open_round(1, 1), *close_round(1, 1)])
-    return [maker.seal_block(group).raw for group in groups]
+    """Three valid blocks: deployment; roles and one client; a round opened and closed."""
+    producer = PyEvmChain(GENESIS, SIGNERS)
+    setup = [*HISTORY["roles"][:2], call(ADMIN, "registerClients", [MEMBERS[0].address])]
+    groups = (HISTORY["deployment"], setup, [open_round(1, 1), *close_round(1, 1)])
+    return [producer.seal_block(group).raw for group in groups]
 
 
 @pytest.fixture
-def engine(blocks):
-    """EELS before the third of them."""
-    return following(EelsChain(GENESIS), blocks[:2])
+def chain(blocks):
+    """An EELS chain with the first two blocks."""
+    return with_blocks(EelsChain(GENESIS), blocks[:2])
 
 
-def following(engine, blocks):
+def with_blocks(chain, blocks):
     for raw in blocks:
-        engine.import_block(raw)
-    return engine
+        chain.import_block(raw)
+    return chain
 
 
 def decode(raw):
@@ -290,7 +291,7 @@ def decode(raw):
 
 
 def resealed(block, transactions=None, **fields):
-    """The block with other header fields (and transactions), signed anew by the authority in turn."""
+    """The block with other header fields (and transactions), sealed again by the in-turn signer."""
     if transactions is not None:
         fields.setdefault("transaction_root", make_trie_root_and_nodes(transactions)[0])
         block = block.copy(transactions=transactions)
@@ -298,12 +299,12 @@ def resealed(block, transactions=None, **fields):
     return rlp.encode(block.copy(header=header))
 
 
-def refuse(engine, raw, match):
-    before = (engine.head_hash, engine.height)
-    with pytest.raises(VerificationError, match=f"^block {engine.height + 1} does not hold on EELS: {match}") as caught:
-        engine.import_block(raw)
+def assert_rejected(chain, raw, match):
+    before = (chain.head_hash, chain.height)
+    with pytest.raises(VerificationError, match=f"^block {chain.height + 1} does not hold on EELS: {match}") as caught:
+        chain.import_block(raw)
     assert "\n" not in str(caught.value)
-    assert (engine.head_hash, engine.height) == before
+    assert (chain.head_hash, chain.height) == before
 
 
 DISHONEST = {
@@ -330,21 +331,21 @@ DISHONEST = {
 
 
 @pytest.mark.parametrize("field", DISHONEST)
-def test_a_changed_header_is_refused_though_signed_by_the_authority(engine, blocks, field):
+def test_a_changed_header_is_rejected_even_if_the_signer_sealed_it(chain, blocks, field):
     block = decode(blocks[2])
     name, change = DISHONEST[field]
-    refuse(engine, resealed(block, **{field: change(getattr(block.header, field))}), f"{name} is not what ")
-    engine.import_block(blocks[2])
+    assert_rejected(chain, resealed(block, **{field: change(getattr(block.header, field))}), f"{name} is not what ")
+    chain.import_block(blocks[2])
 
 
 def test_every_field_but_the_seal_is_checked():
-    """A field that a later version of the header brings is not forgotten."""
+    """A field of a later version of the header is not forgotten."""
     checked = {name for name, _ in DISHONEST.values()}
     assert checked == set(eels.Header.__dataclass_fields__) - {"coinbase", "extra_data"}
 
 
 def malleated(transaction):
-    """The mirror image of its signature, which names the same sender."""
+    """The transaction with the mirror image of its signature, which has the same sender."""
     return transaction.copy(s=SECPK1_N - transaction.s, v=4 * CHAIN_ID + 71 - transaction.v)
 
 
@@ -361,22 +362,22 @@ BODIES = {
 
 
 @pytest.mark.parametrize("case", BODIES)
-def test_changed_transactions_are_refused(engine, blocks, case):
+def test_changed_transactions_are_rejected(chain, blocks, case):
     block = decode(blocks[2])
     change, match = BODIES[case]
-    refuse(engine, resealed(block, change(block.transactions)), match)
-    engine.import_block(blocks[2])
+    assert_rejected(chain, resealed(block, change(block.transactions)), match)
+    chain.import_block(blocks[2])
 
 
-@pytest.mark.parametrize("kept", [0, 2])
-def test_dropped_transactions_are_missed_in_their_root(engine, blocks, kept):
+@pytest.mark.parametrize("cached", [0, 2])
+def test_dropped_transactions_are_found_by_their_root(chain, blocks, cached):
     block = decode(blocks[2])
-    raw = resealed(block, block.transactions[:kept], transaction_root=block.header.transaction_root)
-    refuse(engine, raw, "transactions_root is not what the transactions lead to")
+    raw = resealed(block, block.transactions[:cached], transaction_root=block.header.transaction_root)
+    assert_rejected(chain, raw, "transactions_root is not what the transactions lead to")
 
 
-class ForeignEngine(PyEvmChain):
-    """An authority that seals whatever transactions it is given."""
+class ForeignChain(PyEvmChain):
+    """A chain that seals arbitrary transactions."""
 
     transactions = ()
 
@@ -385,63 +386,68 @@ class ForeignEngine(PyEvmChain):
 
 
 def foreign_block(blocks, chain_id):
-    maker = following(ForeignEngine(GENESIS, AUTHORITIES), blocks[:2])
+    producer = with_blocks(ForeignChain(GENESIS, SIGNERS), blocks[:2])
     fields = {"nonce": 0, "gas_price": 0, "gas": 1_000_000, "to": ADDRESS, "value": 0, "data": open_round(1, 1).data}
     unsigned = ProofOfAuthorityVM.create_unsigned_transaction(**fields)
-    maker.transactions = [unsigned.as_signed_transaction(keys.PrivateKey(OFFICE.key), chain_id=chain_id)]
-    return maker.seal_block([]).raw
+    producer.transactions = [unsigned.as_signed_transaction(keys.PrivateKey(AGGREGATOR_ACCOUNT.key), chain_id=chain_id)]
+    return producer.seal_block([]).raw
 
 
 @pytest.mark.parametrize("chain_id", [CHAIN_ID + 1, 1, None])
-def test_a_transaction_for_another_chain_is_refused(engine, blocks, chain_id):
-    refuse(engine, foreign_block(blocks, chain_id), "transaction 0: not a plain one signed for chain 1337")
-    assert engine.import_block(foreign_block(blocks, CHAIN_ID)).receipts[0].success
+def test_a_transaction_for_another_chain_is_rejected(chain, blocks, chain_id):
+    assert_rejected(
+        chain, foreign_block(blocks, chain_id), "transaction 0: not a legacy transaction signed for chain 1337"
+    )
+    assert chain.import_block(foreign_block(blocks, CHAIN_ID)).receipts[0].success
 
 
-def test_a_transaction_of_another_type_is_refused(engine, blocks):
+def test_a_transaction_of_another_type_is_rejected(chain, blocks):
     header, _, *rest = rlp.decode(blocks[2])
-    refuse(engine, rlp.encode([header, [b"\x02\xc0"], *rest]), "transaction 0: not a plain one signed for chain 1337")
+    assert_rejected(
+        chain,
+        rlp.encode([header, [b"\x02\xc0"], *rest]),
+        "transaction 0: not a legacy transaction signed for chain 1337",
+    )
 
 
-def test_ommers_and_withdrawals_are_refused(engine, blocks):
+def test_ommers_and_withdrawals_are_rejected(chain, blocks):
     header, transactions, *_ = rlp.decode(blocks[2])
     withdrawal = [b"", b"", bytes(20), b"\1"]
     for rest in ([[header], []], [[], [withdrawal]]):
-        refuse(engine, rlp.encode([header, transactions, *rest]), "the block has ommers or withdrawals")
+        assert_rejected(chain, rlp.encode([header, transactions, *rest]), "the block has ommers or withdrawals")
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_an_old_block_is_refused(engine, blocks, number):
-    refuse(engine, blocks[number], "parent_hash is not what follows from the parent")
+def test_an_old_block_is_rejected(chain, blocks, number):
+    assert_rejected(chain, blocks[number], "parent_hash is not what follows from the parent")
 
 
-def test_a_skipped_block_and_another_genesis_are_refused(blocks):
-    refuse(EelsChain(GENESIS), blocks[1], "parent_hash is not what follows from the parent")
-    refuse(EelsChain(GENESIS._replace(config_hash=bytes(32))), blocks[0], "parent_hash is not what follows")
+def test_a_skipped_block_and_another_genesis_are_rejected(blocks):
+    assert_rejected(EelsChain(GENESIS), blocks[1], "parent_hash is not what follows from the parent")
+    assert_rejected(EelsChain(GENESIS._replace(config_hash=bytes(32))), blocks[0], "parent_hash is not what follows")
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xc0", b"\xc1\xc0", b"\x80", b"\xff" * 40, b"\xc3\xc0\xc0\xc0"])
-def test_rubbish_is_refused(engine, raw):
-    refuse(engine, raw, "")
+def test_garbage_is_rejected(chain, raw):
+    assert_rejected(chain, raw, "")
 
 
-def test_a_second_encoding_of_a_block_is_refused(engine, blocks):
-    refuse(engine, blocks[2] + b"\0", "")
+def test_a_second_encoding_of_a_block_is_rejected(chain, blocks):
+    assert_rejected(chain, blocks[2] + b"\0", "")
 
 
-def test_it_does_not_import_py_evm():
-    """A shared fault would be no second opinion."""
-    program = (
-        "import sys, bofl_jax.ledger.eels; print(*(name for name in ('eth', 'rlp', 'trie') if name in sys.modules))"
-    )
+def test_the_module_does_not_import_py_evm():
+    """Shared code could contain the same error."""
+    names = "(name for name in ('eth', 'rlp', 'trie') if name in sys.modules)"
+    program = f"import sys, bofl_jax.ledger.chain.eels; print(*{names})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 
-def test_the_analysis_of_the_code_is_kept_once():
+def test_the_analysis_of_a_code_is_cached_once():
     EelsChain(GENESIS)
-    kept = eels.runtime.get_valid_jump_destinations
+    cached = eels.runtime.get_valid_jump_destinations
     EelsChain(GENESIS)
-    assert eels.runtime.get_valid_jump_destinations is eels.interpreter.get_valid_jump_destinations is kept
+    assert eels.runtime.get_valid_jump_destinations is eels.interpreter.get_valid_jump_destinations is cached
     code = bytes.fromhex("605b5b00")
-    assert kept(code) == kept.__wrapped__(code) == {eels.Uint(2)}
+    assert cached(code) == cached.__wrapped__(code) == {eels.Uint(2)}

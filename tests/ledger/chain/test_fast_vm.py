@@ -1,4 +1,4 @@
-"""The lean py-evm against py-evm itself: gas, output, error, logs and storage of one code on both."""
+"""The fast classes against py-evm itself: gas, output, error, logs and storage of one code on both."""
 
 import os
 import random
@@ -60,7 +60,7 @@ def state_of(state_class: type[PragueState]) -> PragueState:
 
 
 def outcome(state_class: type[PragueState], code: bytes, gas: int, *, static: bool = False) -> dict[str, Any]:
-    """All that can be seen of one execution, and of the states in its end."""
+    """Everything observable of one execution and of the state after it."""
     state = state_of(state_class)
     state.set_code(HERE, code)
     data = bytes(range(1, 41))
@@ -83,7 +83,7 @@ def outcome(state_class: type[PragueState], code: bytes, gas: int, *, static: bo
 
 
 def same(code: bytes, gas: int = 100_000, *, static: bool = False) -> dict[str, Any]:
-    """The outcome, which must be the same on both."""
+    """Check that both give the same outcome, and return it."""
     expected = outcome(PragueState, code, gas, static=static)
     assert outcome(FastState, code, gas, static=static) == expected, code.hex()
     return expected
@@ -95,7 +95,7 @@ def push(value: int) -> bytes:
 
 
 def random_code(rng: random.Random) -> bytes:
-    """Mostly sensible code: values are pushed before they are used, jumps mostly hit, and some bytes are noise."""
+    """Mostly valid code: values are pushed before use, most jumps reach their target, some bytes are random."""
     code = b""
     for _ in range(rng.randrange(1, 40)):
         for _ in range(rng.choice((0, 1, 2, 2, 3))):
@@ -132,7 +132,7 @@ def test_noise_has_the_same_outcome(seed):
         same(rng.randbytes(rng.randrange(60)))
 
 
-def test_the_random_codes_reach_every_kind_of_end_and_every_instruction():
+def test_the_random_codes_contain_every_instruction_and_every_kind_of_error():
     rng, errors, seen = random.Random(0), set(), set()
     for _ in range(400):
         code = random_code(rng)
@@ -193,7 +193,7 @@ def test_jump_targets_are_those_of_py_evm():
         assert _jump_targets(code) == {i for i, op in enumerate(code) if op == JUMPDEST and stream.is_valid_opcode(i)}
 
 
-def test_the_stack_refuses_what_py_evms_refuses():
+def test_the_stack_raises_the_same_errors_as_py_evms():
     for method, args in (("push_int", (-1,)), ("push_int", (2**256,)), ("push_bytes", (b"\0" * 33,)), ("pop1_int", ())):
         errors = []
         for stack in (Stack(), FastStack()):
@@ -206,15 +206,15 @@ def test_the_stack_refuses_what_py_evms_refuses():
 @pytest.mark.parametrize("seed", range(5))
 def test_the_trie_has_the_same_roots_and_the_same_nodes(seed):
     rng = random.Random(seed)
-    plain, lean = (kind({}, prune=True) for kind in (HexaryTrie, FastTrie))
+    plain, fast = (kind({}, prune=True) for kind in (HexaryTrie, FastTrie))
     keys = [rng.randbytes(rng.choice((1, 2, 32))) for _ in range(40)]
     for _ in range(200):
         key, value = rng.choice(keys), rng.choice((b"", b"x", rng.randbytes(rng.randrange(1, 70))))
-        for trie in (plain, lean):
+        for trie in (plain, fast):
             trie[key] = value
-        assert lean.root_hash == plain.root_hash
-        assert lean.db == plain.db
-        assert lean[key] == plain[key] == value
+        assert fast.root_hash == plain.root_hash
+        assert fast.db == plain.db
+        assert fast[key] == plain[key] == value
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 130, 300])
@@ -224,7 +224,7 @@ def test_the_trie_of_a_block_is_the_same(count):
     assert trie_root_and_nodes(items) == _make_trie_root_and_nodes(items)
 
 
-def test_a_missing_node_is_missed():
+def test_a_missing_node_is_an_error():
     full = FastTrie({})
     full[b"key"] = b"v" * 40
     with pytest.raises(KeyError):
@@ -239,7 +239,7 @@ def run(code: str, **environment: str) -> str:
 HASH = """
 import sys
 {before}
-from bofl_jax.ledger import chain
+from bofl_jax.ledger.chain.py_evm import chain
 from eth_hash.auto import keccak
 print(keccak(b'').hex()[:8], keccak.hasher.__self__.__class__.__name__, bool(sys.modules.get('sha3')))
 """
@@ -258,9 +258,10 @@ def test_pysha3_is_used_where_it_is_installed():
     assert run(HASH.format(before="")).split()[:2] == ["c5d24601", "PySha3Backend"]
 
 
-def test_signatures_are_the_same_from_either_library():
+def test_both_signature_libraries_give_the_same_signatures():
     code = (
-        "from bofl_jax.ledger.accounts import private_key as k; print(*(k(b'k' * 32).sign_msg(m) for m in (b'', b'm')))"
+        "from bofl_jax.ledger.chain.accounts import private_key as k; "
+        "print(*(k(b'k' * 32).sign_msg(m) for m in (b'', b'm')))"
     )
     assert run(code) == run(code, ECC_BACKEND_CLASS="eth_keys.backends.NativeECCBackend")
 

@@ -1,6 +1,6 @@
-"""The engine on a node against the engine in the process: anvil executes the same transactions with the same results.
+"""The chain on a node against the chain in the process: anvil executes the same transactions with the same results.
 
-anvil comes from the npm package that ``tests/node`` pins; where it cannot be had these tests are skipped.
+anvil comes from the npm package that ``tests/node`` pins; without it these tests are skipped.
 """
 
 import json
@@ -42,10 +42,10 @@ FREE = (*NO_FEES, "--gas-limit", "1000000000000")
 PRICED = ("--chain-id", "31337")
 RICH = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")  # anvil's first account
 
-CONTRACT, NETWORK = load_contract(), derive_accounts(0, 1, 200)
-ADMIN, AGGREGATE, AUDIT = NETWORK.admin, NETWORK.aggregator, NETWORK.auditor
+CONTRACT, ACCOUNTS = load_contract(), derive_accounts(0, 1, 200)
+ADMIN, AGGREGATE, AUDIT = ACCOUNTS.admin, ACCOUNTS.aggregator, ACCOUNTS.auditor
 STRANGER = derive_account(0, "stranger", 0)
-CLIENTS = NETWORK.clients[:20]  # those who train; all 200 are registered
+CLIENTS = ACCOUNTS.clients[:20]  # the clients that train; all 200 are registered
 ADDRESS = contract_address(ADMIN.address, 0)
 DIGEST, UPDATE = b"\6" * 32, (b"\6" * 32, 100, 10**6)
 DEPLOY = TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 6_000_000)
@@ -56,7 +56,7 @@ def call(who, function, *args, gas=1_000_000):
 
 
 def open_round(number, members=(), size=20):
-    """Registry 1 is the one after the clients' registration."""
+    """Open a round under version 1 of the registry, after the registration of the clients."""
     return call(AGGREGATE, "openRound", number, 1, b"\1" * 32, b"\2" * 32, size, 0, members)
 
 
@@ -65,11 +65,11 @@ def close_round(number, accepted):
     return [call(AGGREGATE, "commitRound", number, *totals), call(AUDIT, "finaliseRound", number, b"\4" * 32)]
 
 
-def staff():
+def setup_requests():
     return [
         call(ADMIN, "grantRole", AGGREGATE.address, AGGREGATOR),
         call(ADMIN, "grantRole", AUDIT.address, AUDITOR),
-        call(ADMIN, "registerClients", NETWORK.client_addresses, gas=12_000_000),
+        call(ADMIN, "registerClients", ACCOUNTS.client_addresses, gas=12_000_000),
     ]
 
 
@@ -98,7 +98,7 @@ def synthetic():
 
 BLOCKS = {
     "deployment": [DEPLOY],
-    "roles and registration": staff(),
+    "roles and registration": setup_requests(),
     "merkle round": [open_round(1), *close_round(1, 20)],
     "signed round": [open_round(2, [2**20 - 1]), signed_updates(2), *close_round(2, 20)],
     "round per client": [
@@ -120,25 +120,25 @@ FAILED = {"round per client": [21, 22], "synthetic data": [8], "out of gas": [0]
 
 
 def new_chain():
-    return PyEvmChain(NETWORK.genesis(bytes(32)), NETWORK.signers)
+    return PyEvmChain(ACCOUNTS.genesis(bytes(32)), ACCOUNTS.signers)
 
 
-def seal_all(engine):
-    return {name: engine.seal_block(calls, strict=False) for name, calls in BLOCKS.items()}
+def seal_all(chain):
+    return {name: chain.seal_block(calls, strict=False) for name, calls in BLOCKS.items()}
 
 
-def without_returns(outcome):
-    """A node tells what a transaction returned only if it was reverted."""
-    return outcome._replace(output=b"") if outcome.success else outcome
+def without_returns(receipt):
+    """The receipt without the returned value, which a node reports only for reverted transactions."""
+    return receipt._replace(output=b"") if receipt.success else receipt
 
 
-def without_outputs(applied):
-    return applied._replace(receipts=tuple(outcome._replace(output=b"") for outcome in applied.receipts))
+def without_outputs(block):
+    return block._replace(receipts=tuple(receipt._replace(output=b"") for receipt in block.receipts))
 
 
 @pytest.fixture(scope="module")
 def anvil(tmp_path_factory):
-    """The program, installed from the lock file."""
+    """The path of anvil, installed from the lock file."""
     if not shutil.which("npm"):
         pytest.skip("npm is needed to install anvil")
     folder = Path(shutil.copytree(NODE, tmp_path_factory.mktemp("anvil") / "node"))
@@ -177,7 +177,7 @@ def wait_for(url, process):
 
 @contextmanager
 def running(program, flags):
-    """The address of a fresh node."""
+    """The address of a new node."""
     port = free_port()
     command = [program, "--silent", "--host", "127.0.0.1", "--port", str(port), *flags]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -217,7 +217,7 @@ def serving(answer):
 
 
 def relay(url, edit):
-    """A node in front of a node: ``edit(method, params, answer)`` gives its answer to a request."""
+    """A node that forwards requests to another one: ``edit(method, params, answer)`` returns its answer."""
 
     def answer(body):
         requests = body if isinstance(body, list) else [body]
@@ -229,7 +229,7 @@ def relay(url, edit):
 
 
 def lacking(*methods):
-    """A node that does not have some methods."""
+    """An edit that removes some methods from a node."""
 
     def edit(method, _params, answer):
         missing = {"code": -32601, "message": "the method does not exist"}
@@ -239,31 +239,31 @@ def lacking(*methods):
 
 
 def changing(method, result):
-    """A node that gives other results of a method: ``result(old)``."""
+    """An edit that changes the results of a method to ``result(old)``."""
     return lambda asked, _params, answer: answer | {"result": result(answer["result"])} if asked == method else answer
 
 
 @pytest.fixture
 def free(anvil):
-    """A fresh node without fees, which makes blocks when told."""
+    """A new node without fees, which makes blocks on request."""
     with running(anvil, FREE) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def world(anvil):
-    """A node with all blocks of the script: its address, its engine, the batches; the same from the chain in memory."""
+    """A node with all blocks: its address, its chain, the batches; and the chain in memory with its blocks."""
     with running(anvil, FREE) as url:
-        engine, chain = NodeChain(url), new_chain()
-        yield url, engine, seal_all(engine), chain, seal_all(chain)
+        on_node, in_memory = NodeChain(url), new_chain()
+        yield url, on_node, seal_all(on_node), in_memory, seal_all(in_memory)
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_every_transaction_has_the_same_outcome_as_in_the_process(world, name):
+def test_every_transaction_has_the_same_receipt_as_in_the_process(world, name):
     _, _, batches, _, blocks = world
     assert batches[name].number == blocks[name].number
-    assert batches[name].receipts == tuple(without_returns(outcome) for outcome in blocks[name].receipts)
-    failed = [index for index, outcome in enumerate(batches[name].receipts) if not outcome.success]
+    assert batches[name].receipts == tuple(without_returns(receipt) for receipt in blocks[name].receipts)
+    failed = [index for index, receipt in enumerate(batches[name].receipts) if not receipt.success]
     assert failed == FAILED.get(name, [])
 
 
@@ -274,9 +274,9 @@ def test_every_transaction_is_the_same_to_the_byte(world, name):
     assert [hash_ for _, _, hash_ in entries(batches[name].raw)] == in_process
 
 
-def test_reasons_of_reverts_are_known_though_they_follow_from_the_same_block(world):
+def test_reasons_of_reverts_are_known_if_they_depend_on_the_same_block(world):
     _, _, batches, *_ = world
-    outputs = [outcome.output for outcome in batches["round per client"].receipts if not outcome.success]
+    outputs = [receipt.output for receipt in batches["round per client"].receipts if not receipt.success]
     assert [CONTRACT.describe_error(output) for output in outputs] == [
         f"UpdateNotAccepted(client=0x{CLIENTS[0].address.hex()}, reason=Duplicate)",
         f"UpdateNotAccepted(client=0x{STRANGER.address.hex()}, reason=NotRegistered)",
@@ -295,46 +295,46 @@ VIEWS = [
 
 
 @pytest.mark.parametrize("function", VIEWS, ids=str)
-def test_views_are_the_same(world, function):
-    _, engine, _, chain, _ = world
+def test_calls_have_the_same_results(world, function):
+    _, on_node, _, in_memory, _ = world
     data = CONTRACT.encode_call(*function)
-    assert engine.eth_call(ADDRESS, data) == chain.eth_call(ADDRESS, data)
+    assert on_node.eth_call(ADDRESS, data) == in_memory.eth_call(ADDRESS, data)
 
 
 def test_the_contract_stands_at_the_same_address(world):
-    _, engine, _, chain, _ = world
-    assert engine.code(ADDRESS) == chain.code(ADDRESS)
-    assert len(engine.code(ADDRESS)) == len(CONTRACT.deployed_bytecode)
-    assert engine.code(STRANGER.address) == b""
+    _, on_node, _, in_memory, _ = world
+    assert on_node.get_code(ADDRESS) == in_memory.get_code(ADDRESS)
+    assert len(on_node.get_code(ADDRESS)) == len(CONTRACT.deployed_bytecode)
+    assert on_node.get_code(STRANGER.address) == b""
 
 
-def test_a_batch_is_one_block_twelve_seconds_after_the_one_before(world):
-    url, engine, batches, chain, _ = world
-    assert (engine.chain_id, engine.height) == (chain.chain_id, chain.height) == (CHAIN_ID, len(BLOCKS))
-    for number, applied in enumerate(batches.values(), 1):
+def test_a_batch_is_one_block_twelve_seconds_after_its_parent(world):
+    url, on_node, batches, in_memory, _ = world
+    assert (on_node.chain_id, on_node.height) == (in_memory.chain_id, in_memory.height) == (CHAIN_ID, len(BLOCKS))
+    for number, block in enumerate(batches.values(), 1):
         body = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": [hex(number), False]}
-        block = ask(url, body)["result"]
-        assert int(block["timestamp"], 16) == 1_700_000_000 + 12 * number
-        assert rlp.decode(applied.raw) == [
-            [bytes([number]), bytes.fromhex(block["hash"][2:]), bytes.fromhex(hash_[2:])]
-            for hash_ in block["transactions"]
+        found = ask(url, body)["result"]
+        assert int(found["timestamp"], 16) == 1_700_000_000 + 12 * number
+        assert rlp.decode(block.raw) == [
+            [bytes([number]), bytes.fromhex(found["hash"][2:]), bytes.fromhex(hash_[2:])]
+            for hash_ in found["transactions"]
         ]
 
 
-def test_a_second_engine_reads_the_same_from_the_network(world):
-    url, engine, batches, *_ = world
-    reader = NodeChain(url)
-    for applied in batches.values():
-        assert reader.import_block(applied.raw) == without_outputs(applied)
-    assert (reader.head_hash, reader.height) == (engine.head_hash, engine.height)
+def test_a_second_chain_imports_the_same_from_the_network(world):
+    url, on_node, batches, *_ = world
+    importer = NodeChain(url)
+    for block in batches.values():
+        assert importer.import_block(block.raw) == without_outputs(block)
+    assert (importer.head_hash, importer.height) == (on_node.head_hash, on_node.height)
 
 
-def test_a_node_that_gives_out_no_raw_transactions_reads_the_same(world):
+def test_batches_are_imported_from_a_node_without_raw_transactions(world):
     url, _, batches, *_ = world
     with relay(url, lacking("eth_getRawTransactionByHash")) as poor:
-        reader = NodeChain(poor)
-        for applied in batches.values():
-            assert reader.import_block(applied.raw) == without_outputs(applied)
+        importer = NodeChain(poor)
+        for block in batches.values():
+            assert importer.import_block(block.raw) == without_outputs(block)
 
 
 def entries(raw):
@@ -354,156 +354,156 @@ LOCATORS = {
 
 
 @pytest.mark.parametrize("case", LOCATORS)
-def test_a_changed_locator_is_refused(world, case):
+def test_a_changed_locator_is_rejected(world, case):
     url, _, batches, *_ = world
-    good = [applied.raw for applied in batches.values()]
+    good = [block.raw for block in batches.values()]
     edit, match = LOCATORS[case]
-    refuse(url, good[:1], rlp.encode(edit(entries(good[1]))), match)
+    assert_rejected(url, good[:1], rlp.encode(edit(entries(good[1]))), match)
 
 
-def test_a_transaction_of_another_block_is_refused(world):
+def test_a_transaction_of_another_block_is_rejected(world):
     url, _, batches, *_ = world
-    good = [applied.raw for applied in batches.values()]
+    good = [block.raw for block in batches.values()]
     (number, block_hash, _), (*_, foreign) = entries(good[1])[0], entries(good[2])[0]
-    refuse(url, good[:1], rlp.encode([(number, block_hash, foreign)]), "is not in block 2 of the network")
+    assert_rejected(url, good[:1], rlp.encode([(number, block_hash, foreign)]), "is not in block 2 of the network")
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x80", b"\xff" * 40, b"\xc3\xc0\xc0\xc0", b"\xc0\0"])
-def test_rubbish_is_refused(world, raw):
-    refuse(world[0], [], raw, "")
+def test_garbage_is_rejected(world, raw):
+    assert_rejected(world[0], [], raw, "")
 
 
-def test_an_old_batch_is_refused(world):
+def test_an_old_batch_is_rejected(world):
     url, _, batches, *_ = world
-    good = [applied.raw for applied in batches.values()]
+    good = [block.raw for block in batches.values()]
     for raw in good[:2]:
-        refuse(url, good[:2], raw, "is not after block 2 of the batch before")
+        assert_rejected(url, good[:2], raw, "is not after block 2 of the batch before")
 
 
-def refuse(url, before, raw, match):
-    engine = NodeChain(url)
+def assert_rejected(url, before, raw, match):
+    chain = NodeChain(url)
     for good in before:
-        engine.import_block(good)
-    head = engine.head_hash
+        chain.import_block(good)
+    head = chain.head_hash
     with pytest.raises(VerificationError, match=f"^block {len(before) + 1} does not hold: .*{match}") as caught:
-        engine.import_block(raw)
+        chain.import_block(raw)
     assert len(str(caught.value).splitlines()) == 1
-    assert (engine.head_hash, engine.height) == (head, len(before))
+    assert (chain.head_hash, chain.height) == (head, len(before))
 
 
-def test_signed_bytes_that_are_not_those_of_the_hash_are_refused(world):
+def test_signed_bytes_with_another_hash_are_rejected(world):
     url, _, batches, *_ = world
     with relay(url, changing("eth_getRawTransactionByHash", lambda raw: raw[:-1] + "0")) as liar:
-        refuse(liar, [], batches["deployment"].raw, "has another hash")
+        assert_rejected(liar, [], batches["deployment"].raw, "has another hash")
 
 
-def test_fields_that_do_not_add_up_to_the_hash_are_refused(world):
+def test_fields_with_another_hash_are_rejected(world):
     url, _, batches, *_ = world
     poor = lacking("eth_getRawTransactionByHash")
     other = changing("eth_getTransactionByHash", lambda fields: fields | {"value": "0x1"})
     with relay(url, lambda method, params, answer: other(method, params, poor(method, params, answer))) as liar:
-        refuse(liar, [], batches["deployment"].raw, "has another hash")
+        assert_rejected(liar, [], batches["deployment"].raw, "has another hash")
 
 
-def test_a_sender_is_recovered_and_not_believed(world):
+def test_the_sender_comes_from_the_signature_and_not_from_the_node(world):
     url, _, batches, *_ = world
     stranger = "0x" + STRANGER.address.hex()
     with relay(url, changing("eth_getTransactionReceipt", lambda receipt: receipt | {"from": stranger})) as liar:
         assert NodeChain(liar).import_block(batches["deployment"].raw).receipts[0].sender == ADMIN.address
 
 
-def test_a_transaction_that_was_not_executed_is_refused(world):
+def test_a_transaction_that_was_not_executed_is_rejected(world):
     url, _, batches, *_ = world
     with relay(url, changing("eth_getTransactionReceipt", lambda _: None)) as other:
-        refuse(other, [], batches["deployment"].raw, "the network did not execute transaction 0")
+        assert_rejected(other, [], batches["deployment"].raw, "the network did not execute transaction 0")
 
 
-def test_a_transaction_for_another_chain_is_refused(world):
+def test_a_transaction_for_another_chain_is_rejected(world):
     url, _, batches, *_ = world
     with relay(url, changing("eth_chainId", lambda _: "0x1")) as other:
-        refuse(other, [], batches["deployment"].raw, "not a plain one signed for chain 1")
+        assert_rejected(other, [], batches["deployment"].raw, "not a legacy transaction signed for chain 1")
 
 
-def test_an_empty_batch_is_a_batch_too(free):
-    engine = NodeChain(free)
-    before = engine.head_hash
-    assert engine.seal_block([]).number == 1
+def test_an_empty_batch_counts_as_a_batch(free):
+    chain = NodeChain(free)
+    before = chain.head_hash
+    assert chain.seal_block([]).number == 1
     assert NodeChain(free).import_block(b"\xc0") == (1, b"\xc0", ())
-    assert engine.head_hash == before
+    assert chain.head_hash == before
 
 
 def test_a_strict_batch_with_a_revert_stays_on_the_network_and_does_not_count(free):
-    engine = NodeChain(free)
-    engine.seal_block([DEPLOY])
-    before = engine.head_hash
+    chain = NodeChain(free)
+    chain.seal_block([DEPLOY])
+    before = chain.head_hash
     with pytest.raises(TransactionRevertedError) as caught:
-        engine.seal_block([*staff(), open_round(1), open_round(1)])
+        chain.seal_block([*setup_requests(), open_round(1), open_round(1)])
     assert caught.value.index == 4
     assert CONTRACT.describe_error(caught.value.output).startswith("NotNextRound")
-    assert (engine.head_hash, engine.height) == (before, 1)
-    assert engine.seal_block(close_round(1, 20)).number == 2
+    assert (chain.head_hash, chain.height) == (before, 1)
+    assert chain.seal_block(close_round(1, 20)).number == 2
 
 
-def test_a_node_that_cannot_trace_is_asked_to_call_again(free):
+def test_a_call_is_repeated_on_a_node_that_cannot_trace(free):
     NodeChain(free).seal_block([DEPLOY])
     with relay(free, lacking("trace_transaction", "debug_traceTransaction")) as poor:
-        engine = NodeChain(poor)
-        engine.seal_block([*staff(), open_round(1, [2**20 - 1])])
+        chain = NodeChain(poor)
+        chain.seal_block([*setup_requests(), open_round(1, [2**20 - 1])])
         late = call(STRANGER, "registerClients", [STRANGER.address])
         update = call(CLIENTS[0], "submitUpdate", 1, *UPDATE)
-        outcomes = engine.seal_block([late, update, update], strict=False).receipts
-    assert [outcome.success for outcome in outcomes] == [False, True, False]
-    assert CONTRACT.describe_error(outcomes[0].output).startswith("MissingRole(")
-    assert CONTRACT.describe_error(outcomes[2].output).endswith("reason=Duplicate)")
+        receipts = chain.seal_block([late, update, update], strict=False).receipts
+    assert [receipt.success for receipt in receipts] == [False, True, False]
+    assert CONTRACT.describe_error(receipts[0].output).startswith("MissingRole(")
+    assert CONTRACT.describe_error(receipts[2].output).endswith("reason=Duplicate)")
 
 
 def test_a_batch_larger_than_a_block_fills_several(anvil):
     with running(anvil, (*NO_FEES, "--gas-limit", "8000000")) as url:
-        engine = NodeChain(url)
+        chain = NodeChain(url)
         large = call(ADMIN, "grantRole", STRANGER.address, AUDITOR, gas=8_000_000)
-        applied = engine.seal_block([DEPLOY, large, large])
-        assert len({number for number, *_ in entries(applied.raw)}) == 3
-        assert NodeChain(url).import_block(applied.raw) == applied
+        block = chain.seal_block([DEPLOY, large, large])
+        assert len({number for number, *_ in entries(block.raw)}) == 3
+        assert NodeChain(url).import_block(block.raw) == block
 
 
-def test_a_node_without_batches_is_asked_one_by_one(free):
+def test_a_node_without_batches_gets_single_requests(free):
     def answer(body):
         refused = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "batches are not supported"}}
         return 200, refused if isinstance(body, list) else ask(free, body)
 
     with serving(answer) as simple:
-        engine = NodeChain(simple)
-        engine.seal_block([DEPLOY])
-        assert [outcome.success for outcome in engine.seal_block(staff()).receipts] == [True] * 3
+        chain = NodeChain(simple)
+        chain.seal_block([DEPLOY])
+        assert [receipt.success for receipt in chain.seal_block(setup_requests()).receipts] == [True] * 3
 
 
-def test_a_busy_node_is_asked_again(free):
+def test_a_request_to_a_busy_node_is_repeated(free):
     turn = count()
     with serving(lambda body: (429, None) if next(turn) % 3 == 0 else (200, ask(free, body))) as busy:
-        engine = NodeChain(busy)
-        engine.seal_block([DEPLOY])
-        assert engine.get_code(ADDRESS)
+        chain = NodeChain(busy)
+        chain.seal_block([DEPLOY])
+        assert chain.get_code(ADDRESS)
 
 
 @pytest.fixture
 def priced(anvil):
-    """A fresh node with fees, which makes a block of every transaction."""
+    """A new node with fees, which makes a block of every transaction."""
     with running(anvil, PRICED) as url:
         yield url
 
 
-def test_where_gas_has_a_price_the_funder_pays(priced):
-    engine = NodeChain(priced, RICH)
-    batches = [engine.seal_block(calls) for calls in ([DEPLOY], staff(), [open_round(1), *close_round(1, 20)])]
-    assert [applied.number for applied in batches] == [1, 2, 3]
-    success, output = engine.eth_call(ADDRESS, CONTRACT.encode_call("rounds", 1))
+def test_the_funder_pays_if_gas_has_a_price(priced):
+    chain = NodeChain(priced, RICH)
+    batches = [chain.seal_block(calls) for calls in ([DEPLOY], setup_requests(), [open_round(1), *close_round(1, 20)])]
+    assert [block.number for block in batches] == [1, 2, 3]
+    success, output = chain.eth_call(ADDRESS, CONTRACT.encode_call("rounds", 1))
     assert success
     assert CONTRACT.decode_output("rounds", output)
-    reader = NodeChain(priced)
-    assert [reader.import_block(applied.raw) for applied in batches] == batches
+    importer = NodeChain(priced)
+    assert [importer.import_block(block.raw) for block in batches] == batches
 
 
-def test_without_a_funder_one_line_says_who_lacks_what(priced):
+def test_without_a_funder_one_line_names_the_account_and_the_missing_amount(priced):
     with pytest.raises(BoflError) as caught:
         NodeChain(priced).seal_block([DEPLOY])
     assert str(caught.value) == (
@@ -512,31 +512,31 @@ def test_without_a_funder_one_line_says_who_lacks_what(priced):
     )
 
 
-def test_a_funder_without_the_means_is_named(priced):
+def test_a_funder_without_enough_money_is_named(priced):
     with pytest.raises(BoflError, match=f"^account 0x{STRANGER.address.hex()} lacks 0.048084 ETH on chain 31337"):
         NodeChain(priced, STRANGER.key).seal_block([DEPLOY])
 
 
-def test_a_transaction_that_the_node_refuses_is_one_line(free):
+def test_a_transaction_that_the_node_rejects_is_an_error_of_one_line(free):
     with pytest.raises(
-        BoflError, match=r"^the node refused transaction 0 of 1 \(.*\): check its chain, fees"
+        BoflError, match=r"^the node rejected transaction 0 of 1 \(.*\): check its chain, fees"
     ) as caught:
         NodeChain(free).seal_block([DEPLOY._replace(gas=10**13)])
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_transaction_that_the_node_leaves_out_is_one_line(free):
+def test_a_transaction_that_the_node_does_not_include_is_an_error_of_one_line(free):
     digests = call(AGGREGATE, "publishDigests", 1, [DIGEST] * 200, gas=150_000)  # below the least that its bytes cost
-    with pytest.raises(BoflError, match=r"^the node takes transaction 0x\w{64} into no block: check its gas limit"):
+    with pytest.raises(BoflError, match=r"^the node includes transaction 0x\w{64} in no block: check its gas limit"):
         NodeChain(free).seal_block([digests])
 
 
-def test_a_node_that_makes_no_blocks_is_one_line(free):
-    with pytest.raises(BoflError, match=r"^transaction 0x\w{64} was in no block after 0.5 s: check that the node"):
+def test_a_node_that_makes_no_blocks_is_an_error_of_one_line(free):
+    with pytest.raises(BoflError, match=r"^transaction 0x\w{64} was not mined within 0.5 s: check that the node"):
         NodeChain(free, timeout=0.5, mine=False).seal_block([DEPLOY])
 
 
-def test_a_node_that_is_not_there_is_one_line():
+def test_a_node_that_does_not_answer_is_an_error_of_one_line():
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(BoflError) as caught:
         NodeChain(url + "/secret")
@@ -544,12 +544,12 @@ def test_a_node_that_is_not_there_is_one_line():
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, None), (200, "hello"), (200, {})])
-def test_a_server_that_is_no_node_is_one_line(status, body):
+def test_a_server_that_is_not_a_node_is_an_error_of_one_line(status, body):
     with serving(lambda _: (status, body)) as url, pytest.raises(BoflError, match=f"node answers at {url}"):
         NodeChain(url)
 
 
 @pytest.mark.parametrize("url", ["", "ws://127.0.0.1:8545", "127.0.0.1:8545", "http://", "http://[", "node.ipc"])
-def test_an_address_of_another_kind_is_one_line(url):
-    with pytest.raises(BoflError, match=r"is no address of an Ethereum node: set ledger\.node to an http://"):
+def test_a_url_of_another_kind_is_an_error_of_one_line(url):
+    with pytest.raises(BoflError, match=r"is not the address of an Ethereum node: set ledger\.node to an http://"):
         NodeChain(url)

@@ -1,7 +1,7 @@
-"""Blocks that a chain must refuse: forged by an outsider, or made by an authority that is not honest.
+"""Blocks that a chain must reject: forged by an outsider, or made by a dishonest signer.
 
-A dishonest authority has its own key and may execute what it likes, so most blocks here are consistent in themselves
-and correctly signed. Each is offered to a chain that knows the blocks before it; the good block must still pass after.
+A dishonest signer has its own key and may execute what it likes, so most blocks here are consistent in themselves and
+correctly sealed. Each block is given to a chain with the blocks before it; afterwards the valid block must be accepted.
 """
 # ruff: noqa: ARG005
 
@@ -21,10 +21,10 @@ from bofl_jax.ledger.chain.py_evm.proof_of_authority import in_turn_signer, seal
 from bofl_jax.ledger.chain.transactions import contract_address
 from bofl_jax.ledger.contract.artefact import AGGREGATOR, AUDITOR, load_contract
 
-NETWORK = derive_accounts(0, 3, 4)
-GENESIS = NETWORK.genesis(bytes(range(32)))
-KEYS = {authority.address: authority for authority in NETWORK.signers}
-ADMIN = NETWORK.admin
+ACCOUNTS = derive_accounts(0, 3, 4)
+GENESIS = ACCOUNTS.genesis(bytes(range(32)))
+KEYS = {signer.address: signer for signer in ACCOUNTS.signers}
+ADMIN = ACCOUNTS.admin
 CONTRACT = load_contract()
 ADDRESS = contract_address(ADMIN.address, 0)
 OUTSIDER = derive_account(99, "authority", 0)
@@ -34,54 +34,54 @@ def call(function, *args, key=ADMIN.key):
     return TransactionRequest(key, ADDRESS, CONTRACT.encode_call(function, *args), 1_000_000)
 
 
-STAFF = [
-    call("grantRole", NETWORK.aggregator.address, AGGREGATOR),
-    call("grantRole", NETWORK.auditor.address, AUDITOR),
-    call("registerClients", NETWORK.client_addresses),
+SETUP = [
+    call("grantRole", ACCOUNTS.aggregator.address, AGGREGATOR),
+    call("grantRole", ACCOUNTS.auditor.address, AUDITOR),
+    call("registerClients", ACCOUNTS.client_addresses),
 ]
-OPEN = call("openRound", 1, 1, b"\1" * 32, b"\2" * 32, 4, 0, [], key=NETWORK.aggregator.key)
+OPEN = call("openRound", 1, 1, b"\1" * 32, b"\2" * 32, 4, 0, [], key=ACCOUNTS.aggregator.key)
 CLOSE = (
-    call("commitRound", 1, b"\3" * 32, 4, 400, 10**6, key=NETWORK.aggregator.key),
-    call("finaliseRound", 1, b"\4" * 32, key=NETWORK.auditor.key),
+    call("commitRound", 1, b"\3" * 32, 4, 400, 10**6, key=ACCOUNTS.aggregator.key),
+    call("finaliseRound", 1, b"\4" * 32, key=ACCOUNTS.auditor.key),
 )
 
 
 @pytest.fixture(scope="module")
 def blocks():
-    """Four good blocks: deployment, registration, a round opened, a round closed."""
-    engine = PyEvmChain(GENESIS, NETWORK.signers)
+    """Four valid blocks: deployment, registration, opening of a round, closing of the round."""
+    chain = PyEvmChain(GENESIS, ACCOUNTS.signers)
     calls = (
         [TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)],
-        STAFF,
+        SETUP,
         [OPEN],
     )
-    return [engine.seal_block(group).raw for group in (*calls, CLOSE)]
+    return [chain.seal_block(group).raw for group in (*calls, CLOSE)]
 
 
 @pytest.fixture
-def engine(blocks):
+def chain(blocks):
     """A chain without keys that has the first three blocks."""
-    engine = PyEvmChain(GENESIS)
+    chain = PyEvmChain(GENESIS)
     for raw in blocks[:3]:
-        engine.import_block(raw)
-    return engine
+        chain.import_block(raw)
+    return chain
 
 
 def decode(raw):
     return rlp.decode(raw, sedes=ProofOfAuthorityVM.get_block_class())
 
 
-def authority_of(block):
+def signer_of(block):
     return KEYS[in_turn_signer(GENESIS, block.number)]
 
 
 def resealed(block, transactions=None, **fields):
-    """The block with other header fields (and transactions), signed anew by the authority in turn."""
+    """The block with other header fields (and transactions), sealed again by the in-turn signer."""
     block = decode(rlp.encode(block))
     if transactions is not None:
         fields.setdefault("transaction_root", make_trie_root_and_nodes(transactions)[0])
         block = block.copy(transactions=transactions)
-    return rlp.encode(block.copy(header=seal_header(block.header.copy(**fields), authority_of(block))))
+    return rlp.encode(block.copy(header=seal_header(block.header.copy(**fields), signer_of(block))))
 
 
 def with_header(block, **fields):
@@ -92,15 +92,15 @@ def with_seal(block, signature):
     return with_header(block, extra_data=block.header.extra_data[:32] + signature)
 
 
-def sealed_by(block, authority):
-    return rlp.encode(block.copy(header=seal_header(block.header, authority)))
+def sealed_by(block, signer):
+    return rlp.encode(block.copy(header=seal_header(block.header, signer)))
 
 
-def refuse(engine, raw, match):
-    before = engine.head_hash
-    with pytest.raises(VerificationError, match=f"^block {engine.height + 1} does not hold: .*{match}"):
-        engine.import_block(raw)
-    assert engine.head_hash == before
+def assert_rejected(chain, raw, match):
+    before = chain.head_hash
+    with pytest.raises(VerificationError, match=f"^block {chain.height + 1} does not hold: .*{match}"):
+        chain.import_block(raw)
+    assert chain.head_hash == before
 
 
 def signature_of(block):
@@ -115,21 +115,21 @@ def malleated(block):
 
 
 FORGED_SEALS = {
-    "outsider": (lambda b: sealed_by(b, OUTSIDER), "not sealed by the authority in turn"),
+    "outsider": (lambda b: sealed_by(b, OUTSIDER), "not sealed by the in-turn signer"),
     "outsider as coinbase": (
         lambda b: sealed_by(b.copy(header=b.header.copy(coinbase=OUTSIDER.address)), OUTSIDER),
-        "not sealed by the authority in turn",
+        "not sealed by the in-turn signer",
     ),
     "out of turn": (
         lambda b: sealed_by(b, KEYS[in_turn_signer(GENESIS, b.number + 1)]),
-        "not sealed by the authority in turn",
+        "not sealed by the in-turn signer",
     ),
     "out of turn as coinbase": (
         lambda b: sealed_by(
             b.copy(header=b.header.copy(coinbase=in_turn_signer(GENESIS, b.number + 1))),
             KEYS[in_turn_signer(GENESIS, b.number + 1)],
         ),
-        "not sealed by the authority in turn",
+        "not sealed by the in-turn signer",
     ),
     "missing": (lambda b: with_seal(b, b""), "the extra data is not 32 bytes and a seal"),
     "short": (lambda b: with_seal(b, signature_of(b).to_bytes()[:-1]), "the extra data is not 32 bytes and a seal"),
@@ -137,16 +137,19 @@ FORGED_SEALS = {
     "zero": (lambda b: with_seal(b, bytes(65)), "seal is not a signature"),
     "impossible parity": (lambda b: with_seal(b, signature_of(b).to_bytes()[:-1] + b"\x05"), "seal is not a signature"),
     "malleated": (malleated, "high s"),
-    "header changed without a new signature": (lambda b: with_header(b, gas_used=1), "not sealed by the authority"),
-    "wrong coinbase": (lambda b: resealed(b, coinbase=OUTSIDER.address), "coinbase is not the sealing authority"),
+    "header changed without a new signature": (
+        lambda b: with_header(b, gas_used=1),
+        "not sealed by the in-turn signer",
+    ),
+    "wrong coinbase": (lambda b: resealed(b, coinbase=OUTSIDER.address), "coinbase is not the signer"),
 }
 
 
 @pytest.mark.parametrize("case", FORGED_SEALS)
-def test_a_forged_seal_is_refused(engine, blocks, case):
+def test_a_forged_seal_is_rejected(chain, blocks, case):
     forge, match = FORGED_SEALS[case]
-    refuse(engine, forge(decode(blocks[3])), match)
-    engine.import_block(blocks[3])
+    assert_rejected(chain, forge(decode(blocks[3])), match)
+    chain.import_block(blocks[3])
 
 
 DISHONEST_HEADERS = {
@@ -182,19 +185,19 @@ DISHONEST_CHOICES = [
 
 
 @pytest.mark.parametrize("field", DISHONEST_HEADERS)
-def test_a_changed_header_is_refused_though_signed_by_the_authority(engine, blocks, field):
+def test_a_changed_header_is_rejected_even_if_the_signer_sealed_it(chain, blocks, field):
     block = decode(blocks[3])
-    refuse(engine, resealed(block, **{field: DISHONEST_HEADERS[field](block.header)}), "")
-    engine.import_block(blocks[3])
+    assert_rejected(chain, resealed(block, **{field: DISHONEST_HEADERS[field](block.header)}), "")
+    chain.import_block(blocks[3])
 
 
 @pytest.mark.parametrize(("field", "difference"), DISHONEST_CHOICES)
-def test_an_authority_has_no_choice_of_time_and_gas_limit(engine, blocks, field, difference):
+def test_a_signer_cannot_choose_the_time_or_the_gas_limit(chain, blocks, field, difference):
     block = decode(blocks[3])
-    refuse(
-        engine, resealed(block, **{field: getattr(block.header, field) + difference}), f"{field} is not what follows"
+    assert_rejected(
+        chain, resealed(block, **{field: getattr(block.header, field) + difference}), f"{field} is not what follows"
     )
-    engine.import_block(blocks[3])
+    chain.import_block(blocks[3])
 
 
 BODIES = {
@@ -208,15 +211,15 @@ BODIES = {
 
 @pytest.mark.parametrize("case", BODIES)
 @pytest.mark.parametrize("corrected", [True, False], ids=["root corrected", "root kept"])
-def test_changed_transactions_are_refused(engine, blocks, case, corrected):
+def test_changed_transactions_are_rejected(chain, blocks, case, corrected):
     block = decode(blocks[3])
     fields = {} if corrected else {"transaction_root": block.header.transaction_root}
-    refuse(engine, resealed(block, BODIES[case](block.transactions), **fields), "")
-    engine.import_block(blocks[3])
+    assert_rejected(chain, resealed(block, BODIES[case](block.transactions), **fields), "")
+    chain.import_block(blocks[3])
 
 
-class ForeignEngine(PyEvmChain):
-    """An authority that seals whatever transactions it is given."""
+class ForeignChain(PyEvmChain):
+    """A chain that seals arbitrary transactions."""
 
     transactions = ()
 
@@ -225,99 +228,99 @@ class ForeignEngine(PyEvmChain):
 
 
 def foreign_block(blocks, chain_id):
-    engine = ForeignEngine(GENESIS, NETWORK.signers)
+    chain = ForeignChain(GENESIS, ACCOUNTS.signers)
     for raw in blocks[:2]:
-        engine.import_block(raw)
+        chain.import_block(raw)
     unsigned = ProofOfAuthorityVM.create_unsigned_transaction(
         nonce=0, gas_price=0, gas=1_000_000, to=ADDRESS, value=0, data=OPEN.data
     )
-    engine.transactions = [unsigned.as_signed_transaction(keys.PrivateKey(OPEN.key), chain_id=chain_id)]
-    return engine.seal_block([]).raw
+    chain.transactions = [unsigned.as_signed_transaction(keys.PrivateKey(OPEN.key), chain_id=chain_id)]
+    return chain.seal_block([]).raw
 
 
 @pytest.mark.parametrize("chain_id", [1338, 1, None])
-def test_a_transaction_for_another_chain_is_refused(blocks, chain_id):
-    engine = PyEvmChain(GENESIS)
+def test_a_transaction_for_another_chain_is_rejected(blocks, chain_id):
+    chain = PyEvmChain(GENESIS)
     for raw in blocks[:2]:
-        engine.import_block(raw)
-    refuse(engine, foreign_block(blocks, chain_id), f"not a plain one signed for chain {CHAIN_ID}")
-    assert engine.import_block(foreign_block(blocks, CHAIN_ID)).receipts[0].success
+        chain.import_block(raw)
+    assert_rejected(chain, foreign_block(blocks, chain_id), f"not a legacy transaction signed for chain {CHAIN_ID}")
+    assert chain.import_block(foreign_block(blocks, CHAIN_ID)).receipts[0].success
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_an_old_block_is_refused(engine, blocks, number):
-    refuse(engine, blocks[number], "parent_hash is not what follows")
+def test_an_old_block_is_rejected(chain, blocks, number):
+    assert_rejected(chain, blocks[number], "parent_hash is not what follows")
 
 
 def branch(blocks, length):
-    """Other blocks of the same authorities on top of the second one."""
-    engine = PyEvmChain(GENESIS, NETWORK.signers)
+    """Other blocks of the same signers after the second block."""
+    chain = PyEvmChain(GENESIS, ACCOUNTS.signers)
     for raw in blocks[:2]:
-        engine.import_block(raw)
-    return [engine.seal_block([call("suspendClient", client)]).raw for client in NETWORK.client_addresses[:length]]
+        chain.import_block(raw)
+    return [chain.seal_block([call("suspendClient", client)]).raw for client in ACCOUNTS.client_addresses[:length]]
 
 
-def test_a_sibling_and_a_longer_branch_are_refused(engine, blocks):
+def test_a_sibling_and_a_longer_branch_are_rejected(chain, blocks):
     for raw in branch(blocks, 3):
-        refuse(engine, raw, "parent_hash is not what follows")
-    engine.import_block(blocks[3])
+        assert_rejected(chain, raw, "parent_hash is not what follows")
+    chain.import_block(blocks[3])
 
 
-def test_a_skipped_block_is_refused(blocks):
-    engine = PyEvmChain(GENESIS)
-    refuse(engine, blocks[1], "parent_hash is not what follows")
+def test_a_skipped_block_is_rejected(blocks):
+    chain = PyEvmChain(GENESIS)
+    assert_rejected(chain, blocks[1], "parent_hash is not what follows")
 
 
 @pytest.mark.parametrize("others", [derive_accounts(1, 3, 0), derive_accounts(0, 2, 0), derive_accounts(0, 4, 0)])
-def test_another_set_of_authorities_is_another_chain(blocks, others):
-    engine = PyEvmChain(others.genesis(GENESIS.config_hash))
-    refuse(engine, blocks[0], "parent_hash is not what follows")
+def test_another_set_of_signers_is_another_chain(blocks, others):
+    chain = PyEvmChain(others.genesis(GENESIS.config_hash))
+    assert_rejected(chain, blocks[0], "parent_hash is not what follows")
 
 
 def test_another_configuration_is_another_chain(blocks):
-    refuse(PyEvmChain(Genesis(bytes(32), GENESIS.signers)), blocks[0], "parent_hash is not what follows")
+    assert_rejected(PyEvmChain(Genesis(bytes(32), GENESIS.signers)), blocks[0], "parent_hash is not what follows")
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xc0", b"\xc1\xc0", b"\x80", b"\xff" * 40, b"\xc3\xc0\xc0\xc0"])
-def test_rubbish_is_refused(engine, raw):
-    refuse(engine, raw, "")
+def test_garbage_is_rejected(chain, raw):
+    assert_rejected(chain, raw, "")
 
 
-def test_a_second_encoding_of_a_block_is_refused(engine, blocks):
-    refuse(engine, blocks[3] + b"\0", "")
+def test_a_second_encoding_of_a_block_is_rejected(chain, blocks):
+    assert_rejected(chain, blocks[3] + b"\0", "")
 
 
-def test_a_refused_call_drops_the_block():
-    engine = PyEvmChain(GENESIS, NETWORK.signers)
-    engine.seal_block([TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
-    before = engine.head_hash
+def test_a_reverted_call_drops_the_block():
+    chain = PyEvmChain(GENESIS, ACCOUNTS.signers)
+    chain.seal_block([TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
+    before = chain.head_hash
     with pytest.raises(TransactionRevertedError) as caught:
-        engine.seal_block([*STAFF, OPEN, OPEN])
+        chain.seal_block([*SETUP, OPEN, OPEN])
     assert caught.value.index == 4
     assert CONTRACT.describe_error(caught.value.output).startswith("NotNextRound")
-    assert (engine.head_hash, engine.height) == (before, 1)
-    assert engine.seal_block([*STAFF, OPEN]).number == 2
+    assert (chain.head_hash, chain.height) == (before, 1)
+    assert chain.seal_block([*SETUP, OPEN]).number == 2
 
 
-def test_running_out_of_gas_is_a_refusal():
-    engine = PyEvmChain(GENESIS, NETWORK.signers)
+def test_running_out_of_gas_drops_the_block():
+    chain = PyEvmChain(GENESIS, ACCOUNTS.signers)
     with pytest.raises(TransactionRevertedError) as caught:
-        engine.seal_block([TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 1_000_000)])
+        chain.seal_block([TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 1_000_000)])
     assert "no reason given" in CONTRACT.describe_error(caught.value.output)
 
 
 def test_a_sealed_block_is_imported_with_the_same_outcomes(blocks):
-    maker, reader = PyEvmChain(GENESIS, NETWORK.signers), PyEvmChain(GENESIS)
-    made = maker.seal_block([TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
-    read = reader.import_block(made.raw)
+    producer, importer = PyEvmChain(GENESIS, ACCOUNTS.signers), PyEvmChain(GENESIS)
+    made = producer.seal_block([TransactionRequest(ADMIN.key, b"", CONTRACT.bytecode, 5_000_000)])
+    read = importer.import_block(made.raw)
     assert made.raw == blocks[0] == read.raw
     assert [o._replace(output=b"") for o in made.receipts] == list(read.receipts)
     assert made.receipts[0].to == CREATE_CONTRACT_ADDRESS
-    assert maker.head_hash == reader.head_hash
+    assert producer.head_hash == importer.head_hash
 
 
 def with_long_prefix(payload):
-    """A list with one byte of length more than it needs."""
+    """A list whose length has one byte more than needed."""
     width = (len(payload).bit_length() + 7) // 8 + 1
     return bytes([0xF7 + width]) + len(payload).to_bytes(width, "big") + payload
 
@@ -328,8 +331,8 @@ def payload_of(raw):
 
 
 @pytest.mark.parametrize("what", ["length of the block", "a number of a transaction"])
-def test_a_block_in_another_encoding_is_refused(engine, blocks, what):
-    """The decoder is strict: one block has one encoding, hence one place in the log."""
+def test_a_block_in_another_encoding_is_rejected(chain, blocks, what):
+    """The decoder is strict: a block has exactly one encoding."""
     assert with_long_prefix(payload_of(blocks[3])) != blocks[3]
     header, transactions, uncles, withdrawals = rlp.decode(blocks[3])
     transactions[0][1] = b"\0"  # gas price: 0 has no bytes
@@ -337,5 +340,5 @@ def test_a_block_in_another_encoding_is_refused(engine, blocks, what):
         "length of the block": with_long_prefix(payload_of(blocks[3])),
         "a number of a transaction": rlp.encode([header, transactions, uncles, withdrawals]),
     }[what]
-    refuse(engine, forged, "[Ll]eading zero|[Pp]ayload|[Ll]ength|prefix|Too many bytes")
-    engine.import_block(blocks[3])
+    assert_rejected(chain, forged, "[Ll]eading zero|[Pp]ayload|[Ll]ength|prefix|Too many bytes")
+    chain.import_block(blocks[3])
