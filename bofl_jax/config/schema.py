@@ -18,12 +18,13 @@ from bofl_jax.attacks import AdversaryOptions
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.options import Options
 from bofl_jax.core.registry import Registry
-from bofl_jax.data import SOURCES, DataOptions, sources_with_demographics
+from bofl_jax.data import SOURCES, DataOptions
 from bofl_jax.ledger import LedgerOptions
+from bofl_jax.metrics import METRICS, Metric
 from bofl_jax.metrics.options import EvaluateOptions
-from bofl_jax.models import Cnn1dOptions, ModelOptions
+from bofl_jax.models import MODELS, Cnn1dOptions, ModelOptions
 from bofl_jax.parallel.options import EngineOptions
-from bofl_jax.partition import PartitionOptions
+from bofl_jax.partition import SCHEMES, PartitionOptions
 from bofl_jax.synthesis import GENERATORS, NoSynthesisOptions, SynthesisOptions
 
 if TYPE_CHECKING:
@@ -33,17 +34,10 @@ else:
     FederationOptions = ALGORITHMS.section_type()
     GenerationOptions = GENERATORS.section_type()
 
-REGISTRIES: tuple[Registry[Any], ...] = (SOURCES, ALGORITHMS, GENERATORS)
+REGISTRIES: tuple[Registry[Any], ...] = (SOURCES, SCHEMES, MODELS, ALGORITHMS, GENERATORS)
 """The sections whose alternatives can be extended by `register`."""
 
-DISCRIMINATORS = {
-    "data": "source",
-    "partition": "scheme",
-    "model": "name",
-    "federation": "algorithm",
-    "personalise": "method",
-    "synthesis": "generator",
-}
+DISCRIMINATORS = {registry.section: registry.key for registry in REGISTRIES} | {"personalise": "method"}
 """Section -> the key that names its alternative."""
 
 
@@ -68,7 +62,6 @@ class Config(Options):
     def _sections_agree(self) -> "Config":
         for _, options in self.sections():
             options.check_sections(self)
-        self._groups_are_known()
         return self
 
     def sections(self) -> Iterator[tuple[str, Options]]:
@@ -77,14 +70,6 @@ class Config(Options):
             value = getattr(self, name)
             if isinstance(value, Options):
                 yield name, value
-
-    def _groups_are_known(self) -> None:
-        source, known = self.data.source, sources_with_demographics()
-        if self.evaluate.groups != "none" and source not in known:
-            raise ValueError(
-                f"data.source = '{source}' does not say who its people are: set evaluate.groups = 'none', or "
-                f"data.source = {' or '.join(map(repr, known))}"
-            )
 
     def to_toml(self) -> str:
         """The complete configuration as TOML; entries that are None are left out."""
@@ -96,22 +81,25 @@ class Config(Options):
 
 
 def register(entry: Any) -> None:
-    """Add an alternative of your own to a section of the configuration: an algorithm, for example.
+    """Add a data source, partition scheme, model, algorithm, generator or metric of your own.
 
     Args:
-        entry: a record that a registry takes, such as `bofl_jax.algorithms.Algorithm`. The literal in its options
-            names it.
+        entry: a `bofl_jax.data.Source`, `bofl_jax.partition.Scheme`, `bofl_jax.models.Architecture`,
+            `bofl_jax.algorithms.Algorithm`, `bofl_jax.synthesis.GeneratorEntry` or `bofl_jax.metrics.Metric`.
 
     Raises:
-        BoflError: if no registry takes such a record, the name is taken, or the options do not give a name.
+        BoflError: if it is none of these, its name is taken, or its options do not give it a name.
     """
+    if isinstance(entry, Metric):
+        METRICS.register(entry)
+        return
     for registry in REGISTRIES:
         if isinstance(entry, registry.kind):
             registry.register(entry)
             _rebuild_section(registry)
             return
     kinds = ", ".join(registry.kind.__name__ for registry in REGISTRIES)
-    raise BoflError(f"{type(entry).__name__} cannot be registered: give one of {kinds}")
+    raise BoflError(f"{type(entry).__name__} cannot be registered: give a {kinds} or Metric")
 
 
 def _rebuild_section(registry: Registry[Any]) -> None:
@@ -122,8 +110,9 @@ def _rebuild_section(registry: Registry[Any]) -> None:
 
 
 def section_kinds(section: str) -> list[type[BaseModel]]:
-    """The alternatives of a section, as classes of options."""
-    annotation = Config.model_fields[section].annotation
+    """The alternatives of a section, as classes of options; none for an unknown section."""
+    field = Config.model_fields.get(section)
+    annotation = field.annotation if field else None
     return [kind for kind in get_args(annotation) or (annotation,) if isinstance(kind, type)]
 
 

@@ -29,6 +29,14 @@ class SourceOptions(Options):
         """The value of ``data.source``."""
         return str(getattr(self, "source", ""))
 
+    def check_sections(self, config: Any) -> None:
+        """Refuse groups of people where the source does not say who its people are."""
+        if config.evaluate.groups != "none" and SOURCES[self.name].demographics is None:
+            raise ValueError(
+                f"data.source = '{self.name}' does not say who its people are: set evaluate.groups = 'none', or "
+                f"data.source = {' or '.join(map(repr, sources_with_demographics()))}"
+            )
+
 
 class LoadSamples(Protocol):
     """Call signature of ``Source.load``."""

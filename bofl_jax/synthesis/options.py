@@ -1,6 +1,6 @@
 """Options that all generators of synthetic samples share; the options of one generator stand in its own file."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -63,6 +63,18 @@ class SynthesisOptions(Options):
     validation_folds: int = Field(5, ge=2, description="folds of the cross-validation of 'validation-gated'")
     validation_confidence: float = Field(1.645, description="standard errors by which a batch must improve the loss")
     validation_steps: int = Field(150, ge=1, description="local steps of each model of the cross-validation")
+
+    def check_sections(self, config: Any) -> None:
+        """Require a ledger, and a way of training that suits the generator."""
+        if config.ledger.mode == "off":
+            raise ValueError(
+                "synthetic samples are requested through the contract: set ledger.mode, or synthesis.generator = 'none'"
+            )
+        if self.training not in self.trainings:
+            raise ValueError(
+                f"synthesis.generator = '{getattr(self, 'generator', '')}' cannot be trained as '{self.training}': "
+                f"set synthesis.training to one of {', '.join(self.trainings)}"
+            )
 
 
 class LocalSynthesisOptions(SynthesisOptions):

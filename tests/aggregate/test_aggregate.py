@@ -1,4 +1,4 @@
-"""Aggregators in closed form, and against the pseudo-code of their papers."""
+"""Reductions and server optimisers in closed form, and against the pseudo-code of their papers."""
 
 import jax
 import jax.numpy as jnp
@@ -6,24 +6,26 @@ import numpy as np
 import pytest
 
 from bofl_jax import aggregate
-from bofl_jax.aggregate import Gathered, Mean
+from bofl_jax.aggregate import ReducedUpdate, StackedUpdates
 from bofl_jax.aggregate.spectral import k_means, spectral_clusters
+from bofl_jax.algorithms import fednova_server, scaffold_server
 
 SHARED = {"w": jnp.array([1.0, 2.0])}
 UPDATES = [np.array([0.5, -1.0]), np.array([0.1, 0.0]), np.array([-0.3, 2.0])]
 
 
-def rounds(aggregator, updates=UPDATES):
-    """What is shared after some rounds."""
-    state, shared = aggregator.init(SHARED), SHARED
+def rounds(optimizer, updates=UPDATES):
+    """What the server shares after some rounds."""
+    state, shared = optimizer.init(SHARED), SHARED
     for update in updates:
-        state, shared = aggregator.step(state, shared, Mean({"w": jnp.asarray(update, jnp.float32)}, jnp.float32(1)))
+        received = ReducedUpdate({"w": jnp.asarray(update, jnp.float32)}, jnp.float32(1))
+        state, shared = optimizer.step(state, shared, received)
     return np.asarray(shared["w"])
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.5, 2.0])
-def test_the_mean_moves_by_its_rate_times_the_mean_update(rate):
-    np.testing.assert_allclose(rounds(aggregate.mean(rate)), SHARED["w"] + rate * sum(UPDATES), rtol=1e-6)
+def test_sgd_moves_by_its_rate_times_the_mean_update(rate):
+    np.testing.assert_allclose(rounds(aggregate.sgd(rate)), SHARED["w"] + rate * sum(UPDATES), rtol=1e-6)
 
 
 def test_momentum_remembers():
@@ -32,7 +34,7 @@ def test_momentum_remembers():
         m = 0.8 * m + update
         w = w + 0.5 * m
     np.testing.assert_allclose(rounds(aggregate.momentum(0.5, 0.8)), w, rtol=1e-6)
-    np.testing.assert_allclose(rounds(aggregate.momentum(0.5, 0.0)), rounds(aggregate.mean(0.5)), rtol=1e-6)
+    np.testing.assert_allclose(rounds(aggregate.momentum(0.5, 0.0)), rounds(aggregate.sgd(0.5)), rtol=1e-6)
 
 
 SECOND = {
@@ -52,16 +54,16 @@ def test_adaptive_servers_follow_the_paper(name):
     np.testing.assert_allclose(rounds(getattr(aggregate, name)(0.3, tau=0.01, **betas)), w, rtol=1e-5)
 
 
-def test_nova_is_mean_steps_times_mean_direction():
+def test_fednova_is_mean_steps_times_mean_direction():
     received = {"direction": {"w": jnp.array([0.1, -0.2])}, "steps": jnp.float32(6)}
-    _, shared = aggregate.nova(0.5).step((), SHARED, Mean(received, jnp.float32(1)))
+    _, shared = fednova_server(0.5).step((), SHARED, ReducedUpdate(received, jnp.float32(1)))
     np.testing.assert_allclose(shared["w"], [1.3, 1.4], rtol=1e-6)
 
 
 def test_scaffold_moves_the_variate_by_the_share_that_took_part():
     shared = {"params": SHARED, "variate": {"w": jnp.array([1.0, 0.0])}}
     update = {"params": {"w": jnp.array([2.0, 2.0])}, "variate": {"w": jnp.array([-4.0, 8.0])}}
-    _, after = aggregate.scaffold(0.5).step((), shared, Mean(update, jnp.float32(0.25)))
+    _, after = scaffold_server(0.5).step((), shared, ReducedUpdate(update, jnp.float32(0.25)))
     np.testing.assert_allclose(after["params"]["w"], [2, 3])
     np.testing.assert_allclose(after["variate"]["w"], [0, 2])
 
@@ -97,8 +99,8 @@ def test_k_means_settles_where_no_point_wants_to_move():
     np.testing.assert_array_equal(gaps.argmin(axis=1), group)
 
 
-class TestClustered:
-    """BFLN's server on clients whose prototypes fall in two groups."""
+class TestClusterMeans:
+    """The reduction of BFLN on clients whose prototypes form two clusters."""
 
     CLIENTS, CLASSES, WIDTH = 6, 2, 4
     TRUTH = np.array([0, 1, 0, 1, 0, 1])
@@ -115,38 +117,38 @@ class TestClustered:
         }
         weight = np.ones(self.CLIENTS) if weight is None else np.asarray(weight, float)
         picked = jax.tree.map(lambda a: jnp.asarray(a[rows], jnp.float32), update)
-        return Gathered(picked, jnp.asarray(weight[rows], jnp.float32), jnp.asarray(rows, jnp.int32))
+        return StackedUpdates(picked, jnp.asarray(weight[rows], jnp.float32), jnp.asarray(rows, jnp.int32))
 
     def start(self):
-        aggregator = aggregate.clustered(2, self.CLIENTS, self.CLASSES, self.WIDTH)
+        reduction = aggregate.cluster_means(2, self.CLIENTS, self.CLASSES, self.WIDTH)
         shared = {"models": {"w": jnp.full((2, 1), 10.0)}, "cluster": jnp.zeros(self.CLIENTS, jnp.int32)}
-        return aggregator, aggregator.init(shared), shared
+        return reduction, reduction.init(shared), shared
 
-    def test_each_group_gets_its_weighted_mean(self):
-        aggregator, state, shared = self.start()
-        _, after = aggregator.step(state, shared, self.received(np.arange(6), [1, 2, 1, 1, 2, 1]))
+    def test_each_cluster_gets_its_weighted_mean(self):
+        reduction, state, shared = self.start()
+        _, after, _ = reduction.reduce(state, shared, self.received(np.arange(6), [1, 2, 1, 1, 2, 1]))
         assert same_grouping(np.asarray(after["cluster"]), self.TRUTH)
         of_client = np.asarray(after["models"]["w"])[np.asarray(after["cluster"]), 0]
         even, odd = 10 + (0 + 2 + 2 * 4) / 4, 10 + (2 * 1 + 3 + 5) / 4
         np.testing.assert_allclose(of_client, [even, odd] * 3, rtol=1e-6)
 
-    def test_an_update_that_does_not_count_has_no_influence(self):
-        aggregator, state, shared = self.start()
+    def test_a_rejected_update_has_no_influence(self):
+        reduction, state, shared = self.start()
         received = self.received(np.arange(6), [1, 1, 1, 1, 0, 1])
-        spoiled = jax.tree.map(lambda a: a.at[4].set(1e6), received.update)
+        changed = jax.tree.map(lambda a: a.at[4].set(1e6), received.update)
         for one, other in zip(
             *(
-                jax.tree.leaves(aggregator.step(state, shared, received._replace(update=update)))
-                for update in (received.update, spoiled)
+                jax.tree.leaves(reduction.reduce(state, shared, received._replace(update=update)))
+                for update in (received.update, changed)
             ),
             strict=True,
         ):
             np.testing.assert_array_equal(one, other)
 
-    def test_who_is_not_there_keeps_group_and_model(self):
-        aggregator, state, shared = self.start()
-        state, shared = aggregator.step(state, shared, self.received(np.arange(6)))
-        _, after = aggregator.step(state, shared, self.received(np.array([0, 2])))
+    def test_a_client_that_takes_no_part_keeps_cluster_and_model(self):
+        reduction, state, shared = self.start()
+        state, shared, _ = reduction.reduce(state, shared, self.received(np.arange(6)))
+        _, after, _ = reduction.reduce(state, shared, self.received(np.array([0, 2])))
         assert same_grouping(np.asarray(after["cluster"]), self.TRUTH)
         before, now = (np.asarray(s["models"]["w"])[np.asarray(s["cluster"]), 0] for s in (shared, after))
         np.testing.assert_allclose(now[1::2], before[1::2], rtol=1e-6)

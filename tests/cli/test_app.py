@@ -24,10 +24,10 @@ from tests.conftest import make_samples
 from tests.support.tiny import (
     ROUNDS,
     biggest_file,
-    exact,
-    flip,
-    keep_snapshots,
-    table,
+    exact_results,
+    flip_byte,
+    snapshot_after_each_round,
+    tiny_config,
     write_arrays,
 )
 
@@ -77,9 +77,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``own.npz``, ``tiny.toml`` that names it, a finished run ``whole``, and ``1`` ... as each round left it."""
     home = tmp_path_factory.mktemp("home")
-    config = bofl.load_config(table(write_arrays(home / "own.npz")))
+    config = bofl.load_config(tiny_config(write_arrays(home / "own.npz")))
     (home / "tiny.toml").write_text(config.to_toml())
-    bofl.run(config, out=home / "whole", on_round=keep_snapshots(home / "whole", home))
+    bofl.run(config, out=home / "whole", on_round=snapshot_after_each_round(home / "whole", home))
     return home
 
 
@@ -112,7 +112,7 @@ def test_a_run_prints_lines_tables_and_where_it_wrote(command, tiny, home, tmp_p
         assert word in ended.out
     assert lines[-1] == f"Written to {Path('runs/first')}"
     out = tmp_path / "runs" / "first"
-    assert exact(out) == exact(home / "whole")
+    assert exact_results(out) == exact_results(home / "whole")
     assert {path.suffix for path in (out / "figures").iterdir()} == FORMS
 
 
@@ -129,7 +129,7 @@ def test_a_sweep_prints_a_line_a_member_and_says_what_failed(command, tiny, home
     assert first.endswith(" s")
     assert second.startswith("[2/2] lr=1e+30  failed: round 1: every update holds NaN or infinity")
     assert written == "Written to all: sweep.csv, sweep.npz"
-    assert exact(Path("all") / "lr=0.1")["config"] == exact(home / "whole")["config"]
+    assert exact_results(Path("all") / "lr=0.1")["config"] == exact_results(home / "whole")["config"]
     again = command("sweep", tiny, "--grid", "optimizer.lr=0.1", "--out", "all", "--resume")
     assert (again.code, again.out.splitlines()[0]) == (0, "[1/1] lr=0.1  was complete")
 
@@ -149,7 +149,7 @@ def test_resume_by_the_command_line(command, tiny, crashed, home):
     ended = command("run", tiny, "--out", crashed, "--resume")
     assert ended.code == 0
     assert ended.out.startswith(f"round 3/{ROUNDS}")
-    assert exact(crashed) == exact(home / "whole")
+    assert exact_results(crashed) == exact_results(home / "whole")
 
 
 def test_an_audit_that_holds(command, whole):
@@ -187,7 +187,7 @@ def test_a_proof_is_written_once_and_checked_without_the_run(command, whole, tmp
     assert command("audit", whole, "--prove", "s2", "3", "--out", proof).code == 2
     held = command("audit", "--verify-proof", proof, "--genesis", genesis)
     assert (held.code, held.err, "to round 3, as number 3 of 6" in held.out) == (0, "", True)
-    flip(proof, 500, 1)
+    flip_byte(proof, 500, 1)
     spoiled = command("audit", "--verify-proof", proof)
     assert (spoiled.code, spoiled.err.count("\n")) == (1, 1)
 
@@ -208,9 +208,9 @@ def test_a_second_evm_agrees(command, whole):
 
 
 SPOILED = {
-    "block log": lambda run: flip(run / "ledger" / "blocks.rlp", 2000),
-    "last byte of the block log": lambda run: flip(run / "ledger" / "blocks.rlp", -1, 1),
-    "checkpoint": lambda run: flip(biggest_file(run / "checkpoints" / "5"), -40),
+    "block log": lambda run: flip_byte(run / "ledger" / "blocks.rlp", 2000),
+    "last byte of the block log": lambda run: flip_byte(run / "ledger" / "blocks.rlp", -1, 1),
+    "checkpoint": lambda run: flip_byte(biggest_file(run / "checkpoints" / "5"), -40),
     "no checkpoint": lambda run: shutil.rmtree(run / "checkpoints"),
     "summary": lambda run: replace(run / "summary.json", '"gas_total": ', '"gas_total": 1'),
     "configuration": lambda run: replace(run / "config.toml", "seed = 0", "seed = 1"),
@@ -282,7 +282,7 @@ def test_the_published_recordings_hold_and_a_changed_one_is_named(command, mitdb
     row = next(row for row in rows if row[:1] == ["ds1"])
     assert row[1:] == ["45866", "944", "3788", "415", "8", "51021"]
     copy = Path(shutil.copytree(mitdb, tmp_path / "mitdb"))
-    flip(copy / "100.dat", 1000)
+    flip_byte(copy / "100.dat", 1000)
     ended = command("data", "check", "mitbih", "--root", copy)
     assert ended.code == 1
     assert ended.line.startswith(f"{copy / '100.dat'} differs from the published file: ")
@@ -445,11 +445,11 @@ def test_resume_with_another_configuration_is_refused(command, tiny, crashed):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda run: flip(biggest_file(run / "checkpoints" / "2"), -40), "checkpoint "),
-        (lambda run: flip(run / "ledger" / "blocks.rlp", 1500), "the ledger cannot be resumed: "),
+        (lambda run: flip_byte(biggest_file(run / "checkpoints" / "2"), -40), "checkpoint "),
+        (lambda run: flip_byte(run / "ledger" / "blocks.rlp", 1500), "the ledger cannot be resumed: "),
         (lambda run: (run / "ledger" / "blocks.rlp").unlink(), "the ledger cannot be resumed: blocks.rlp "),
         (lambda run: (run / "rounds.jsonl").write_text("{"), "crashed/rounds.jsonl does not hold the first 2 rounds"),
-        (lambda run: (run / "config.toml").write_text("["), "crashed/config.toml is missing or damaged ("),
+        (lambda run: (run / "config.toml").write_text("["), "crashed/config.toml is damaged ("),
     ],
 )
 def test_a_damaged_run_is_not_resumed(spoil, told, command, tiny, crashed):
@@ -475,7 +475,9 @@ def test_other_commands_name_what_they_do_not_know(command, tmp_path):
     assert (ended.code, ended.line) == (2, "'mitbhi' is not a data set to fetch: use one of mitbih")
     ended = command("audit", tmp_path)
     assert ended.code == 2
-    assert ended.line.startswith(f"{tmp_path / 'config.toml'} is missing or damaged (")
+    assert ended.line.startswith(
+        f"{tmp_path / 'config.toml'} is missing, so the run is not complete: name a run directory"
+    )
 
 
 @pytest.mark.parametrize(
@@ -563,7 +565,7 @@ def test_the_module_is_the_command(fresh):
 
 
 def test_libraries_add_nothing_to_the_one_line(fresh, tiny, crashed):
-    flip(biggest_file(crashed / "checkpoints" / "2"), -40)
+    flip_byte(biggest_file(crashed / "checkpoints" / "2"), -40)
     ended = fresh("run", tiny, "--out", crashed, "--resume")
     assert ended.code == 2
     assert ended.line.startswith("checkpoint ")

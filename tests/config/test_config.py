@@ -10,7 +10,7 @@ import bofl_jax as bofl
 from bofl_jax.config import Config, known_keys, load_config, parse_assignment, presets
 from bofl_jax.config.schema import DISCRIMINATORS
 from bofl_jax.core.errors import BoflError
-from tests.support.tiny import read_clients, table, write_arrays
+from tests.support.tiny import read_clients, tiny_config, write_arrays
 
 HERE = Path("own.npz")
 
@@ -91,14 +91,14 @@ def test_the_name_of_a_configuration_is_its_content():
 
 def test_the_hash_is_stable():
     """It is written on every chain: a change of the order or of a default re-names all runs, so it is to be noticed."""
-    reordered = {name: table(HERE)[name] for name in reversed(table(HERE))}
-    assert load_config(table(HERE)).sha256() == load_config(reordered).sha256()
+    reordered = {name: tiny_config(HERE)[name] for name in reversed(tiny_config(HERE))}
+    assert load_config(tiny_config(HERE)).sha256() == load_config(reordered).sha256()
 
 
 def test_overrides_leave_the_callers_table_alone():
-    source = table(HERE)
+    source = tiny_config(HERE)
     load_config(source, {"federation.rounds": 9, "engine.blocks": 4})
-    assert source == table(HERE)
+    assert source == tiny_config(HERE)
 
 
 def test_the_algorithm_switches_with_or_without_its_own_keys():
@@ -155,7 +155,7 @@ def test_none_unsets_a_key():
 def test_a_section_that_the_configuration_lacks_can_be_overridden():
     config = load_config("quickstart", {"ledger.mode": "off", "engine.blocks": 4, "evaluate.every": 0})
     assert (config.ledger.mode, config.engine.blocks, config.evaluate.every) == ("off", 4, 0)
-    assert load_config(table(HERE), {"ledger.authorities": 5}).ledger.authorities == 5
+    assert load_config(tiny_config(HERE), {"ledger.authorities": 5}).ledger.authorities == 5
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_section_that_the_configuration_lacks_can_be_overridden():
         ),
         (
             {"federation.algorithm": "fednova", "optimizer.server": "adam"},
-            "federation.algorithm = 'fednova' brings its own server: leave optimizer.server out",
+            "federation.algorithm = 'fednova' has a server of its own: leave optimizer.server out",
         ),
         (
             {
@@ -220,11 +220,11 @@ def test_a_section_that_the_configuration_lacks_can_be_overridden():
                 "personalise.method": "own",
                 "personalise.steps": 5,
             },
-            "federation.head_steps fixes the steps of a client's own model, so personalise.steps could not: leave one",
+            "federation.head_steps fixes the steps of a client's personal model, so personalise.steps would have no effect",
         ),
         (
             {"federation.algorithm": "bfln", "optimizer.server_lr": 0.5},
-            "federation.algorithm = 'bfln' averages within clusters: leave optimizer.server_lr out",
+            "federation.algorithm = 'bfln' has a server of its own: leave optimizer.server_lr out",
         ),
         (
             {"federation.algorithm": "centralised", "ledger.mode": "off", "optimizer.server": "momentum"},
@@ -256,14 +256,14 @@ def test_refusals_within_a_union_of_types_do_not_show_pydantics_path():
 
 @pytest.mark.parametrize("section", DISCRIMINATORS)
 def test_a_section_without_its_kind_lists_the_kinds(section):
-    source = table(HERE)
+    source = tiny_config(HERE)
     del source[section][DISCRIMINATORS[section]]
     assert refusal(source).startswith(f"{section}.{DISCRIMINATORS[section]} is missing: set it to one of ")
 
 
 @pytest.mark.parametrize("section", ["data", "partition", "federation"])
 def test_a_missing_section_says_where_to_begin(section):
-    source = table(HERE)
+    source = tiny_config(HERE)
     del source[section]
     assert refusal(source).startswith(f"{section}.{DISCRIMINATORS[section]} is missing: set it to one of ")
 
@@ -307,18 +307,20 @@ def test_any_preset_can_be_pointed_at_other_data(tmp_path):
     assert [row["client"] for row in read_clients(done.directory)] == [f"s{i}" for i in range(6)]
 
 
-def test_a_method_needs_a_name_of_its_own():
+def test_an_algorithm_needs_a_name_of_its_own():
     from typing import Literal
 
-    from bofl_jax import Method, SharedOptions, register
+    from bofl_jax import Algorithm, FederatedOptions, register
 
-    class Nameless(SharedOptions):
+    class Nameless(FederatedOptions):
         pass
 
-    class Taken(SharedOptions):
+    class Taken(FederatedOptions):
         algorithm: Literal["ditto"]
 
-    with pytest.raises(BoflError, match="Nameless names no method"):
-        register(Method(Nameless, lambda *_: None))
-    with pytest.raises(BoflError, match="there is a method called ditto already"):
-        register(Method(Taken, lambda *_: None))
+    with pytest.raises(BoflError, match=r"Nameless does not name an entry of \[federation\]"):
+        register(Algorithm(Nameless, lambda *_: None))
+    with pytest.raises(BoflError, match=r"federation\.algorithm = 'ditto' is registered already"):
+        register(Algorithm(Taken, lambda *_: None))
+    with pytest.raises(BoflError, match=r"dict cannot be registered: give a Source, Scheme"):
+        register({})

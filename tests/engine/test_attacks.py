@@ -20,9 +20,9 @@ from bofl_jax.partition import ClientIndices
 from bofl_jax.runs import audit
 from tests.support.methods import PLANS, configure
 from tests.support.tiny import (
-    conduct,
-    exact,
+    exact_results,
     read_rounds,
+    run_tiny,
     without_ledger,
     write_arrays,
 )
@@ -50,7 +50,7 @@ def eligibility(**reasons):
 
 def test_without_standing_nobody_is_invited():
     for number in range(1, 6):
-        rows = draw_cohort(OPTIONS, TRAINING, ROOT, number, standing(suspended=[1], revoked=[4]))
+        rows = draw_cohort(OPTIONS, TRAINING, ROOT, number, eligibility(suspended=[1], revoked=[4]))
         assert rows.invited.tolist() == [0, 3, 5, 6, 7, 8]
         assert rows.steps[np.isin(rows.client, [1, 4])].tolist() == [0, 0]
 
@@ -58,10 +58,10 @@ def test_without_standing_nobody_is_invited():
 def test_a_drawn_cohort_is_filled_from_those_with_standing():
     options = OPTIONS.model_copy(update={"cohort": 4})
     for number in range(1, 20):
-        rows = draw_cohort(options, TRAINING, ROOT, number, standing(suspended=[0, 1, 3]))
+        rows = draw_cohort(options, TRAINING, ROOT, number, eligibility(suspended=[0, 1, 3]))
         assert len(rows.invited) == 4
         assert not set(rows.invited) & {0, 1, 2, 3}
-    few = draw_cohort(options, TRAINING, ROOT, 1, standing(revoked=[0, 1, 3, 4, 5]))
+    few = draw_cohort(options, TRAINING, ROOT, 1, eligibility(revoked=[0, 1, 3, 4, 5]))
     assert (few.invited.tolist(), len(few.client)) == ([6, 7, 8], 4)
 
 
@@ -77,7 +77,7 @@ def test_every_round_has_the_same_number_of_rows_with_their_reasons():
     options = OPTIONS.model_copy(update={"cohort": 4})
     lies = AdversaryOptions(uninvited=6, duplicates=2, channel="noise", altered=0.25)
     for number in range(1, 10):
-        rows = draw_cohort(options, TRAINING, ROOT, number, standing(suspended=[1], not_registered=[8]), lies)
+        rows = draw_cohort(options, TRAINING, ROOT, number, eligibility(suspended=[1], not_registered=[8]), lies)
         assert len(rows.client) == 4 + 6 + 2
         uninvited, duplicates = rows.client[4:10], rows.client[10:]
         assert set(uninvited[rows.sends[4:10]]) == set(np.flatnonzero(TRAINING.size)) - set(rows.invited)
@@ -125,9 +125,10 @@ def test_an_update_that_is_not_altered_passes_the_channel_unchanged(samples):
 def test_refused_senders_have_no_influence_whatever_they_send(plan, samples):
     """The rows of uninvited and duplicate senders hold other data in the second run."""
     lies = {"uninvited": 2, "duplicates": 2}
-    suspended = lambda rows: rows._replace(
-        rejection=np.where(rows.client == 3, RejectionReason.SUSPENDED, rows.rejection)
-    )  # noqa: E731
+
+    def suspended(rows):
+        return rows._replace(rejection=np.where(rows.client == 3, RejectionReason.SUSPENDED, rows.rejection))
+
     state, verdict, rows = played(samples, lies, suspended, plan)
     assert {int(v) for v in verdict[rows.sends]} == {
         RejectionReason.NONE,
@@ -148,18 +149,18 @@ def arrays(tmp_path_factory):
 def off(arrays, tmp_path_factory):
     """A run among liars, without a ledger."""
     directory = tmp_path_factory.mktemp("off") / "run"
-    return conduct(directory, arrays, LIES | GOVERNED | {"ledger.mode": "off"}).directory
+    return run_tiny(directory, arrays, LIES | GOVERNED | {"ledger.mode": "off"}).directory
 
 
 @pytest.mark.parametrize("mode", list(MODES))
 def test_among_liars_training_is_the_same_to_the_bit_in_every_mode(mode, off, arrays, tmp_path):
-    run = conduct(tmp_path / "run", arrays, LIES | GOVERNED | {"ledger.mode": mode}).directory
-    assert without_ledger(exact(run)) == without_ledger(exact(off))
+    run = run_tiny(tmp_path / "run", arrays, LIES | GOVERNED | {"ledger.mode": mode}).directory
+    assert without_ledger(exact_results(run)) == without_ledger(exact_results(off))
     verdicts = [(line["ledger"]["accepted"], line["ledger"]["rejected"]) for line in read_rounds(run)]
     assert verdicts == [(line["ledger"]["accepted"], line["ledger"]["rejected"]) for line in read_rounds(off)]
     found = audit(run)
-    assert [(r.count, r.refused) for r in found.rounds] == verdicts
-    reasons = {RejectionReason(t.event.args["reason"]) for t in found.told if t.event.name == "UpdateRefused"}
+    assert [(r.count, r.rejected) for r in found.rounds] == verdicts
+    reasons = {RejectionReason(t.event.args["reason"]) for t in found.events if t.event.name == "UpdateRefused"}
     expected = ("NOT_REGISTERED", "REVOKED", "NOT_IN_COHORT", "DUPLICATE", "DIGEST_MISMATCH")  # whom the draw gave
     assert reasons >= {RejectionReason[name] for name in expected}
 
@@ -167,7 +168,7 @@ def test_among_liars_training_is_the_same_to_the_bit_in_every_mode(mode, off, ar
 @pytest.mark.parametrize("overrides", [{"adversary.channel": "noise"}, {"adversary.altered": 0.5}])
 def test_half_a_channel_is_refused(overrides, arrays, tmp_path):
     with pytest.raises(BoflError, match=r"needs both adversary.channel and adversary.altered"):
-        conduct(tmp_path / "run", arrays, overrides)
+        run_tiny(tmp_path / "run", arrays, overrides)
 
 
 def test_baselines_that_share_nothing_have_no_adversary():

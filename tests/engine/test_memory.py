@@ -14,7 +14,7 @@ from bofl_jax.engine.problem import build_problem
 from bofl_jax.engine.round import digest_location
 from bofl_jax.parallel.clients import ExecutionPlan
 from tests.support.methods import PLANS, configure
-from tests.support.tiny import conduct, exact, keep_snapshots, table, write_arrays
+from tests.support.tiny import exact_results, run_tiny, snapshot_after_each_round, tiny_config, write_arrays
 
 VMAP = ExecutionPlan("vmap", 0, 1, 1)
 
@@ -71,14 +71,14 @@ def test_a_run_that_was_begun_in_chunks_goes_on_in_them(tmp_path, free):
     arrays = write_arrays(tmp_path / "own.npz")
     free(40_000)
     snapshots = tmp_path / "snapshots"
-    whole = conduct(tmp_path / "run", arrays, on_round=keep_snapshots(tmp_path / "run", snapshots))
+    whole = run_tiny(tmp_path / "run", arrays, on_round=snapshot_after_each_round(tmp_path / "run", snapshots))
     engine = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["engine"]
     assert engine["execution"] == "map"
     assert 1 <= engine["width"] < 6
     free(10**10)
-    conduct(snapshots / "3", arrays, resume=True)
-    assert exact(snapshots / "3") == exact(tmp_path / "run")
-    together = conduct(tmp_path / "together", arrays)
+    run_tiny(snapshots / "3", arrays, resume=True)
+    assert exact_results(snapshots / "3") == exact_results(tmp_path / "run")
+    together = run_tiny(tmp_path / "together", arrays)
     assert tomllib.loads((tmp_path / "together" / "config.toml").read_text())["engine"]["execution"] == "vmap"
     for name in ("global", "personalised"):
         one, other = (run.summary["test"][name]["brier"] for run in (whole, together))
@@ -89,26 +89,26 @@ def test_a_run_that_was_begun_in_chunks_goes_on_in_them(tmp_path, free):
 def test_what_is_asked_for_is_not_changed(tmp_path, free):
     free(0)
     arrays = write_arrays(tmp_path / "own.npz")
-    bofl.run(bofl.load_config(table(arrays), {"engine.execution": "vmap"}), out=tmp_path / "run")
+    bofl.run(bofl.load_config(tiny_config(arrays), {"engine.execution": "vmap"}), out=tmp_path / "run")
     assert tomllib.loads((tmp_path / "run" / "config.toml").read_text())["engine"]["execution"] == "vmap"
 
 
 def test_many_updates_are_digested_where_they_come_about(tmp_path, monkeypatch):
     """And the ledger holds the digests that the host makes."""
     arrays = write_arrays(tmp_path / "own.npz")
-    setting = build_problem(bofl.load_config(table(arrays)), PLANS["shard"])
+    setting = build_problem(bofl.load_config(tiny_config(arrays)), PLANS["shard"])
     assert digest_location(setting) == "host"
-    conduct(tmp_path / "host", arrays)
+    run_tiny(tmp_path / "host", arrays)
     monkeypatch.setattr(rounds, "HOST_BYTES", 1000)
     assert digest_location(setting) == "device"
-    conduct(tmp_path / "device", arrays)
-    assert exact(tmp_path / "device") == exact(tmp_path / "host")
+    run_tiny(tmp_path / "device", arrays)
+    assert exact_results(tmp_path / "device") == exact_results(tmp_path / "host")
 
 
 @pytest.mark.parametrize("key", ["blocks", "width"])
 def test_a_begun_run_refuses_another_way_of_running_clients(key, tmp_path):
     """What a directory says of "auto" hides nothing that is asked for besides."""
     arrays = write_arrays(tmp_path / "own.npz")
-    conduct(tmp_path / "run", arrays)
+    run_tiny(tmp_path / "run", arrays)
     with pytest.raises(bofl.BoflError, match=f"was begun with engine.{key}"):
-        conduct(tmp_path / "run", arrays, {f"engine.{key}": 4}, resume=True)
+        run_tiny(tmp_path / "run", arrays, {f"engine.{key}": 4}, resume=True)

@@ -83,7 +83,7 @@ def train(variant, samples, plan, rounds=1, digests="off", change=None, model=No
     config = configure(variant, model, **federation)
     setting = build_problem(config, plan, samples)
     setting = change(setting) if change else setting
-    state = initial_state(setting)
+    state, info = initial_state(setting), None
     cohort = draw_cohort(config.federation, setting.training, setting.root, 1)
     one_round = compile_round(setting, state, cohort, digests)
     for number in range(1, rounds + 1):
