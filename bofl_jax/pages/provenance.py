@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.ledger import ChainAudit
-from bofl_jax.ledger.audit.chain_audit import AuditedRound
 from bofl_jax.ledger.audit.provenance import client_history, rounds_table
+from bofl_jax.ledger.audit.records import AuditedRound
 from bofl_jax.ledger.audit.replay import IndexedEvent
 from bofl_jax.pages.fill import pack_numbers
 from bofl_jax.runs.audit_report import AuditReport

@@ -16,6 +16,7 @@ from bofl_jax.results.writing import write_arrays
 EXPLANATIONS_FILE = "explanations.npz"
 
 EXPLANATION_ARRAYS = {
+    "classes": ArrayType("str", "K"),
     "x": ArrayType("float32", "ETL"),  # the samples as the model gets them
     "attribution": ArrayType("float32", "ETL"),  # in units of the predicted class's logit
     "features_attribution": ArrayType("float32", "EF", required=False),
@@ -24,7 +25,6 @@ EXPLANATION_ARRAYS = {
     "predicted": ArrayType("int32", "E"),  # index of the predicted class
     "probability": ArrayType("float32", "EK"),
     "client": ArrayType("str", "E"),  # name
-    "classes": ArrayType("str", "K"),
     "sample_rate": ArrayType("float64", ""),  # Hz
 }
 """Explained samples E, time samples T, leads L, features F, classes K."""

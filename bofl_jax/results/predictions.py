@@ -17,6 +17,7 @@ PREDICTIONS_FILE = "predictions.npz"
 MODELS = ("global", "personalised")
 
 PREDICTION_ARRAYS = {
+    "classes": ArrayType("str", "K"),
     "label": ArrayType("int32", "N"),  # index of the true class
     "client": ArrayType("int32", "N"),  # index into client_names
     "subject": ArrayType("int32", "N"),  # index into subject_names and person_names
@@ -24,7 +25,6 @@ PREDICTION_ARRAYS = {
     "time": ArrayType("float64", "N", required=False),  # s from the start of the subject's recording
     "global_probability": ArrayType("float32", "NK", required=False),  # absent without a global model
     "personalised_probability": ArrayType("float32", "NK", required=False),  # absent without personal models
-    "classes": ArrayType("str", "K"),
     "client_names": ArrayType("str", "C", required=False),
     "subject_names": ArrayType("str", "S", required=False),
     "person_names": ArrayType("str", "S"),  # the same for all subjects that are recordings of one person

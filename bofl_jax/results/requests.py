@@ -23,27 +23,27 @@ BATCH_LAYOUT = "synthetic batch, npz\n"
 RequestOutcome = TypedDict(
     "RequestOutcome",
     {
-        "class": str,  # name
+        "class": Annotated[str, Evidence.NONE],  # name
         "amount": Annotated[int, Evidence.CHAIN],  # samples
         "state": Annotated[str, Evidence.CHAIN],  # "pending", "approved" or "rejected"
         "used": Annotated[int, Evidence.CHAIN],  # samples
-        "failed": NotRequired[list[str]],  # quality gates, or "validation"
+        "failed": NotRequired[Annotated[list[str], Evidence.NONE]],  # quality gates, or "validation"
     },
 )
-"""The keys of a line of ``synthesis.jsonl`` that figures show. A value without annotation is not verified."""
+"""The keys of a line of ``synthesis.jsonl`` that figures show."""
 
 
 class RequestRecord(RequestOutcome):
-    """One line of ``synthesis.jsonl``. A value without annotation is not verified."""
+    """One line of ``synthesis.jsonl``."""
 
     request: Annotated[int, Evidence.CHAIN]  # number on the ledger
-    client: int  # index
+    client: Annotated[int, Evidence.NONE]  # index
     label: Annotated[int, Evidence.CHAIN]  # index of the class
     reason: Annotated[str, Evidence.CHAIN]  # of a rejection, else ""
-    refunded: NotRequired[int]  # samples that count against no quota
-    source: NotRequired[str]  # generator
-    scores: NotRequired[dict[str, float | None]]  # by quality gate
-    why: NotRequired[str]  # why no score could be computed
+    refunded: NotRequired[Annotated[int, Evidence.NONE]]  # samples that count against no quota
+    source: NotRequired[Annotated[str, Evidence.NONE]]  # generator
+    scores: NotRequired[Annotated[dict[str, float | None], Evidence.NONE]]  # by quality gate
+    why: NotRequired[Annotated[str, Evidence.NONE]]  # why no score could be computed
 
 
 BATCH_ARRAYS = {

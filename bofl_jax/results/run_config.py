@@ -22,7 +22,7 @@ SECTIONS = (
     "adversary", "data", "engine", "evaluate", "federation", "ledger", "model", "optimizer", "partition",
     "personalise", "synthesis",
 )  # fmt: skip
-_FIX = "name a run directory, or restore the file from a copy"
+_FIX = "name a run directory, or restore the file from a copy, which --resume needs too"
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def pages(run_directory, tmp_path_factory):
     many = [data["clients"][0] | {"client": f"c{index}", "global_accuracy": index / 1e4} for index in range(10_000)]
     (folder / "many.html").write_text(render_page(data | {"clients": many}))
     add_groups(shutil.copytree(run_directory, folder / "grouped"))
-    (folder / "grouped.html").write_text(render_page(data | {"groups": group_data(read_run(folder / "grouped").summary.fairness)}))
+    groups = group_data(read_run(folder / "grouped").summary.fairness)
+    (folder / "grouped.html").write_text(render_page(data | {"groups": groups}))
     return SimpleNamespace(
         run=run,
         explained=report(explained),

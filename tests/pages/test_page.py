@@ -22,7 +22,7 @@ from bofl_jax.pages.fill import SCRIPTS, render_page
 from bofl_jax.pages.provenance import shorten
 from bofl_jax.pages.reliability import reliability
 from bofl_jax.pages.run import group_data
-from bofl_jax.results import read_run
+from bofl_jax.results.summary import read_summary
 from bofl_jax.runs.audit_report import AuditReport
 from tests.figures.grouped import add_groups
 from tests.pages.files import CLASSES, SUBJECTS, data_of, write_explanations, write_sweep
@@ -153,7 +153,10 @@ def test_numbers_are_those_of_the_files(data, run_directory):
 def test_groups_of_people_are_those_of_the_summary(data, copy):
     assert data["groups"] is None
     add_groups(copy)
-    written, shown = json.loads((copy / "summary.json").read_text())["fairness"], group_data(read_run(copy).summary.fairness)
+    written, shown = (
+        json.loads((copy / "summary.json").read_text())["fairness"],
+        group_data(read_summary(copy).fairness),
+    )
     left_out = {found["groups"]["samples_in_no_group"] for found in written.values()}
     assert (shown["attribute"], {shown["in_no_group"]}) == ("sex", left_out)
     assert [(row["class"], row["group"]) for row in shown["rows"]] == [(c, g) for c in CLASSES for g in "FM"]
