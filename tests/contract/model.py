@@ -1,4 +1,4 @@
-"""The contract in plain Python, written from its documentation: what random calls to it must lead to."""
+"""A plain Python model of the contract, written from its documentation."""
 
 from dataclasses import dataclass, field
 
@@ -6,13 +6,13 @@ ADMIN, AGGREGATOR, AUDITOR = 1, 2, 4
 OUT = {"Unknown": "NotRegistered", "Suspended": "Suspended", "Revoked": "Revoked"}
 
 
-class RefusedError(Exception):
-    """The name of the error that the contract must give."""
+class RejectedError(Exception):
+    """A call that the contract must revert; the text is the name of its error."""
 
 
-def refuse_unless(holds: bool, error: str) -> None:
+def require(holds: bool, error: str) -> None:
     if not holds:
-        raise RefusedError(error)
+        raise RejectedError(error)
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Round:
 @dataclass
 class Request:
     client: str
-    kind: int
+    label: int
     amount: int
     state: str
     round: int = 0
@@ -42,7 +42,7 @@ class Request:
 
 @dataclass
 class Governance:
-    """People are named; a client's name is also its key in the registry."""
+    """The state of the contract. Accounts are names; a client's name is also its key in the registry."""
 
     roles: dict[str, int]
     clients: dict[str, str] = field(default_factory=dict)
@@ -58,14 +58,14 @@ class Governance:
     registry: int = 0
     published: set[int] = field(default_factory=set)
 
-    def needs(self, who: str, role: int) -> None:
-        refuse_unless(bool(self.roles.get(who, 0) & role), "MissingRole")
+    def require_role(self, who: str, role: int) -> None:
+        require(bool(self.roles.get(who, 0) & role), "MissingRole")
 
-    def running(self) -> None:
-        refuse_unless(not self.paused, "IsPaused")
+    def require_unpaused(self) -> None:
+        require(not self.paused, "IsPaused")
 
     def round_in(self, number: int, state: str) -> Round:
-        refuse_unless(number in self.rounds and self.rounds[number].state == state, "WrongRoundState")
+        require(number in self.rounds and self.rounds[number].state == state, "WrongRoundState")
         return self.rounds[number]
 
     @property
@@ -78,19 +78,19 @@ class Governance:
 
     # ---- registry
     def pause(self, who: str, value: bool) -> None:
-        self.needs(who, ADMIN)
-        refuse_unless(self.paused != value, "PauseUnchanged")
+        self.require_role(who, ADMIN)
+        require(self.paused != value, "PauseUnchanged")
         self.paused = value
 
     def register(self, who: str, client: str) -> None:
-        self.needs(who, ADMIN)
-        refuse_unless(client not in self.clients, "AlreadyRegistered")
+        self.require_role(who, ADMIN)
+        require(client not in self.clients, "AlreadyRegistered")
         self.clients[client] = "Active"
         self.registry += 1
 
     def move(self, who: str, client: str, allowed: tuple[str, ...], after: str) -> None:
-        self.needs(who, ADMIN)
-        refuse_unless(self.clients.get(client) in allowed, "WrongClientState")
+        self.require_role(who, ADMIN)
+        require(self.clients.get(client) in allowed, "WrongClientState")
         self.clients[client] = after
         self.registry += 1
 
@@ -98,19 +98,19 @@ class Governance:
     def open(
         self, who: str, number: int, registry: int, size: int, quorum: int, members: frozenset[str] | None
     ) -> None:
-        self.needs(who, AGGREGATOR)
-        self.running()
-        refuse_unless(number == self.latest + 1, "NotNextRound")
-        refuse_unless(not self.rounds or self.rounds[self.latest].state in ("Finalised", "Aborted"), "RoundUnfinished")
-        refuse_unless(registry == self.registry, "RegistryChanged")
-        refuse_unless(size > 0, "EmptyCohort")
-        refuse_unless(size <= self.active, "CohortTooLarge")
-        refuse_unless(quorum <= size, "BadQuorum")
-        refuse_unless(members is None or members <= self.clients.keys(), "UnknownMember")
-        refuse_unless(members is None or len(members) == size, "CohortMiscounted")
+        self.require_role(who, AGGREGATOR)
+        self.require_unpaused()
+        require(number == self.latest + 1, "NotNextRound")
+        require(not self.rounds or self.rounds[self.latest].state in ("Finalised", "Aborted"), "RoundUnfinished")
+        require(registry == self.registry, "RegistryChanged")
+        require(size > 0, "EmptyCohort")
+        require(size <= self.active, "CohortTooLarge")
+        require(quorum <= size, "BadQuorum")
+        require(members is None or members <= self.clients.keys(), "UnknownMember")
+        require(members is None or len(members) == size, "CohortMiscounted")
         self.rounds[number] = Round(size, quorum, members)
 
-    def judge(self, entry: Round, client: str) -> str:
+    def check_update(self, entry: Round, client: str) -> str:
         state = self.clients.get(client, "Unknown")
         if state != "Active":
             return OUT[state]
@@ -119,79 +119,79 @@ class Governance:
         return "Duplicate" if client in entry.accepted else "None"
 
     def submit(self, who: str, number: int) -> None:
-        self.running()
+        self.require_unpaused()
         entry = self.round_in(number, "Open")
-        refuse_unless(entry.members is not None, "CohortNotListed")
-        refuse_unless(self.judge(entry, who) == "None", "UpdateNotAccepted")
+        require(entry.members is not None, "CohortNotListed")
+        require(self.check_update(entry, who) == "None", "UpdateNotAccepted")
         entry.accepted.add(who)
 
     def relay(self, who: str, number: int, clients: list[str]) -> list[str]:
-        self.needs(who, AGGREGATOR)
-        self.running()
+        self.require_role(who, AGGREGATOR)
+        self.require_unpaused()
         entry = self.round_in(number, "Open")
-        refuse_unless(entry.members is not None, "CohortNotListed")
+        require(entry.members is not None, "CohortNotListed")
         verdicts = []
         for client in clients:
-            verdicts.append(self.judge(entry, client))
+            verdicts.append(self.check_update(entry, client))
             if verdicts[-1] == "None":
                 entry.accepted.add(client)
         return verdicts
 
     def publish(self, who: str, number: int, count: int) -> None:
-        self.needs(who, AGGREGATOR)
-        self.running()
+        self.require_role(who, AGGREGATOR)
+        self.require_unpaused()
         entry = self.round_in(number, "Open")
-        refuse_unless(entry.members is None, "CountIsNotSubmitted")
-        refuse_unless(entry.published + count <= entry.size, "CountAboveCohort")
+        require(entry.members is None, "CountIsNotSubmitted")
+        require(entry.published + count <= entry.size, "CountAboveCohort")
         entry.published += count
 
     def withdraw(self, who: str, number: int, client: str) -> None:
-        self.needs(who, AGGREGATOR)
-        self.running()
+        self.require_role(who, AGGREGATOR)
+        self.require_unpaused()
         entry = self.round_in(number, "Open")
         if client in entry.accepted:
-            refuse_unless(client not in entry.withdrawn, "AlreadyWithdrawn")
+            require(client not in entry.withdrawn, "AlreadyWithdrawn")
             entry.withdrawn.add(client)
 
     def commit(self, who: str, number: int, count: int) -> None:
-        self.needs(who, AGGREGATOR)
-        self.running()
+        self.require_role(who, AGGREGATOR)
+        self.require_unpaused()
         entry = self.round_in(number, "Open")
-        refuse_unless(count <= entry.size, "CountAboveCohort")
-        refuse_unless(count >= entry.quorum, "QuorumMissed")
+        require(count <= entry.size, "CountAboveCohort")
+        require(count >= entry.quorum, "QuorumMissed")
         tied = entry.members is not None or entry.submitted > 0
-        refuse_unless(not tied or count == entry.submitted, "CountIsNotSubmitted")
+        require(not tied or count == entry.submitted, "CountIsNotSubmitted")
         entry.state, entry.count = "Committed", count
 
     def finalise(self, who: str, number: int) -> None:
-        self.needs(who, AUDITOR)
-        self.running()
+        self.require_role(who, AUDITOR)
+        self.require_unpaused()
         self.round_in(number, "Committed").state = "Finalised"
         self.version += 1
 
     def abort(self, who: str, number: int) -> None:
-        self.needs(who, AUDITOR | ADMIN)
-        refuse_unless(number in self.rounds and self.rounds[number].state in ("Open", "Committed"), "WrongRoundState")
+        self.require_role(who, AUDITOR | ADMIN)
+        require(number in self.rounds and self.rounds[number].state in ("Open", "Committed"), "WrongRoundState")
         self.rounds[number].state = "Aborted"
 
     def results(self, who: str, version: int) -> None:
-        self.needs(who, AUDITOR)
-        self.running()
-        refuse_unless(0 < version <= self.version, "UnknownVersion")
-        refuse_unless(version not in self.published, "ResultsAlreadyPublished")
+        self.require_role(who, AUDITOR)
+        self.require_unpaused()
+        require(0 < version <= self.version, "UnknownVersion")
+        require(version not in self.published, "ResultsAlreadyPublished")
         self.published.add(version)
 
     # ---- synthetic data
     def rule(self, who: str, policy: tuple[int, int, int, int, int, bool]) -> None:
-        self.needs(who, ADMIN)
+        self.require_role(who, ADMIN)
         self.policy = policy
 
-    def over_quota(self, client: str, kind: int, amount: int) -> str:
+    def over_quota(self, client: str, label: int, amount: int) -> str:
         _, round_quota, total_quota, _, cooldown, _ = self.policy
-        mine = [request for request in self.approvals if (request.client, request.kind) == (client, kind)]
-        if self.in_round.get((client, kind, self.latest), 0) + amount > round_quota:
+        mine = [request for request in self.approvals if (request.client, request.label) == (client, label)]
+        if self.in_round.get((client, label, self.latest), 0) + amount > round_quota:
             return "RoundQuota"
-        if self.used.get((client, kind), 0) + amount > total_quota:
+        if self.used.get((client, label), 0) + amount > total_quota:
             return "TotalQuota"
         return "Cooldown" if mine and self.latest < mine[-1].round + cooldown else "None"
 
@@ -201,54 +201,54 @@ class Governance:
         self.charge(entry, entry.amount)
 
     def charge(self, entry: Request, amount: int) -> None:
-        place = (entry.client, entry.kind)
+        place = (entry.client, entry.label)
         self.used[place] = self.used.get(place, 0) + amount
         self.in_round[*place, entry.round] = self.in_round.get((*place, entry.round), 0) + amount
 
-    def request(self, who: str, kind: int, amount: int, counts: list[int]) -> None:
-        self.running()
-        refuse_unless(self.clients.get(who) == "Active", "WrongClientState")
-        refuse_unless(amount > 0, "EmptyRequest")
-        refuse_unless(kind < len(counts), "UnknownClass")
+    def request(self, who: str, label: int, amount: int, counts: list[int]) -> None:
+        self.require_unpaused()
+        require(self.clients.get(who) == "Active", "WrongClientState")
+        require(amount > 0, "EmptyRequest")
+        require(label < len(counts), "UnknownClass")
         threshold, _, _, most, _, manual = self.policy
-        rare = sum(counts) > 0 and counts[kind] * 10_000 < sum(counts) * threshold
-        entry = self.requests[len(self.requests) + 1] = Request(who, kind, amount, "Rejected")
-        if amount <= most and rare and self.over_quota(who, kind, amount) == "None":
+        rare = sum(counts) > 0 and counts[label] * 10_000 < sum(counts) * threshold
+        entry = self.requests[len(self.requests) + 1] = Request(who, label, amount, "Rejected")
+        if amount <= most and rare and self.over_quota(who, label, amount) == "None":
             if manual:
                 entry.state = "Pending"
             else:
                 self.approve(entry)
 
     def decide(self, who: str, number: int, approve: bool) -> None:
-        self.needs(who, AUDITOR | ADMIN)
-        self.running()
-        refuse_unless(number in self.requests and self.requests[number].state == "Pending", "WrongRequestState")
+        self.require_role(who, AUDITOR | ADMIN)
+        self.require_unpaused()
+        require(number in self.requests and self.requests[number].state == "Pending", "WrongRequestState")
         entry = self.requests[number]
-        refuse_unless(entry.client != who, "RequesterCannotDecide")
+        require(entry.client != who, "RequesterCannotDecide")
         if not approve:
             entry.state = "Rejected"
             return
-        refuse_unless(self.clients[entry.client] == "Active", "WrongClientState")
-        refuse_unless(self.over_quota(entry.client, entry.kind, entry.amount) == "None", "PolicyForbids")
+        require(self.clients[entry.client] == "Active", "WrongClientState")
+        require(self.over_quota(entry.client, entry.label, entry.amount) == "None", "PolicyForbids")
         self.approve(entry)
 
     def log(self, who: str, number: int, used: int, batch: int) -> None:
-        self.running()
-        refuse_unless(self.clients.get(who) == "Active", "WrongClientState")
-        refuse_unless(number in self.requests and self.requests[number].client == who, "NotTheRequester")
+        self.require_unpaused()
+        require(self.clients.get(who) == "Active", "WrongClientState")
+        require(number in self.requests and self.requests[number].client == who, "NotTheRequester")
         entry = self.requests[number]
-        refuse_unless(entry.state == "Approved", "WrongRequestState")
-        refuse_unless(used <= entry.amount, "MoreThanApproved")
-        refuse_unless(batch not in self.batches, "BatchAlreadyLogged")
+        require(entry.state == "Approved", "WrongRequestState")
+        require(used <= entry.amount, "MoreThanApproved")
+        require(batch not in self.batches, "BatchAlreadyLogged")
         self.batches.add(batch)
         entry.state = "Logged"
         self.charge(entry, used - entry.amount)
 
     def cancel(self, who: str, number: int) -> None:
         state = self.requests[number].state if number in self.requests else "None"
-        refuse_unless(state in ("Pending", "Approved"), "WrongRequestState")
+        require(state in ("Pending", "Approved"), "WrongRequestState")
         entry = self.requests[number]
-        refuse_unless(entry.client == who or bool(self.roles.get(who, 0) & ADMIN), "NotTheRequester")
+        require(entry.client == who or bool(self.roles.get(who, 0) & ADMIN), "NotTheRequester")
         entry.state = "Cancelled"
         if state == "Approved":
             self.charge(entry, -entry.amount)

@@ -16,8 +16,8 @@ LIMIT = 24_576  # bytes of code, EIP-170
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory):
-    """A copy of ``contracts/`` with its compiler installed from the lock file."""
+def compiler(tmp_path_factory):
+    """A copy of ``contracts/`` with the compiler installed from the lock file."""
     if not shutil.which("npm") or not shutil.which("node"):
         pytest.skip("node and npm are needed to recompile the contract")
     copy = tmp_path_factory.mktemp("contracts") / "contracts"
@@ -29,21 +29,21 @@ def workshop(tmp_path_factory):
     return copy
 
 
-def check(workshop):
+def check(compiler):
     command = ["node", "compile.mjs", "--check"]
-    return subprocess.run(command, cwd=workshop, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=compiler, capture_output=True, text=True, check=False)
 
 
-def test_recompilation_gives_the_same_bytes(workshop):
-    result = check(workshop)
+def test_recompilation_gives_the_same_bytes(compiler):
+    result = check(compiler)
     assert result.returncode == 0, result.stderr
 
 
-def test_a_changed_source_is_noticed_in_one_line(workshop):
-    source = workshop / "src" / SOURCE.name
+def test_a_changed_source_is_noticed_in_one_line(compiler):
+    source = compiler / "src" / SOURCE.name
     original = source.read_text()
     source.write_text(original.replace("role == 0) revert", "role == 1) revert"))
-    result = check(workshop)
+    result = check(compiler)
     source.write_text(original)
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
@@ -60,7 +60,7 @@ def test_the_artefact_names_its_source_and_settings():
 def test_the_code_fits_on_a_network(world):
     contract = load_contract()
     assert len(contract.deployed_bytecode) < LIMIT
-    assert world.engine.code(world.address) == contract.deployed_bytecode
+    assert world.chain.get_code(world.address) == contract.deployed_bytecode
 
 
 def test_the_lock_file_names_no_host():

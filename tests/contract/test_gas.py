@@ -1,4 +1,4 @@
-"""What every function costs, to the unit. ``BOFL_WRITE_GOLDEN=1`` writes the table anew: look at the difference."""
+"""The exact gas of every function. ``BOFL_WRITE_GOLDEN=1`` rewrites the table: check the difference."""
 
 import json
 import os
@@ -14,92 +14,94 @@ from bofl_jax.ledger.merkle import Leaf
 from tests.contract.conftest import everyone
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "gas.json"
-PEOPLE = 1000
+CLIENTS = 1000
 DIGEST = b"\x06" * 32
 RULES = (500, 1000, 10_000, 1000, 0)
 
 
 def registry(world, table):
-    addresses = [derive_account(0, "client", index).address for index in range(PEOPLE)]
-    table["grantRole"] = world.do("grantRole", world.stranger.address, 4)
-    table["revokeRole"] = world.do("revokeRole", world.stranger.address, 4)
-    table["registerClients, first 1"] = world.do("registerClients", addresses[:1])
-    table["registerClients, 19"] = world.do("registerClients", addresses[1:20])
-    table["registerClients, 200"] = world.do("registerClients", addresses[20:220])
-    for start in range(220, PEOPLE, 200):
-        world.do("registerClients", addresses[start : start + 200])
-    table["suspendClient"] = world.do("suspendClient", addresses[0])
-    table["readmitClient, suspended"] = world.do("readmitClient", addresses[0])
-    table["revokeClient"] = world.do("revokeClient", addresses[0])
-    table["readmitClient, revoked"] = world.do("readmitClient", addresses[0])
-    table["setPaused, on"] = world.do("setPaused", True)
-    table["setPaused, off"] = world.do("setPaused", False)
+    addresses = [derive_account(0, "client", index).address for index in range(CLIENTS)]
+    table["grantRole"] = world.transact("grantRole", world.stranger.address, 4)
+    table["revokeRole"] = world.transact("revokeRole", world.stranger.address, 4)
+    table["registerClients, first 1"] = world.transact("registerClients", addresses[:1])
+    table["registerClients, 19"] = world.transact("registerClients", addresses[1:20])
+    table["registerClients, 200"] = world.transact("registerClients", addresses[20:220])
+    for start in range(220, CLIENTS, 200):
+        world.transact("registerClients", addresses[start : start + 200])
+    table["suspendClient"] = world.transact("suspendClient", addresses[0])
+    table["readmitClient, suspended"] = world.transact("readmitClient", addresses[0])
+    table["revokeClient"] = world.transact("revokeClient", addresses[0])
+    table["readmitClient, revoked"] = world.transact("readmitClient", addresses[0])
+    table["setPaused, on"] = world.transact("setPaused", True)
+    table["setPaused, off"] = world.transact("setPaused", False)
 
 
 def merkle_rounds(world, table):
     for number, count, label in ((1, 1, "first"), (2, 10, "10 clients"), (3, 1000, "1000 clients")):
         leaf = Leaf(number, bytes([1]) * 20, bytes([1]) * 32, 100, 10**6)
-        table[f"openRound, {label}"] = world.open(number, size=PEOPLE)
+        table[f"openRound, {label}"] = world.open(number, size=CLIENTS)
         table[f"commitRound, {label}"] = world.commit(number, count)
         table[f"finaliseRound, {label}"] = world.finalise(number)
-        table[f"publishResults, {label}"] = world.do("publishResults", number, DIGEST)
+        table[f"publishResults, {label}"] = world.transact("publishResults", number, DIGEST)
         proof = [b"\x05" * 32] * merkle.depth(count)
-        table[f"verifyInclusion as a transaction, {label}"] = world.do("verifyInclusion", number, 0, *leaf[1:], proof)
+        table[f"verifyInclusion as a transaction, {label}"] = world.transact(
+            "verifyInclusion", number, 0, *leaf[1:], proof
+        )
 
 
 def listed_rounds(world, table):
     table["openRound, listed, 20 clients"] = world.open(4, 20, members=everyone(20))
     update = (DIGEST, 100, 10**6)
-    table["submitUpdate, first"] = world.must(world.members[0], "submitUpdate", 4, *update)
-    table["submitUpdate, next"] = world.must(world.members[1], "submitUpdate", 4, *update)
+    table["submitUpdate, first"] = world.transact_as(world.members[0], "submitUpdate", 4, *update)
+    table["submitUpdate, next"] = world.transact_as(world.members[1], "submitUpdate", 4, *update)
     domain = domain_separator(CHAIN_ID, world.address)
     signed = [
         (member.address, *update, *sign_update(member.key, domain, Leaf(4, member.address, *update)))
         for member in world.members[2:20]
     ]
-    table["submitSignedUpdates, 1"] = world.do("submitSignedUpdates", 4, signed[:1])
-    table["submitSignedUpdates, 17"] = world.do("submitSignedUpdates", 4, signed[1:])
-    table["submitSignedUpdates, 1 duplicate"] = world.do("submitSignedUpdates", 4, signed[:1])
+    table["submitSignedUpdates, 1"] = world.transact("submitSignedUpdates", 4, signed[:1])
+    table["submitSignedUpdates, 17"] = world.transact("submitSignedUpdates", 4, signed[1:])
+    table["submitSignedUpdates, 1 duplicate"] = world.transact("submitSignedUpdates", 4, signed[:1])
     withdrawn = (world.clients[0], DIGEST, 7)
-    table["refuseUpdates, 1 withdrawn"] = world.do("refuseUpdates", 4, [withdrawn])
-    table["refuseUpdates, 1 recorded"] = world.do("refuseUpdates", 4, [(*withdrawn[:2], 5)])
+    table["refuseUpdates, 1 withdrawn"] = world.transact("refuseUpdates", 4, [withdrawn])
+    table["refuseUpdates, 1 recorded"] = world.transact("refuseUpdates", 4, [(*withdrawn[:2], 5)])
     table["commitRound, listed"] = world.commit(4, 19)
-    table["abortRound, committed"] = world.do("abortRound", 4)
-    table["openRound, listed, 1000 clients"] = world.open(5, PEOPLE, members=everyone(PEOPLE))
-    table["abortRound, open"] = world.do("abortRound", 5)
+    table["abortRound, committed"] = world.transact("abortRound", 4)
+    table["openRound, listed, 1000 clients"] = world.open(5, CLIENTS, members=everyone(CLIENTS))
+    table["abortRound, open"] = world.transact("abortRound", 5)
 
 
 def calldata_rounds(world, table):
-    world.open(6, PEOPLE)
-    table["publishDigests, 10"] = world.do("publishDigests", 6, [DIGEST] * 10)
-    table["publishDigests, 990"] = world.do("publishDigests", 6, [DIGEST] * 990)
-    world.commit(6, PEOPLE)
+    world.open(6, CLIENTS)
+    table["publishDigests, 10"] = world.transact("publishDigests", 6, [DIGEST] * 10)
+    table["publishDigests, 990"] = world.transact("publishDigests", 6, [DIGEST] * 990)
+    world.commit(6, CLIENTS)
     world.finalise(6)
 
 
 def synthetic(world, table):
     client, log = world.members[0], (b"\x08" * 32, b"\x09" * 32, [9000, 8000, 7000])
-    table["setPolicy, automatic"] = world.do("setPolicy", (*RULES, False))
-    table["requestSynthetic, approved, first"] = world.must(client, "requestSynthetic", 1, 50, [960, 40, 0])
-    table["requestSynthetic, approved, next"] = world.must(client, "requestSynthetic", 1, 50, [960, 40, 0])
-    table["requestSynthetic, rejected"] = world.must(client, "requestSynthetic", 0, 50, [960, 40, 0])
-    table["logSynthetic, all used"] = world.must(client, "logSynthetic", 1, 50, *log)
-    table["logSynthetic, refund"] = world.must(client, "logSynthetic", 2, 20, b"\x07" * 32, *log[1:])
-    table["setPolicy, manual"] = world.do("setPolicy", (*RULES, True))
+    table["setPolicy, automatic"] = world.transact("setPolicy", (*RULES, False))
+    table["requestSynthetic, approved, first"] = world.transact_as(client, "requestSynthetic", 1, 50, [960, 40, 0])
+    table["requestSynthetic, approved, next"] = world.transact_as(client, "requestSynthetic", 1, 50, [960, 40, 0])
+    table["requestSynthetic, rejected"] = world.transact_as(client, "requestSynthetic", 0, 50, [960, 40, 0])
+    table["logSynthetic, all used"] = world.transact_as(client, "logSynthetic", 1, 50, *log)
+    table["logSynthetic, refund"] = world.transact_as(client, "logSynthetic", 2, 20, b"\x07" * 32, *log[1:])
+    table["setPolicy, manual"] = world.transact("setPolicy", (*RULES, True))
     for _ in range(3):
-        table["requestSynthetic, pending"] = world.must(client, "requestSynthetic", 1, 50, [960, 40, 0])
-    table["decideSynthetic, approve"] = world.do("decideSynthetic", 4, True)
-    table["decideSynthetic, reject"] = world.do("decideSynthetic", 5, False)
-    table["cancelSynthetic, approved"] = world.must(client, "cancelSynthetic", 4)
-    table["cancelSynthetic, pending"] = world.must(client, "cancelSynthetic", 6)
+        table["requestSynthetic, pending"] = world.transact_as(client, "requestSynthetic", 1, 50, [960, 40, 0])
+    table["decideSynthetic, approve"] = world.transact("decideSynthetic", 4, True)
+    table["decideSynthetic, reject"] = world.transact("decideSynthetic", 5, False)
+    table["cancelSynthetic, approved"] = world.transact_as(client, "cancelSynthetic", 4)
+    table["cancelSynthetic, pending"] = world.transact_as(client, "cancelSynthetic", 6)
 
 
-def refusals(world, table):
+def rejections(world, table):
     world.open(7, size=20, members=everyone(20))
     update = (DIGEST, 100, 10**6)
-    world.must(world.members[0], "submitUpdate", 7, *update)
-    world.do("revokeClient", world.clients[1])
-    version = world.read("registryVersion")
+    world.transact_as(world.members[0], "submitUpdate", 7, *update)
+    world.transact("revokeClient", world.clients[1])
+    version = world.call("registryVersion")
     for label, who, function, *args in (
         ("role", world.stranger, "finaliseRound", 7, DIGEST),
         ("known client", world.admin, "registerClients", [world.clients[0]]),
@@ -113,7 +115,7 @@ def refusals(world, table):
         ("requester decides", world.members[0], "decideSynthetic", 6, True),
     ):
         table[f"refused, {label}"] = world.send(who, function, *args)
-    world.do("setPaused", True)
+    world.transact("setPaused", True)
     table["refused, paused"] = world.send(world.members[2], "submitUpdate", 7, *update)
 
 
@@ -125,9 +127,9 @@ def measured(world):
     listed_rounds(world, table)
     calldata_rounds(world, table)
     synthetic(world, table)
-    refusals(world, table)
-    assert all(outcome.success != label.startswith("refused") for label, outcome in table.items())
-    return {label: outcome.gas for label, outcome in table.items()}
+    rejections(world, table)
+    assert all(receipt.success != label.startswith("refused") for label, receipt in table.items())
+    return {label: receipt.gas_used for label, receipt in table.items()}
 
 
 def test_gas_is_as_in_the_golden_table(measured):

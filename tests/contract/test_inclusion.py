@@ -1,4 +1,4 @@
-"""Inclusion proofs: the contract and `merkle.verify` say the same, and neither can be led up the garden path."""
+"""Inclusion proofs: the contract and `merkle.verify` agree, and both reject every altered proof."""
 
 import random
 
@@ -16,86 +16,86 @@ def leaves_of(world, count):
 
 def commit(world, leaves):
     world.open()
-    world.do("commitRound", 1, merkle.root(leaves), len(leaves), 0, 0)
+    world.transact("commitRound", 1, merkle.root(leaves), len(leaves), 0, 0)
 
 
 def on_chain(world, index, leaf, proof):
     client, digest, samples, metric = leaf[1:]
-    return world.read("verifyInclusion", leaf.round, index, client, digest, samples, metric, proof)
+    return world.call("verifyInclusion", leaf.round, index, client, digest, samples, metric, proof)
 
 
-def refused_on_chain(world, index, leaf, proof):
+def reverts_on_chain(world, index, leaf, proof):
     client, digest, samples, metric = leaf[1:]
-    return world.read_refusal("verifyInclusion", leaf.round, index, client, digest, samples, metric, proof)
+    return world.call_reverts("verifyInclusion", leaf.round, index, client, digest, samples, metric, proof)
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_every_leaf_is_proved_on_chain(staffed, count):
-    leaves = leaves_of(staffed, count)
+def test_every_leaf_is_proved_on_chain(registered, count):
+    leaves = leaves_of(registered, count)
     tree = merkle.levels(leaves)
-    commit(staffed, leaves)
-    assert all(on_chain(staffed, index, leaf, merkle.proof(tree, index)) for index, leaf in enumerate(leaves))
+    commit(registered, leaves)
+    assert all(on_chain(registered, index, leaf, merkle.proof(tree, index)) for index, leaf in enumerate(leaves))
 
 
-def test_on_chain_equals_off_chain_for_altered_proofs(staffed):
-    leaves = leaves_of(staffed, 5)
+def test_on_chain_equals_off_chain_for_altered_proofs(registered):
+    leaves = leaves_of(registered, 5)
     tree, root, draw = merkle.levels(leaves), merkle.root(leaves), random.Random(0)
-    commit(staffed, leaves)
+    commit(registered, leaves)
     for _ in range(40):
         index, leaf = draw.randrange(5), leaves[draw.randrange(5)]
         proof = merkle.proof(tree, draw.randrange(5))
         if draw.random() < 0.3:
             proof[draw.randrange(3)] = draw.randbytes(32)
         expected = merkle.verify(root, 5, index, leaf, proof)
-        assert on_chain(staffed, index, leaf, proof) == expected
+        assert on_chain(registered, index, leaf, proof) == expected
 
 
 @pytest.mark.parametrize("field", ["client", "update_digest", "samples", "metric"])
-def test_every_field_of_a_leaf_is_bound(staffed, field):
-    leaves = leaves_of(staffed, 5)
-    commit(staffed, leaves)
-    other = {"client": staffed.clients[9], "update_digest": bytes(32), "samples": 7, "metric": 7}[field]
+def test_every_field_of_a_leaf_is_bound(registered, field):
+    leaves = leaves_of(registered, 5)
+    commit(registered, leaves)
+    other = {"client": registered.clients[9], "update_digest": bytes(32), "samples": 7, "metric": 7}[field]
     altered = leaves[3]._replace(**{field: other})
     proof = merkle.proof(merkle.levels(leaves), 3)
-    assert on_chain(staffed, 3, leaves[3], proof)
-    assert not on_chain(staffed, 3, altered, proof)
+    assert on_chain(registered, 3, leaves[3], proof)
+    assert not on_chain(registered, 3, altered, proof)
 
 
-def test_a_shorter_or_longer_proof_is_refused(staffed):
-    leaves = leaves_of(staffed, 5)
-    commit(staffed, leaves)
+def test_a_shorter_or_longer_proof_is_rejected(registered):
+    leaves = leaves_of(registered, 5)
+    commit(registered, leaves)
     proof = merkle.proof(merkle.levels(leaves), 0)
-    assert refused_on_chain(staffed, 0, leaves[0], proof[1:]) == "WrongProofLength(given=2, required=3)"
-    assert refused_on_chain(staffed, 0, leaves[0], [*proof, bytes(32)]) == "WrongProofLength(given=4, required=3)"
-    assert refused_on_chain(staffed, 0, leaves[0], []) == "WrongProofLength(given=0, required=3)"
+    assert reverts_on_chain(registered, 0, leaves[0], proof[1:]) == "WrongProofLength(given=2, required=3)"
+    assert reverts_on_chain(registered, 0, leaves[0], [*proof, bytes(32)]) == "WrongProofLength(given=4, required=3)"
+    assert reverts_on_chain(registered, 0, leaves[0], []) == "WrongProofLength(given=0, required=3)"
 
 
-def test_padding_is_beyond_the_count(staffed):
-    leaves = leaves_of(staffed, 5)
-    commit(staffed, leaves)
+def test_padding_is_beyond_the_count(registered):
+    leaves = leaves_of(registered, 5)
+    commit(registered, leaves)
     proof = merkle.proof(merkle.levels(leaves), 5)
-    assert refused_on_chain(staffed, 5, leaves[0], proof) == "IndexOutOfRange(index=5, count=5)"
+    assert reverts_on_chain(registered, 5, leaves[0], proof) == "IndexOutOfRange(index=5, count=5)"
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_nothing_is_proved_before_a_round_is_committed(staffed, opened):
+def test_nothing_is_proved_before_a_round_is_committed(registered, opened):
     if opened:
-        staffed.open()
+        registered.open()
     state = "Open" if opened else "None"
-    leaf = leaves_of(staffed, 1)[0]
+    leaf = leaves_of(registered, 1)[0]
     expected = f"WrongRoundState(round=1, actual={state}, required=Committed)"
-    assert refused_on_chain(staffed, 0, leaf, []) == expected
+    assert reverts_on_chain(registered, 0, leaf, []) == expected
 
 
-def test_an_empty_round_proves_nothing(staffed):
-    staffed.open()
-    staffed.commit(count=0)
-    assert refused_on_chain(staffed, 0, leaves_of(staffed, 1)[0], []) == "IndexOutOfRange(index=0, count=0)"
+def test_an_empty_round_proves_nothing(registered):
+    registered.open()
+    registered.commit(count=0)
+    assert reverts_on_chain(registered, 0, leaves_of(registered, 1)[0], []) == "IndexOutOfRange(index=0, count=0)"
 
 
-def test_an_aborted_round_proves_nothing(staffed):
-    leaves = leaves_of(staffed, 5)
-    commit(staffed, leaves)
-    staffed.do("abortRound", 1)
+def test_an_aborted_round_proves_nothing(registered):
+    leaves = leaves_of(registered, 5)
+    commit(registered, leaves)
+    registered.transact("abortRound", 1)
     expected = "WrongRoundState(round=1, actual=Aborted, required=Committed)"
-    assert refused_on_chain(staffed, 0, leaves[0], merkle.proof(merkle.levels(leaves), 0)) == expected
+    assert reverts_on_chain(registered, 0, leaves[0], merkle.proof(merkle.levels(leaves), 0)) == expected

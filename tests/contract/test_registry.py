@@ -1,4 +1,4 @@
-"""Roles, the pause and the registry of clients: what is allowed, what is said, and every call that is refused."""
+"""Roles, the pause and the client registry: allowed calls, their events, and every reverted call."""
 
 import pytest
 
@@ -27,44 +27,44 @@ NEEDED = {
     "publishResults": ((1, bytes(32)), AUDITOR),
     "decideSynthetic": ((1, True), ADMIN | AUDITOR),
 }
-OF_CLIENTS = {"submitUpdate", "requestSynthetic", "logSynthetic", "cancelSynthetic"}
+CLIENT_FUNCTIONS = {"submitUpdate", "requestSynthetic", "logSynthetic", "cancelSynthetic"}
 
 
-def hexed(address):
+def to_hex(address):
     return "0x" + address.hex()
 
 
 def test_the_deployer_is_admin(world):
     granted = [event.args for event in world.events(world.deployment)]
-    assert granted == [{"account": hexed(world.admin.address), "role": ADMIN}]
+    assert granted == [{"account": to_hex(world.admin.address), "role": ADMIN}]
     people = (world.admin, world.aggregator, world.auditor, world.stranger)
-    assert [world.read("rolesOf", who.address) for who in people] == [ADMIN, AGGREGATOR, AUDITOR, 0]
+    assert [world.call("rolesOf", who.address) for who in people] == [ADMIN, AGGREGATOR, AUDITOR, 0]
 
 
-def test_registering_is_announced_and_counted(world):
-    outcome = world.do("registerClients", world.clients)
+def test_registering_clients_has_events_and_is_counted(world):
+    outcome = world.transact("registerClients", world.clients)
     assert world.names(outcome) == ["ClientRegistered"] * 20
-    assert [event.args["client"] for event in world.events(outcome)] == [hexed(client) for client in world.clients]
-    assert (world.read("activeClients"), world.read("registeredClients")) == (20, 20)
-    assert world.read("clients", world.clients[7]) == (1, 7, 0, 0)
+    assert [event.args["client"] for event in world.events(outcome)] == [to_hex(client) for client in world.clients]
+    assert (world.call("activeClients"), world.call("registeredClients")) == (20, 20)
+    assert world.call("clients", world.clients[7]) == (1, 7, 0, 0)
 
 
-def test_every_change_of_the_registry_has_a_number(world):
-    assert world.read("registryVersion") == 0
+def test_every_change_of_the_registry_increments_its_version(world):
+    assert world.call("registryVersion") == 0
     calls = ("registerClients", "suspendClient", "readmitClient", "revokeClient", "readmitClient")
     for version, function in enumerate(calls, 1):
-        world.do(function, [CLIENT] if function == "registerClients" else CLIENT)
-        assert world.read("registryVersion") == version
-    world.refused("readmitClient", CLIENT)
-    assert world.read("registryVersion") == len(calls)
+        world.transact(function, [CLIENT] if function == "registerClients" else CLIENT)
+        assert world.call("registryVersion") == version
+    world.reverts("readmitClient", CLIENT)
+    assert world.call("registryVersion") == len(calls)
 
 
 def bring_to(world, state):
     """Client 0 in a registry state."""
     if state != "Unknown":
-        world.do("registerClients", [CLIENT])
+        world.transact("registerClients", [CLIENT])
     if state in ("Suspended", "Revoked"):
-        world.do("suspendClient" if state == "Suspended" else "revokeClient", CLIENT)
+        world.transact("suspendClient" if state == "Suspended" else "revokeClient", CLIENT)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -79,23 +79,23 @@ def bring_to(world, state):
 def test_every_transition_of_the_registry(world, state, function, allowed, event, after):
     bring_to(world, state)
     if state not in allowed:
-        assert world.refused(function, CLIENT) == f"WrongClientState(client={hexed(CLIENT)}, actual={state})"
+        assert world.reverts(function, CLIENT) == f"WrongClientState(client={to_hex(CLIENT)}, actual={state})"
         after = state
     else:
-        told = world.events(world.do(function, CLIENT))
-        assert [(e.name, e.args) for e in told] == [(event, {"client": hexed(CLIENT)})]
-    assert world.read("clientStates", [CLIENT, ZERO]) == (STATES.index(after), 0)
-    assert world.read("activeClients") == (after == "Active")
+        events = world.events(world.transact(function, CLIENT))
+        assert [(e.name, e.args) for e in events] == [(event, {"client": to_hex(CLIENT)})]
+    assert world.call("clientStates", [CLIENT, ZERO]) == (STATES.index(after), 0)
+    assert world.call("activeClients") == (after == "Active")
 
 
 def test_roles_are_granted_and_revoked(world):
     other = world.stranger
-    granted = world.events(world.do("grantRole", other.address, ADMIN))
+    granted = world.events(world.transact("grantRole", other.address, ADMIN))
     assert [(event.name, event.args["role"]) for event in granted] == [("RoleGranted", ADMIN)]
     assert world.send(other, "registerClients", world.clients).success
-    revoked = world.events(world.do("revokeRole", other.address, ADMIN))
+    revoked = world.events(world.transact("revokeRole", other.address, ADMIN))
     assert [(event.name, event.args["role"]) for event in revoked] == [("RoleRevoked", ADMIN)]
-    assert world.refusal(other, "suspendClient", world.clients[0]).startswith("MissingRole")
+    assert world.reverts_as(other, "suspendClient", world.clients[0]).startswith("MissingRole")
 
 
 def test_the_table_of_roles_knows_every_function(world):
@@ -104,7 +104,7 @@ def test_the_table_of_roles_knows_every_function(world):
         for entry in world.contract.artefact["abi"]
         if entry["type"] == "function" and entry["stateMutability"] not in ("view", "pure")
     }
-    assert changing == NEEDED.keys() | OF_CLIENTS
+    assert changing == NEEDED.keys() | CLIENT_FUNCTIONS
 
 
 @pytest.mark.parametrize("role_held", [0, ADMIN, AGGREGATOR, AUDITOR])
@@ -112,9 +112,9 @@ def test_the_table_of_roles_knows_every_function(world):
 def test_a_role_is_needed(world, function, role_held):
     args, needed = NEEDED[function]
     if role_held:
-        world.do("grantRole", world.stranger.address, role_held)
+        world.transact("grantRole", world.stranger.address, role_held)
     outcome = world.send(world.stranger, function, *args)
-    missing = f"MissingRole(account={hexed(world.stranger.address)}, role={needed})"
+    missing = f"MissingRole(account={to_hex(world.stranger.address)}, role={needed})"
     is_missing = not outcome.success and world.contract.describe_error(outcome.output) == missing
     assert is_missing == (not role_held & needed)
 
@@ -124,8 +124,8 @@ def test_a_role_is_needed(world, function, role_held):
 def test_only_active_clients_act_as_clients(world, function, state):
     bring_to(world, state)
     args = {"requestSynthetic": (0, 1, [1, 9]), "logSynthetic": (1, 0, bytes(32), bytes(32), [])}[function]
-    reason = world.refusal(derive_account(0, "client", 0), function, *args)
-    assert reason == f"WrongClientState(client={hexed(CLIENT)}, actual={state})"
+    reason = world.reverts_as(derive_account(0, "client", 0), function, *args)
+    assert reason == f"WrongClientState(client={to_hex(CLIENT)}, actual={state})"
 
 
 @pytest.mark.parametrize(
@@ -136,48 +136,48 @@ def test_only_active_clients_act_as_clients(world, function, state):
         ("grantRole", (ZERO, ADMIN), "ZeroAddress()"),
         ("revokeRole", (derive_account(0, "admin", 0).address, ADMIN), "CannotRevokeOwnAdmin()"),
         ("revokeRole", (derive_account(0, "admin", 0).address, 0), "UnknownRole(role=0)"),
-        ("revokeRole", (ZERO, AGGREGATOR), f"MissingRole(account={hexed(ZERO)}, role=2)"),
+        ("revokeRole", (ZERO, AGGREGATOR), f"MissingRole(account={to_hex(ZERO)}, role=2)"),
         ("registerClients", ([],), "EmptyBatch()"),
         ("registerClients", ([ZERO],), "ZeroAddress()"),
         ("setPaused", (False,), "PauseUnchanged()"),
         ("setPolicy", ((10_001, 0, 0, 0, 0, False),), "BadPolicy()"),
     ],
 )
-def test_the_admin_is_refused_too(world, function, args, reason):
-    assert world.refusal(world.admin, function, *args) == reason
+def test_invalid_calls_of_the_admin_are_reverted(world, function, args, reason):
+    assert world.reverts_as(world.admin, function, *args) == reason
 
 
-def test_a_known_client_fails_its_whole_batch(staffed):
+def test_a_known_client_fails_its_whole_batch(registered):
     fresh = derive_account(0, "client", 20).address
-    reason = staffed.refused("registerClients", [fresh, staffed.clients[0]])
-    assert reason == f"AlreadyRegistered(client={hexed(staffed.clients[0])})"
-    assert (staffed.read("clientStates", [fresh]), staffed.read("activeClients")) == ((0,), 20)
-    assert staffed.refused("registerClients", [fresh, fresh]) == f"AlreadyRegistered(client={hexed(fresh)})"
+    reason = registered.reverts("registerClients", [fresh, registered.clients[0]])
+    assert reason == f"AlreadyRegistered(client={to_hex(registered.clients[0])})"
+    assert (registered.call("clientStates", [fresh]), registered.call("activeClients")) == ((0,), 20)
+    assert registered.reverts("registerClients", [fresh, fresh]) == f"AlreadyRegistered(client={to_hex(fresh)})"
 
 
 @pytest.mark.parametrize("state", ["Suspended", "Revoked"])
 def test_a_client_is_registered_once(world, state):
     bring_to(world, state)
-    assert world.refused("registerClients", [CLIENT]) == f"AlreadyRegistered(client={hexed(CLIENT)})"
+    assert world.reverts("registerClients", [CLIENT]) == f"AlreadyRegistered(client={to_hex(CLIENT)})"
 
 
-def test_a_pause_is_announced_and_ends(world):
-    assert world.names(world.do("setPaused", True)) == ["Paused"]
-    assert world.refused("setPaused", True) == "PauseUnchanged()"
-    assert world.names(world.do("setPaused", False)) == ["Unpaused"]
+def test_pausing_and_unpausing_have_events(world):
+    assert world.names(world.transact("setPaused", True)) == ["Paused"]
+    assert world.reverts("setPaused", True) == "PauseUnchanged()"
+    assert world.names(world.transact("setPaused", False)) == ["Unpaused"]
 
 
-def test_a_pause_stops_rounds_and_requests_but_not_the_registry(staffed):
-    staffed.open(1)
-    staffed.do("setPaused", True)
-    client = staffed.members[0]
+def test_a_pause_stops_rounds_and_requests_but_not_the_registry(registered):
+    registered.open(1)
+    registered.transact("setPaused", True)
+    client = registered.members[0]
     stopped = ("openRound", "submitSignedUpdates", "publishDigests", "refuseUpdates", "commitRound", "finaliseRound")
     for function in (*stopped, "publishResults", "decideSynthetic"):
-        assert staffed.refused(function, *NEEDED[function][0]) == "IsPaused()", function
-    assert staffed.refusal(client, "submitUpdate", 1, bytes([1]) * 32, 1, 1) == "IsPaused()"
-    assert staffed.refusal(client, "requestSynthetic", 0, 1, [1, 9]) == "IsPaused()"
-    assert staffed.refusal(client, "logSynthetic", 1, 0, bytes(32), bytes(32), []) == "IsPaused()"
-    staffed.do("abortRound", 1)
-    staffed.do("suspendClient", client.address)
-    staffed.do("setPaused", False)
-    staffed.open(2, size=19)
+        assert registered.reverts(function, *NEEDED[function][0]) == "IsPaused()", function
+    assert registered.reverts_as(client, "submitUpdate", 1, bytes([1]) * 32, 1, 1) == "IsPaused()"
+    assert registered.reverts_as(client, "requestSynthetic", 0, 1, [1, 9]) == "IsPaused()"
+    assert registered.reverts_as(client, "logSynthetic", 1, 0, bytes(32), bytes(32), []) == "IsPaused()"
+    registered.transact("abortRound", 1)
+    registered.transact("suspendClient", client.address)
+    registered.transact("setPaused", False)
+    registered.open(2, size=19)

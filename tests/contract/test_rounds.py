@@ -1,4 +1,4 @@
-"""The round state machine: its paths, its events, and every step off them."""
+"""The state machine of a round: its paths, its events, and every forbidden step."""
 
 import pytest
 
@@ -22,12 +22,12 @@ PATHS = {
 
 def step(world, name, number=1):
     function, args = STEPS[name]
-    return world.do(function, number, *args)
+    return world.transact(function, number, *args)
 
 
-def refusal(world, name, number=1):
+def revert_reason(world, name, number=1):
     function, args = STEPS[name]
-    return world.refused(function, number, *args)
+    return world.reverts(function, number, *args)
 
 
 def bring_to(world, state, number=1):
@@ -35,30 +35,30 @@ def bring_to(world, state, number=1):
         step(world, name, number)
 
 
-def test_a_round_is_told_in_events(staffed):
-    told = [event for name in PATHS["Finalised"] for event in staffed.events(step(staffed, name))]
+def test_a_round_is_told_in_events(registered):
+    events = [event for name in PATHS["Finalised"] for event in registered.events(step(registered, name))]
     opened = {"round": 1, "configHash": CONFIG, "cohortDigest": COHORT, "cohortSize": 20, "quorum": 3}
-    assert [(event.name, event.args) for event in told] == [
+    assert [(event.name, event.args) for event in events] == [
         ("RoundOpened", opened),
         ("RoundCommitted", {"round": 1, "root": ROOT, "count": 18, "samples": 1800, "metric": 10**6}),
         ("RoundFinalised", {"round": 1, "version": 1, "modelDigest": MODEL}),
     ]
-    assert staffed.read("rounds", 1) == (3, False, 20, 3, 0, 18, 1, ROOT, MODEL)
-    assert (staffed.read("latestRound"), staffed.read("latestVersion")) == (1, 1)
+    assert registered.call("rounds", 1) == (3, False, 20, 3, 0, 18, 1, ROOT, MODEL)
+    assert (registered.call("latestRound"), registered.call("latestVersion")) == (1, 1)
 
 
-def test_an_aborted_round_leads_to_no_version(staffed):
-    bring_to(staffed, "Finalised", 1)
+def test_an_aborted_round_leads_to_no_version(registered):
+    bring_to(registered, "Finalised", 1)
     for number, state in ((2, "Aborted"), (3, "Aborted after commitment")):
-        bring_to(staffed, state, number)
-    finalised = staffed.events((bring_to(staffed, "Committed", 4), step(staffed, "finalise", 4))[1])
+        bring_to(registered, state, number)
+    finalised = registered.events((bring_to(registered, "Committed", 4), step(registered, "finalise", 4))[1])
     assert (finalised[0].args["round"], finalised[0].args["version"]) == (4, 2)
 
 
-def test_rounds_follow_one_another(staffed):
+def test_rounds_follow_one_another(registered):
     for number in (1, 2, 3):
-        bring_to(staffed, "Finalised", number)
-    assert staffed.read("latestRound") == 3
+        bring_to(registered, "Finalised", number)
+    assert registered.call("latestRound") == 3
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_rounds_follow_one_another(staffed):
         ("Aborted", "abort", 1, "WrongRoundState(round=1, actual=Aborted, required=Open)"),
     ],
 )
-def test_every_step_off_the_path_is_refused(staffed, state, name, number, reason):
-    bring_to(staffed, state)
-    before = staffed.read("rounds", 1)
-    assert refusal(staffed, name, number) == reason
-    assert staffed.read("rounds", 1) == before
+def test_every_forbidden_step_is_reverted(registered, state, name, number, reason):
+    bring_to(registered, state)
+    before = registered.call("rounds", 1)
+    assert revert_reason(registered, name, number) == reason
+    assert registered.call("rounds", 1) == before
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,15 @@ def test_every_step_off_the_path_is_refused(staffed, state, name, number, reason
         ((1, 1, CONFIG, COHORT, 2, 0, [1, 1]), "UnknownMember(index=256)"),
     ],
 )
-def test_a_round_is_not_opened_with_bad_values(staffed, args, reason):
-    assert staffed.refused("openRound", *args) == reason
+def test_a_round_is_not_opened_with_bad_values(registered, args, reason):
+    assert registered.reverts("openRound", *args) == reason
 
 
 @pytest.mark.parametrize("function", ["suspendClient", "revokeClient"])
-def test_inactive_clients_do_not_count_towards_a_cohort(staffed, function):
-    staffed.do(function, staffed.clients[0])
+def test_inactive_clients_do_not_count_towards_a_cohort(registered, function):
+    registered.transact(function, registered.clients[0])
     opening = (1, 2, *STEPS["open"][1][1:])
-    assert staffed.refused("openRound", *opening) == "CohortTooLarge(cohortSize=20, activeClients=19)"
+    assert registered.reverts("openRound", *opening) == "CohortTooLarge(cohortSize=20, activeClients=19)"
 
 
 @pytest.mark.parametrize(
@@ -130,39 +130,41 @@ def test_inactive_clients_do_not_count_towards_a_cohort(staffed, function):
         ((1, bytes(32), 20, 0, 0), "RootAndCountDisagree()"),
     ],
 )
-def test_a_round_is_not_committed_with_bad_values(staffed, args, reason):
-    bring_to(staffed, "Open")
-    assert staffed.refused("commitRound", *args) == reason
+def test_a_round_is_not_committed_with_bad_values(registered, args, reason):
+    bring_to(registered, "Open")
+    assert registered.reverts("commitRound", *args) == reason
 
 
-def test_a_round_without_an_accepted_update_can_be_closed_if_no_quorum_is_asked(staffed):
-    staffed.open()
-    assert staffed.refused("commitRound", 1, ROOT, 0, 0, 0) == "RootAndCountDisagree()"
-    staffed.commit(count=0)
-    staffed.finalise()
+def test_a_round_without_an_accepted_update_can_be_closed_if_no_quorum_is_asked(registered):
+    registered.open()
+    assert registered.reverts("commitRound", 1, ROOT, 0, 0, 0) == "RootAndCountDisagree()"
+    registered.commit(count=0)
+    registered.finalise()
 
 
-def test_a_model_digest_is_never_empty(staffed):
-    bring_to(staffed, "Committed")
-    assert staffed.refused("finaliseRound", 1, bytes(32)) == "EmptyDigest()"
+def test_a_model_digest_is_never_empty(registered):
+    bring_to(registered, "Committed")
+    assert registered.reverts("finaliseRound", 1, bytes(32)) == "EmptyDigest()"
 
 
-def test_results_are_published_once_for_a_model_that_exists(staffed):
-    bring_to(staffed, "Finalised")
+def test_results_are_published_once_for_a_model_that_exists(registered):
+    bring_to(registered, "Finalised")
     for version in (0, 2):
-        assert staffed.refused("publishResults", version, ROOT) == f"UnknownVersion(version={version})"
-    assert staffed.refused("publishResults", 1, bytes(32)) == "EmptyDigest()"
-    told = staffed.events(staffed.do("publishResults", 1, ROOT))
-    assert [(event.name, event.args) for event in told] == [("ResultsPublished", {"version": 1, "resultsDigest": ROOT})]
-    assert staffed.read("resultsOf", 1) == ROOT
-    assert staffed.refused("publishResults", 1, MODEL) == "ResultsAlreadyPublished(version=1)"
+        assert registered.reverts("publishResults", version, ROOT) == f"UnknownVersion(version={version})"
+    assert registered.reverts("publishResults", 1, bytes(32)) == "EmptyDigest()"
+    events = registered.events(registered.transact("publishResults", 1, ROOT))
+    assert [(event.name, event.args) for event in events] == [
+        ("ResultsPublished", {"version": 1, "resultsDigest": ROOT})
+    ]
+    assert registered.call("resultsOf", 1) == ROOT
+    assert registered.reverts("publishResults", 1, MODEL) == "ResultsAlreadyPublished(version=1)"
 
 
-def test_the_admin_may_abort_too(staffed):
-    staffed.open()
-    assert staffed.names(staffed.must(staffed.admin, "abortRound", 1)) == ["RoundAborted"]
+def test_the_admin_may_abort_too(registered):
+    registered.open()
+    assert registered.names(registered.transact_as(registered.admin, "abortRound", 1)) == ["RoundAborted"]
 
 
-def test_no_value_can_be_sent(staffed):
-    payable = [entry for entry in staffed.contract.artefact["abi"] if entry.get("stateMutability") == "payable"]
+def test_no_value_can_be_sent(registered):
+    payable = [entry for entry in registered.contract.artefact["abi"] if entry.get("stateMutability") == "payable"]
     assert payable == []
