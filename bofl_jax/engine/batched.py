@@ -86,13 +86,13 @@ class RunBatch:
             test=max(len(tile(problem.population.test, TILE).size) for problem in problems),
             pool=max(sum(len(samples) for samples in _distinct(chunk)) for chunk in self.chunks),
         )
-        self._programs: dict[str, Callable] = {}
+        self._programs: dict[str, Callable[..., Tree]] = {}
 
     def programs(self, problems: Sequence[FederatedProblem]) -> "BatchedRunPrograms":
         """The programs for some runs of one chunk."""
         return BatchedRunPrograms(self, problems)
 
-    def program(self, name: str, program: Callable, shared: Tree, each: Tree) -> Callable:
+    def program(self, name: str, program: Callable[..., Tree], shared: Tree, each: Tree) -> Callable[..., Tree]:
         """The compiled ``program(shared, *row)`` for all rows of ``each``; compiled at the first request.
 
         Args:
@@ -132,7 +132,8 @@ class BatchedRunPrograms:
 
     def join(self, states: Sequence[TrainState]) -> TrainState:
         """The states of all runs as one tree."""
-        return self._stack(states)
+        joined: TrainState = self._stack(states)
+        return joined
 
     def split(self, tree: Tree) -> list[Tree]:
         """The part of a tree that belongs to each run, on the host."""
@@ -148,7 +149,8 @@ class BatchedRunPrograms:
     def round(self, state: TrainState, cohorts: Sequence[Cohort], number: int) -> tuple[TrainState, RoundInfo]:
         """Start a round, as in `RunPrograms.round`."""
         shared, each = self._given(state, cohorts, number)
-        return self._compile_round(shared, each)(shared, each)
+        after: tuple[TrainState, RoundInfo] = self._compile_round(shared, each)(shared, each)
+        return after
 
     def _given(self, state: TrainState, cohorts: Sequence[Cohort], number: int) -> tuple[Tree, Tree]:
         drawn = self._stack(
@@ -159,7 +161,7 @@ class BatchedRunPrograms:
         )
         return (self._pool, self._batch.plan.replicate(np.int32(number))), (self._inputs, state, *drawn)
 
-    def _compile_round(self, shared: Tree, each: Tree) -> Callable:
+    def _compile_round(self, shared: Tree, each: Tree) -> Callable[..., Tree]:
         problem = self._batch.problem
         digests = digest_location(problem)
 
@@ -173,7 +175,7 @@ class BatchedRunPrograms:
         """Test probabilities by the global model for each run, float32[Ntest, K]."""
         return self._flat(self._compile_test(state)(self._pool, (self._inputs, state)))
 
-    def _compile_test(self, state: TrainState) -> Callable:
+    def _compile_test(self, state: TrainState) -> Callable[..., Tree]:
         problem = self._batch.problem
 
         def program(pool: algorithms.Batch, inputs: ProgramInputs, state: TrainState) -> jax.Array:

@@ -37,7 +37,8 @@ class Cohort(NamedTuple):
     @property
     def invited(self) -> np.ndarray:
         """The invited clients that send an update, int32[<=M]."""
-        return self.client[self.sends & (self.rejection == RejectionReason.NONE)]
+        invited: np.ndarray = self.client[self.sends & (self.rejection == RejectionReason.NONE)]
+        return invited
 
 
 def local_step_counts(options: TrainingOptions, size: np.ndarray) -> np.ndarray:

@@ -82,7 +82,8 @@ def explanations(
     rows = np.resize(np.arange(count), (-(-count // EXPLAINED_TOGETHER), EXPLAINED_TOGETHER))
     arguments = (network[rows], pool.x[samples[rows]], pool.features[samples[rows]], predicted[rows], keys[rows])
     found = jax.device_get(_explanations(problem.config.model, _shape(problem))(to_first_device(params), arguments))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], found)
+    flat: SampleExplanations = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], found)
+    return flat
 
 
 def to_first_device(tree: Tree) -> Tree:
@@ -100,7 +101,7 @@ def _shape(problem: FederatedProblem) -> InputShape:
 def _probabilities(options: ModelOptions, shape: InputShape) -> Callable[..., jax.Array]:
     apply = models.build(options, *shape).apply
 
-    def tiles(params: Tree, x: jax.Array, features: jax.Array) -> jax.Array:
+    def tiles(params: Tree, x: jax.Array, features: jax.Array) -> Tree:
         return jax.lax.map(lambda tile: jax.nn.softmax(apply(params, *tile)), (x, features))
 
     return jax.jit(tiles)
@@ -112,7 +113,7 @@ def _explanations(options: ModelOptions, shape: InputShape) -> Callable[..., Sam
 
     def explain(
         params: Tree, network: jax.Array, x: jax.Array, features: jax.Array, label: jax.Array, key: jax.Array
-    ) -> SampleExplanations:
+    ) -> Tree:
         own = jax.tree.map(lambda leaf: leaf[network], params)
         sample = (x[None], features[None], label[None])
 
@@ -126,7 +127,7 @@ def _explanations(options: ModelOptions, shape: InputShape) -> Callable[..., Sam
             lambda leaf: leaf[0], SampleExplanations(*found, faithful.deletion, faithful.insertion, *random)
         )
 
-    def groups(params: Tree, arguments: Tree) -> SampleExplanations:
+    def groups(params: Tree, arguments: Tree) -> Tree:
         side_by_side = jax.vmap(functools.partial(explain, params))
         return jax.lax.map(lambda group: side_by_side(*group), arguments)
 

@@ -134,11 +134,12 @@ class FederatedProblem:
 
         With synthetic samples the pool is padded, so that runs with slightly different numbers of them share programs.
         """
-        if not self.synthetic:
-            return self.plan.replicate(pool_of(self.samples))
-        size = bucket_size(len(self.samples))
-        padded = (jnp.asarray(pad_to(column, size)) for column in _columns(self.samples))
-        return self.plan.replicate(algorithms.Batch(*padded))
+        pool = pool_of(self.samples)
+        if self.synthetic:
+            size = bucket_size(len(self.samples))
+            pool = algorithms.Batch(*(jnp.asarray(pad_to(column, size)) for column in _columns(self.samples)))
+        replicated: algorithms.Batch = self.plan.replicate(pool)
+        return replicated
 
     def recorded_counts(self, rows: ClientIndices) -> np.ndarray:
         """Recorded (not synthetic) samples by client and class among ``rows``, int64[C, K]."""

@@ -386,7 +386,8 @@ def server_phase(
     """
     aggregator = problem.with_hyperparameters(inputs.hyperparameters).aggregator
     total, weight = sum_blocks(uplink.sums)
-    state, info = server.reduction, ()
+    state: Tree = server.reduction
+    info: Tree = ()
     if aggregator.reduction.reduce is None:
         update = jax.tree.map(lambda summed: summed / jnp.maximum(weight, 1.0), total)
     else:
