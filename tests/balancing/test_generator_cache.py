@@ -1,4 +1,4 @@
-"""Fitted generators that are kept: what shares one, what does not, and that no result depends on it."""
+"""The cache of fitted generators: which runs share one, and that no result depends on the cache."""
 
 import shutil
 from pathlib import Path
@@ -11,11 +11,11 @@ from bofl_jax.balancing import sample_service
 from bofl_jax.balancing.generator_cache import GeneratorCache
 from bofl_jax.core.errors import BoflError
 from bofl_jax.engine.problem import build_problem
-from bofl_jax.parallel.clients import resolve
-from bofl_jax.results.requests import read_lines
+from bofl_jax.parallel.clients import resolve_plan
+from bofl_jax.results.requests import read_requests
 from bofl_jax.sweep import sweep
 from bofl_jax.sweep.grid import parse_axis
-from bofl_jax.synthesis.needs import Need
+from bofl_jax.synthesis.needs import SampleNeed
 
 BASE = {
     "data": {"source": "simulator", "patients": 4, "beats": 60, "ectopy": 3.0},
@@ -33,52 +33,53 @@ def config(changed=None, **synthesis):
 
 @pytest.fixture
 def fits(monkeypatch):
-    """Names of the generators that are fitted from now on."""
+    """Names of the generators that are fitted during a test."""
     names, fit = [], sample_service.fit
 
-    def counted(generator, *rest):
+    def recording_fit(generator, *rest):
         names.append(generator.name)
         return fit(generator, *rest)
 
-    monkeypatch.setattr(sample_service, "fit", counted)
+    monkeypatch.setattr(sample_service, "fit", recording_fit)
     return names
 
 
 @pytest.fixture(scope="module")
-def stocked(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shelf")
-    bofl_jax.run(config(), folder / "run", generators=folder / "generators")
+def filled_cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    bofl_jax.run(config(), folder / "run", generator_cache=folder / "generators")
     return folder / "generators"
 
 
 @pytest.fixture
-def shelf(stocked, tmp_path):
+def cache(filled_cache, tmp_path):
     """A folder with the generator of `config()`."""
-    return Path(shutil.copytree(stocked, tmp_path / "shelf"))
+    return Path(shutil.copytree(filled_cache, tmp_path / "cache"))
 
 
-class _Asked(Exception):  # noqa: N818 - no error: stops before anything is fitted
-    """With the name that is asked for."""
+class KeyRequested(Exception):  # noqa: N818 - not an error: stops before anything is fitted
+    """Carries the key that was looked up."""
 
 
-class _Librarian(GeneratorCache):
-    def fitted(self, name, *_):
-        raise _Asked(name)
+class KeyRecorder(GeneratorCache):
+    def get_or_fit(self, key, *_):
+        raise KeyRequested(key)
 
 
-def name(configuration, folder):
-    """That a run of a configuration looks for."""
-    setting = build_problem(configuration, resolve(configuration.engine))
-    with pytest.raises(_Asked) as asked:
-        sample_service.SampleService(setting, configuration.synthesis, folder, _Librarian(folder)).knows(Need(0, 1, 3))
-    return str(asked.value)
+def key_of(configuration, folder):
+    """The key under which a run looks up its generator."""
+    problem = build_problem(configuration, resolve_plan(configuration.engine))
+    service = sample_service.SampleService(problem, configuration.synthesis, folder, KeyRecorder(folder))
+    with pytest.raises(KeyRequested) as requested:
+        service.can_generate(SampleNeed(0, 1, 3))
+    return str(requested.value)
 
 
 @pytest.mark.parametrize(
     "changed", [{"dose": 0.3}, {"quota": "uniform"}, {"gates": {"diversity": 9.0}}, {"class_quota": 3}, {"probe": 30}]
 )
 def test_runs_that_differ_in_quota_dose_and_gates_share_a_generator(tmp_path, changed):
-    assert name(config(**changed), tmp_path) == name(config(), tmp_path)
+    assert key_of(config(**changed), tmp_path) == key_of(config(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -93,47 +94,47 @@ def test_runs_that_differ_in_quota_dose_and_gates_share_a_generator(tmp_path, ch
         ({"engine.blocks": 2}, {}),
     ],
 )
-def test_what_a_generator_follows_from_makes_another_one(tmp_path, changed, synthesis):
-    assert name(config(changed, **synthesis), tmp_path) != name(config(), tmp_path)
+def test_a_change_of_what_a_generator_depends_on_changes_its_key(tmp_path, changed, synthesis):
+    assert key_of(config(changed, **synthesis), tmp_path) != key_of(config(), tmp_path)
 
 
-def test_another_seed_is_fitted_and_kept_too(tmp_path, shelf, fits):
-    bofl_jax.run(config({"seed": 1}), tmp_path / "run", generators=shelf)
+def test_a_generator_of_another_seed_is_fitted_and_stored_too(tmp_path, cache, fits):
+    bofl_jax.run(config({"seed": 1}), tmp_path / "run", generator_cache=cache)
     assert fits == ["gan"]
-    assert len(list(shelf.iterdir())) == 2
+    assert len(list(cache.iterdir())) == 2
 
 
-def test_no_result_depends_on_the_shelf(tmp_path, shelf, fits):
-    shared = bofl_jax.run(config(), tmp_path / "shared", generators=shelf)
+def test_no_result_depends_on_the_cache(tmp_path, cache, fits):
+    shared = bofl_jax.run(config(), tmp_path / "shared", generator_cache=cache)
     assert fits == []
     alone = bofl_jax.run(config(), tmp_path / "alone")
-    assert read_lines(alone.directory) == read_lines(shared.directory)
+    assert read_requests(alone.directory) == read_requests(shared.directory)
     assert alone.summary["ledger"]["head_hash"] == shared.summary["ledger"]["head_hash"]
     for mine, other in zip(*(sorted((run.directory / "synthetic").iterdir()) for run in (alone, shared)), strict=True):
         assert mine.read_bytes() == other.read_bytes()
 
 
-def test_a_damaged_file_is_fitted_again_and_mended(tmp_path, shelf, fits):
-    (kept,) = shelf.iterdir()
-    with np.load(kept) as arrays:
+def test_a_damaged_file_is_replaced_by_a_new_fit(tmp_path, cache, fits):
+    (stored,) = cache.iterdir()
+    with np.load(stored) as arrays:
         before = {name: arrays[name] for name in arrays.files}
-    kept.write_bytes(kept.read_bytes()[:100])
-    bofl_jax.run(config(), tmp_path / "run", generators=shelf)
-    with np.load(kept) as arrays:
+    stored.write_bytes(stored.read_bytes()[:100])
+    bofl_jax.run(config(), tmp_path / "run", generator_cache=cache)
+    with np.load(stored) as arrays:
         assert {name: arrays[name].tobytes() for name in arrays.files} == {n: a.tobytes() for n, a in before.items()}
     assert fits == ["gan"]
 
 
-def test_cheap_generators_are_not_kept(tmp_path):
+def test_generators_that_are_fast_to_fit_are_not_stored(tmp_path):
     cheap = bofl_jax.load_config(BASE | {"synthesis": {"generator": "pca-gaussian"}})
-    bofl_jax.run(cheap, tmp_path / "run", generators=tmp_path / "shelf")
-    assert not (tmp_path / "shelf").exists()
+    bofl_jax.run(cheap, tmp_path / "run", generator_cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "shelf").write_text("a file")
-    with pytest.raises(BoflError, match=r"shelf cannot be written .* name another folder"):
-        bofl_jax.run(config(), tmp_path / "run", generators=tmp_path / "shelf")
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(BoflError, match=r"cache cannot be written .* name another folder"):
+        bofl_jax.run(config(), tmp_path / "run", generator_cache=tmp_path / "cache")
 
 
 def test_members_of_a_sweep_share_a_generator(tmp_path, fits):

@@ -1,4 +1,4 @@
-"""The governed flow: no request, no sample; what is used is on the ledger, and what the ledger says is in the files."""
+"""The governed workflow: no sample without a request, and files and ledger agree on what is used."""
 
 import json
 import shutil
@@ -11,11 +11,11 @@ import bofl_jax
 from bofl_jax.balancing import fit, sample_service, workflow
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.engine.problem import build_problem
-from bofl_jax.ledger.sample_requests import Decision, State
-from bofl_jax.parallel.clients import resolve
-from bofl_jax.results.requests import read_lines
+from bofl_jax.ledger.sample_requests import Decision, RequestState
+from bofl_jax.parallel.clients import resolve_plan
+from bofl_jax.results.requests import read_requests
 from bofl_jax.runs.audit import audit
-from bofl_jax.synthesis.needs import Need
+from bofl_jax.synthesis.needs import SampleNeed
 
 BASE = {
     "data": {"source": "simulator", "patients": 6, "beats": 120, "ectopy": 3.0},
@@ -36,52 +36,53 @@ def run(tmp_path_factory):
     return bofl_jax.run(config(dose=0.3), tmp_path_factory.mktemp("balance") / "run")
 
 
-def settings_of(run, configuration):
-    plain = build_problem(configuration, resolve(configuration.engine))
+def problems_of(run, configuration):
+    """The problem without and with the synthetic samples of a run."""
+    plain = build_problem(configuration, resolve_plan(configuration.engine))
     return plain, workflow.with_synthetic_samples(plain, run.directory)
 
 
 def events(run, name):
-    return [told.event.args for told in audit(run.directory).told if told.event.name == name]
+    return [indexed.event.args for indexed in audit(run.directory).events if indexed.event.name == name]
 
 
-def test_what_was_granted_is_what_clients_train_on(run):
-    plain, setting = settings_of(run, config(dose=0.3))
-    used = sum(line["used"] for line in read_lines(run.directory))
-    assert used == setting.synthetic > 0
+def test_clients_train_on_the_used_samples(run):
+    plain, balanced = problems_of(run, config(dose=0.3))
+    used = sum(line["used"] for line in read_requests(run.directory))
+    assert used == balanced.synthetic > 0
     for rows, before in (
-        (setting.population.train, plain.population.train),
-        (setting.population.adapt, plain.population.adapt),
+        (balanced.population.train, plain.population.train),
+        (balanced.population.adapt, plain.population.adapt),
     ):
         for client in range(plain.population.clients):
-            of_client = [line for line in read_lines(run.directory) if line["client"] == client]
+            of_client = [line for line in read_requests(run.directory) if line["client"] == client]
             own, more = np.split(rows.of(client), [before.size[client]])
             np.testing.assert_array_equal(own, before.of(client))
             assert (more >= len(plain.samples)).all()
             labels = [line["label"] for line in of_client for _ in range(line["used"])]
-            np.testing.assert_array_equal(setting.samples.y[more], labels)
-    np.testing.assert_array_equal(setting.population.test.sample, plain.population.test.sample)
-    np.testing.assert_array_equal(setting.samples.x[: len(plain.samples)], plain.samples.x)
+            np.testing.assert_array_equal(balanced.samples.y[more], labels)
+    np.testing.assert_array_equal(balanced.population.test.sample, plain.population.test.sample)
+    np.testing.assert_array_equal(balanced.samples.x[: len(plain.samples)], plain.samples.x)
 
 
-def test_every_line_is_on_the_ledger_and_the_audit_holds(run):
-    lines = read_lines(run.directory)
+def test_every_line_is_on_the_ledger_and_passes_the_audit(run):
+    lines = read_requests(run.directory)
     assert [e["request"] for e in events(run, "SyntheticRequested")] == [line["request"] for line in lines]
     logged = events(run, "SyntheticLogged")
     assert [e["used"] for e in logged] == [line["used"] for line in lines if line["state"] == "approved"]
     assert run.summary["synthesis"]["used"] == sum(line["used"] for line in lines)
 
 
-def test_clients_csv_tells_recorded_from_synthetic(run):
-    plain, setting = settings_of(run, config(dose=0.3))
+def test_clients_csv_counts_recorded_and_synthetic_samples_apart(run):
+    plain, balanced = problems_of(run, config(dose=0.3))
     text = (run.directory / "clients.csv").read_text().splitlines()
     rows = [dict(zip(text[0].split(","), line.split(","), strict=True)) for line in text[1:]]
     assert [int(row["n_train"]) for row in rows] == plain.population.train.size.tolist()
-    added = setting.population.train.size - plain.population.train.size
+    added = balanced.population.train.size - plain.population.train.size
     assert [int(row["n_synthetic"]) for row in rows] == added.tolist()
 
 
-def forbid(monkeypatch):
+def forbid_sampling(monkeypatch):
     def never(*_):
         raise AssertionError("something was drawn")
 
@@ -91,10 +92,10 @@ def forbid(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "reason"), [({"class_quota": 0}, "RoundQuota"), ({"max_batch": 0}, "BatchTooLarge")]
 )
-def test_what_the_contract_rejects_is_never_drawn(tmp_path, monkeypatch, options, reason):
-    forbid(monkeypatch)
+def test_nothing_is_drawn_for_a_rejected_request(tmp_path, monkeypatch, options, reason):
+    forbid_sampling(monkeypatch)
     run = bofl_jax.run(config(**options), tmp_path / "run")
-    lines = read_lines(run.directory)
+    lines = read_requests(run.directory)
     assert {(line["state"], line["reason"], line["used"]) for line in lines} == {("rejected", reason, 0)}
     assert not (run.directory / "synthetic").exists()
     assert events(run, "SyntheticLogged") == []
@@ -104,35 +105,35 @@ def test_what_the_contract_rejects_is_never_drawn(tmp_path, monkeypatch, options
     }  # fmt: skip
 
 
-def test_without_an_approval_the_workshop_draws_nothing(tmp_path, monkeypatch):
-    forbid(monkeypatch)
-    setting = build_problem(config(), resolve(config().engine))
-    made = sample_service.SampleService(setting, config().synthesis, tmp_path)
-    for state in set(State) - {State.APPROVED}:
+def test_without_an_approval_the_service_draws_nothing(tmp_path, monkeypatch):
+    forbid_sampling(monkeypatch)
+    problem = build_problem(config(), resolve_plan(config().engine))
+    service = sample_service.SampleService(problem, config().synthesis, tmp_path)
+    for state in set(RequestState) - {RequestState.APPROVED}:
         with pytest.raises(BoflError, match="request 1 is not approved: no sample is drawn for it"):
-            made.make(Need(0, 1, 3), Decision(1, state, "", 0))
+            service.generate(SampleNeed(0, 1, 3), Decision(1, state, "", 0))
 
 
-def test_nothing_but_the_workshop_draws_and_nothing_but_balance_asks_it():
-    """Who calls a generator's ``sample``, and who calls the workshop."""
+def test_only_the_sample_service_draws_and_only_the_workflow_uses_it():
+    """Looks in the source for calls of a generator's ``sample`` and of the service."""
     package = Path(bofl_jax.__file__).parent
-    draws, asks = set(), set()
+    draws, uses = set(), set()
     for path in package.rglob("*.py"):
         text, name = path.read_text(), str(path.relative_to(package))
         if name.startswith("synthesis/"):
-            assert "pack(" not in text, f"{name} deals samples out"
+            assert "pack(" not in text, f"{name} assigns samples to clients"
             continue
         if ".sample(" in text and "generators" in text:
             draws.add(name)
-        if "Workshop(" in text and name != "federate/sample_service.py":
-            asks.add(name)
-    assert draws == {"federate/sample_service.py"}
-    assert asks == {"federate/workflow.py"}
+        if "SampleService(" in text:
+            uses.add(name)
+    assert draws == {"balancing/sample_service.py"}
+    assert uses == {"balancing/workflow.py"}
 
 
 def test_failed_batches_are_logged_refunded_and_not_used(tmp_path):
     run = bofl_jax.run(config(gates={"diversity": 50.0}, dose=0.3), tmp_path / "run")
-    lines = read_lines(run.directory)
+    lines = read_requests(run.directory)
     judged = [line for line in lines if line["scores"].get("diversity") is not None]
     assert judged
     assert all(line["failed"] == ["diversity"] and line["used"] == 0 for line in judged)
@@ -141,21 +142,21 @@ def test_failed_batches_are_logged_refunded_and_not_used(tmp_path):
     assert {line["request"]: line["amount"] for line in judged}.items() <= refunds.items()
 
 
-def test_a_class_that_nobody_has_is_refused_with_what_is_lacking(tmp_path):
+def test_a_class_without_samples_is_logged_as_unused_with_the_shortage(tmp_path):
     rare = config(generator="smote", training="local", dose=0.3)
     run = bofl_jax.run(rare, tmp_path / "run")
-    lines = [line for line in read_lines(run.directory) if line["failed"] == ["too-few"]]
+    lines = [line for line in read_requests(run.directory) if line["failed"] == ["too-few"]]
     assert lines
     assert all(line["used"] == 0 and line["refunded"] == line["amount"] for line in lines)
     assert lines[0]["why"].startswith("smote needs at least 2 samples of ")
     assert lines[0]["why"][-1] in "01"
 
 
-def test_the_fallback_serves_only_when_told_to(tmp_path):
+def test_the_fallback_is_used_only_if_configured(tmp_path):
     def sources(fallback):
         options = {"generator": "smote", "training": "local", "dose": 0.5, "fallback": fallback}
         run = bofl_jax.run(config({"data.patients": 14, "data.ectopy": 1.0}, **options), tmp_path / fallback)
-        return [line.get("source") for line in read_lines(run.directory)]
+        return [line.get("source") for line in read_requests(run.directory)]
 
     without, with_it = sources("none"), sources("oversample")
     assert set(without) <= {"smote", ""}
@@ -163,9 +164,9 @@ def test_the_fallback_serves_only_when_told_to(tmp_path):
     assert set(changed) == {("", "oversample")}
 
 
-def test_the_auditor_approves_what_can_be_made(tmp_path):
+def test_the_auditor_approves_what_can_be_generated(tmp_path):
     run = bofl_jax.run(config(generator="smote", training="local", approval="auditor", dose=0.3), tmp_path / "run")
-    lines = read_lines(run.directory)
+    lines = read_requests(run.directory)
     assert {line["reason"] for line in lines} == {"", "Discretion"}
     assert all(line["source"] == "smote" for line in lines if line["state"] == "approved")
     assert len(events(run, "SyntheticRejected")) == sum(line["state"] == "rejected" for line in lines) > 0
@@ -181,7 +182,7 @@ def test_a_run_with_synthetic_samples_is_the_same_twice_and_resumed(run, tmp_pat
 
     with pytest.raises(KeyboardInterrupt):
         bofl_jax.run(config(dose=0.3), half, on_round=stop)
-    forbid(monkeypatch)
+    forbid_sampling(monkeypatch)
     resumed = bofl_jax.run(config(dose=0.3), half, resume=True)
     assert resumed.summary["ledger"]["head_hash"] == run.summary["ledger"]["head_hash"]
     assert audit(half).head_hash == run.summary["ledger"]["head_hash"]
@@ -210,8 +211,8 @@ def test_the_audit_finds_changed_lines(run, tmp_path, change, match):
         audit(copy)
 
 
-def test_the_gate_keeps_what_helps_and_refuses_what_hurts(tmp_path, monkeypatch):
-    """A generator that draws the wrong class hurts: with the gate, none of it is used."""
+def test_the_validation_gate_rejects_batches_that_raise_the_loss(tmp_path, monkeypatch):
+    """Batches of a generator that draws the wrong class are not used."""
     true_sample = fit.FittedGenerators.sample
 
     def wrong(self, key, client, _, n):
@@ -221,10 +222,10 @@ def test_the_gate_keeps_what_helps_and_refuses_what_hurts(tmp_path, monkeypatch)
     gates = {"utility": 0, "discriminative": 0.5}
     options = {"quota": "validation-gated", "dose": 1.0, "rare_share": 0.4, "gates": gates}
     run = bofl_jax.run(config(**options), tmp_path / "wrong")
-    lines = [line for line in read_lines(run.directory) if line["source"]]
-    refused = [line for line in lines if line["failed"] == ["validation"]]
-    assert len(refused) > len(lines) / 2
-    assert all(line["refunded"] == line["amount"] for line in refused)
+    lines = [line for line in read_requests(run.directory) if line["source"]]
+    rejected = [line for line in lines if line["failed"] == ["validation"]]
+    assert len(rejected) > len(lines) / 2
+    assert all(line["refunded"] == line["amount"] for line in rejected)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +236,6 @@ def test_the_gate_keeps_what_helps_and_refuses_what_hurts(tmp_path, monkeypatch)
         ({"synthesis": {"generator": "timgan"}}, "synthesis.generator = 'timgan' is unknown: choose one of"),
     ],
 )
-def test_what_cannot_work_is_refused_with_the_mend(change, message):
+def test_an_impossible_configuration_is_rejected_with_the_way_to_fix_it(change, message):
     with pytest.raises(BoflError, match=message):
         bofl_jax.load_config(BASE | {"synthesis": {"generator": "pca-gaussian"}} | change)

@@ -88,7 +88,7 @@ class DiffusionState(NamedTuple):
 
 
 def noise_schedule(noise_level: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The scales a and s at noise levels in [0, 1]. At level 0 there is no noise at all, so that sampling ends without noise."""
+    """The scales a and s at noise levels in [0, 1]. Level 0 is free of noise, so that sampling ends without noise."""
     angle = jnp.pi / 2 * (noise_level + COSINE_OFFSET) / (1 + COSINE_OFFSET)
     a = jnp.where(noise_level > 0, jnp.maximum(jnp.cos(angle), MIN_SIGNAL), 1.0)
     return a, jnp.where(noise_level > 0, jnp.sin(angle), 0.0)

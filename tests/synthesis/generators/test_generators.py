@@ -1,26 +1,21 @@
 """Every generator that is configured by name: one suite over the registry."""
 
-from typing import get_args
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
 
 from bofl_jax.algorithms import Batch
-from bofl_jax.balancing.fit import DivergedError, fit
+from bofl_jax.balancing.fit import DivergedError, FitInputs, fit
 from bofl_jax.parallel.clients import ExecutionPlan
 from bofl_jax.partition import pack
-from bofl_jax.synthesis import GENERATORS, Examples, Generator, Shape, Stage, build
-from bofl_jax.synthesis.base import Drawn, fitted_digest
+from bofl_jax.synthesis import GENERATORS, ClientSamples, Generator, SampleShape, Stage, build_generator
+from bofl_jax.synthesis.base import SyntheticSamples, fitted_digest
 from bofl_jax.synthesis.generators.gaussian import pca_gaussian
 from bofl_jax.synthesis.generators.neighbours import oversample, smote
-from bofl_jax.synthesis.options import GenerationOptions, NoSynthesisOptions
 
 WINDOW, CLIENTS, EACH = 16, 3, 60
-SHAPE = Shape(window=WINDOW, leads=1, features=2, classes=3, fs=180.0)
-CLASSES = ("N", "S", "V")
+SHAPE = SampleShape(window=WINDOW, leads=1, features=2, classes=("N", "S", "V"), fs=180.0)
 PLAN = ExecutionPlan("vmap", 0, 1, 1)
 
 
@@ -31,11 +26,11 @@ QUICK = {
     | {"lr": 1e-2},
 }
 ECG = {"simulator"}
-"""Makes beats only: `test_mechanistic` looks at what it draws."""
+"""Generators of beats only, which have tests of their own (`test_mechanistic`)."""
 
 
 def options(name):
-    return TypeAdapter(GenerationOptions).validate_python({"generator": name} | QUICK.get(name, {}))
+    return GENERATORS[name].options(generator=name, **QUICK.get(name, {}))
 
 
 @pytest.fixture(scope="module")
@@ -51,20 +46,20 @@ def pool():
 
 def fitted(pool, generator, training, rows=None, seed=0):
     rows = rows or pack(np.split(np.arange(len(pool.y)), CLIENTS))
-    return fit(generator, PLAN, pool, rows, np.asarray(pool.y), 3, training, jax.random.key(seed))
+    return fit(generator, FitInputs(PLAN, pool, rows, np.asarray(pool.y), 3, jax.random.key(seed)), training)
 
 
 GENERAL = [name for name in GENERATORS if name not in ECG]
 NEURAL = {"gan": ("federated", "local"), "diffusion": ("federated",), "timegan": ("federated",)}
-"""Ways of training that are tried; a neural generator takes long to compile."""
-CHOICES = [
+"""The ways of training that are tested; a neural generator takes long to compile."""
+CASES = [
     (name, training) for name in GENERAL for training in (NEURAL[name] if name in NEURAL else options(name).trainings)
 ]
 
 
-@pytest.mark.parametrize(("name", "training"), CHOICES)
+@pytest.mark.parametrize(("name", "training"), CASES)
 def test_a_class_looks_like_itself(pool, name, training):
-    found = fitted(pool, build(options(name), SHAPE, CLASSES), training)
+    found = fitted(pool, build_generator(SHAPE, options(name)), training)
     for label in (0, 1):
         drawn = found.sample(jax.random.key(1), 0, label, 50)
         assert drawn.x.shape == (50, WINDOW, 1)
@@ -75,9 +70,9 @@ def test_a_class_looks_like_itself(pool, name, training):
         assert drawn.x.std(axis=0).mean() > 0.03
 
 
-@pytest.mark.parametrize(("name", "training"), CHOICES)
+@pytest.mark.parametrize(("name", "training"), CASES)
 def test_the_same_key_gives_the_same_bits_and_another_one_others(pool, name, training):
-    first, again = (fitted(pool, build(options(name), SHAPE, CLASSES), training) for _ in range(2))
+    first, again = (fitted(pool, build_generator(SHAPE, options(name)), training) for _ in range(2))
     assert first.digest(0) == again.digest(0)
     one, same, other = (f.sample(jax.random.key(k), 0, 1, 5).x for f, k in ((first, 3), (again, 3), (first, 4)))
     np.testing.assert_array_equal(one, same)
@@ -86,50 +81,52 @@ def test_the_same_key_gives_the_same_bits_and_another_one_others(pool, name, tra
 
 @pytest.mark.parametrize("name", GENERAL)
 def test_padding_changes_nothing(pool, name):
-    generator = build(options(name), SHAPE, CLASSES)
+    generator = build_generator(SHAPE, options(name))
     known = 40
 
     def seen_with(filler):
-        examples = Examples(*(jnp.concatenate([a[:known], jnp.full_like(a[known:], filler)]) for a in pool), known)
-        state = generator.start(jax.random.key(0))
+        examples = ClientSamples(*(jnp.concatenate([a[:known], jnp.full_like(a[known:], filler)]) for a in pool), known)
+        state = generator.init(jax.random.key(0))
         for stage in generator.stages:
-            state, loss = stage.work(state, examples, jax.random.key(1))
+            state, loss = stage.client_update(state, examples, jax.random.key(1))
             assert np.isfinite(loss)
-        return generator.sample(generator.finish(state), jax.random.key(2), jnp.int32(0), 7)
+        return generator.sample(generator.finalize(state), jax.random.key(2), jnp.int32(0), 7)
 
     jax.tree.map(np.testing.assert_array_equal, seen_with(0), seen_with(2))
 
 
 @pytest.mark.parametrize("name", GENERAL)
 def test_states_are_float32_so_that_they_can_be_averaged(pool, name):
-    generator = build(options(name), SHAPE, CLASSES)
-    state = generator.start(jax.random.key(0))
+    generator = build_generator(SHAPE, options(name))
+    state = generator.init(jax.random.key(0))
     for stage in generator.stages:
-        state, _ = stage.work(state, Examples(*pool, jnp.int32(len(pool.y))), jax.random.key(1))
+        state, _ = stage.client_update(state, ClientSamples(*pool, jnp.int32(len(pool.y))), jax.random.key(1))
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("float32")}
 
 
 @pytest.mark.parametrize("name", GENERAL)
 def test_few_sizes_are_compiled(pool, name):
-    found = fitted(pool, build(options(name), SHAPE, CLASSES), options(name).training)
+    found = fitted(pool, build_generator(SHAPE, options(name)), options(name).training)
     whole = found.sample(jax.random.key(0), 0, 1, 8)
     part = found.sample(jax.random.key(0), 0, 1, 5)
     np.testing.assert_array_equal(whole.x[:5], part.x)
 
 
-def test_local_generators_know_only_what_their_client_has(pool):
+def test_local_generators_can_sample_only_the_classes_of_their_client(pool):
     labels = np.asarray(pool.y)
     has, lacks = np.flatnonzero(labels != 1), np.flatnonzero(labels == 0)
     found = fitted(pool, smote(SHAPE, 5), "local", pack([np.arange(180), lacks, has[:0]]))
-    assert [found.knows(client, 1) for client in range(3)] == [True, False, False]
+    assert [found.can_sample(client, 1) for client in range(3)] == [True, False, False]
     together = fitted(pool, pca_gaussian(SHAPE, 4), "federated", pack([np.arange(180), lacks[:0]]))
-    assert together.knows(1, 1)
-    assert together.row(1) == 0
+    assert together.can_sample(1, 1)
+    assert together.index_of(1) == 0
 
 
 def test_federated_and_pooled_gaussians_are_the_same_to_rounding(pool):
     uneven = pack([np.arange(10), np.arange(10, 100), np.arange(100, 180)])
-    together, pooled = (fitted(pool, pca_gaussian(SHAPE, 6), how, uneven).of(0) for how in ("federated", "pooled"))
+    together, pooled = (
+        fitted(pool, pca_gaussian(SHAPE, 6), how, uneven).fitted_for(0) for how in ("federated", "pooled")
+    )
     np.testing.assert_allclose(together.mean, pooled.mean, atol=1e-4)
     for label in (0, 1):
         ours, theirs = (np.asarray(axes[label]).T @ np.asarray(axes[label]) for axes in (together.axes, pooled.axes))
@@ -137,7 +134,7 @@ def test_federated_and_pooled_gaussians_are_the_same_to_rounding(pool):
     own = np.asarray(pool.y) == 1
     vectors = np.concatenate([np.asarray(pool.x)[own, :, 0], np.asarray(pool.features)[own]], axis=1)
     np.testing.assert_allclose(pooled.mean[1], vectors.mean(axis=0), atol=1e-4)
-    full = np.asarray(fitted(pool, pca_gaussian(SHAPE, 18), "pooled").of(0).axes[1])
+    full = np.asarray(fitted(pool, pca_gaussian(SHAPE, 18), "pooled").fitted_for(0).axes[1])
     np.testing.assert_allclose(full.T @ full, np.cov(vectors.T, ddof=0), atol=1e-3)
 
 
@@ -166,7 +163,7 @@ def test_oversampling_without_jitter_and_warp_copies(pool):
 
 
 def broken(at):
-    """A generator whose second phase comes to NaN in one of its rounds."""
+    """A generator whose second phase produces NaN in one of its rounds."""
 
     def fine(state, *_):
         return state + 1, jnp.zeros(())
@@ -174,26 +171,21 @@ def broken(at):
     def bad(state, *_):
         return jnp.where(state + 1 == at, jnp.nan, state + 1), jnp.zeros(())
 
-    def sample(*given):
-        n = given[-1]
-        return Drawn(jnp.zeros((n, WINDOW, 1)), jnp.zeros((n, 2)))
+    def sample(*arguments):
+        n = arguments[-1]
+        return SyntheticSamples(jnp.zeros((n, WINDOW, 1)), jnp.zeros((n, 2)))
 
     stages = (Stage("first", 2, fine), Stage("second", 5, bad))
-    return Generator("broken", ("federated", "local"), 1, False, lambda _: jnp.zeros(()), stages, lambda s: s, sample)
+    return Generator("broken", 1, lambda _: jnp.zeros(()), stages, lambda state: state, sample)
 
 
 @pytest.mark.parametrize("training", ["federated", "local"])
-def test_training_that_diverges_stops_with_phase_and_round_and_keeps_the_last_good_state(pool, training):
+def test_diverging_training_stops_with_phase_and_round_and_returns_the_last_good_state(pool, training):
     with pytest.raises(DivergedError, match="phase second, round 3 of 5") as raised:
         fitted(pool, broken(at=5), training)
     np.testing.assert_array_equal(raised.value.last_good, np.full_like(raised.value.last_good, 4))
 
 
-def test_a_digest_names_the_parameters(pool):
-    found = fitted(pool, pca_gaussian(SHAPE, 3), "federated").of(0)
+def test_the_digest_depends_on_the_parameters(pool):
+    found = fitted(pool, pca_gaussian(SHAPE, 3), "federated").fitted_for(0)
     assert fitted_digest(found) != fitted_digest(found._replace(mean=found.mean + 1e-6))
-
-
-def test_every_generator_of_the_configuration_is_in_the_registry():
-    kinds = [kind for kind in get_args(get_args(GenerationOptions)[0]) if kind is not NoSynthesisOptions]
-    assert {get_args(kind.model_fields["generator"].annotation)[0] for kind in kinds} == set(GENERATORS)

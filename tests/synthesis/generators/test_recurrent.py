@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from bofl_jax.synthesis.generators.recurrent import Gru, GruStack, quick_sigmoid, quick_tanh
+from bofl_jax.synthesis.generators.recurrent import Gru, GruStack, rational_sigmoid, rational_tanh
 
 T, D, H, B = 9, 3, 5, 4
 
 
 def as_flax(own):
-    """A layer's parameters under the names of Flax's cell; biases are set apart from 0 to be seen."""
+    """A layer's parameters under the names of Flax's cell."""
     cell = {}
     for number, gate in enumerate("rzn"):
         columns = slice(number * H, (number + 1) * H)
@@ -22,8 +22,8 @@ def as_flax(own):
     return {"params": {"cell": cell}}
 
 
-def busy(params):
-    """The same with noise on every leaf, so that no bias is 0."""
+def with_noise(params):
+    """The parameters with noise on every leaf, so that no bias is 0."""
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(7), len(leaves))
     noisy = [leaf + 0.3 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
@@ -36,18 +36,18 @@ def x():
 
 
 def oracle(params, x):
-    """Flax's RNN, which has the batch first."""
+    """Flax's RNN, whose first axis is the batch."""
     return jnp.moveaxis(nn.RNN(nn.GRUCell(H)).apply(params, jnp.moveaxis(x, -1, 0)), 0, -1)
 
 
 def test_a_layer_is_flaxs_cell_over_time(x):
     """Tolerance: float32 sums in another order, through nine steps."""
-    params = busy(Gru(H).init(jax.random.key(1), x))
+    params = with_noise(Gru(H).init(jax.random.key(1), x))
     np.testing.assert_allclose(Gru(H).apply(params, x), oracle(as_flax(params["params"]), x), atol=1e-5)
 
 
 def test_its_gradient_is_flaxs(x):
-    params = busy(Gru(H).init(jax.random.key(1), x))
+    params = with_noise(Gru(H).init(jax.random.key(1), x))
     weight = jax.random.normal(jax.random.key(2), (T, H, B))
 
     def ours(params, x):
@@ -60,16 +60,16 @@ def test_its_gradient_is_flaxs(x):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, expected)
 
 
-def test_a_stack_is_its_layers_in_turn(x):
+def test_a_stack_applies_its_layers_in_order(x):
     stack = GruStack(H, 2)
-    params = busy(stack.init(jax.random.key(1), x))["params"]
+    params = with_noise(stack.init(jax.random.key(1), x))["params"]
     between = oracle(as_flax(params["Gru_0"]), x)
     np.testing.assert_allclose(stack.apply({"params": params}, x), oracle(as_flax(params["Gru_1"]), between), atol=1e-5)
     assert sorted(params) == ["Gru_0", "Gru_1"]
 
 
-def test_a_step_sees_no_later_one_and_no_other_row(x):
-    params = busy(Gru(H).init(jax.random.key(1), x))
+def test_a_step_depends_on_no_later_step_and_no_other_sequence(x):
+    params = with_noise(Gru(H).init(jax.random.key(1), x))
     before = Gru(H).apply(params, x)
     after = Gru(H).apply(params, x.at[5:, :, 1].add(1.0))
     changed = np.abs(after - before).max(axis=1) > 0
@@ -89,8 +89,8 @@ def test_every_gate_starts_orthogonal(x):
 def test_the_rational_tanh_is_tanh():
     """Within two units of float32's last place of 1, and with its slope."""
     x = jnp.concatenate([jnp.linspace(-12, 12, 20_001), jnp.array([-1e30, 0.0, 1e30])])
-    np.testing.assert_allclose(quick_tanh(x), np.tanh(np.float64(x)), atol=2.5e-7)
-    np.testing.assert_allclose(quick_sigmoid(x), 1 / (1 + np.exp(-np.clip(np.float64(x), -80, 80))), atol=2.5e-7)
-    slope = jax.vmap(jax.grad(quick_tanh))(x)
+    np.testing.assert_allclose(rational_tanh(x), np.tanh(np.float64(x)), atol=2.5e-7)
+    np.testing.assert_allclose(rational_sigmoid(x), 1 / (1 + np.exp(-np.clip(np.float64(x), -80, 80))), atol=2.5e-7)
+    slope = jax.vmap(jax.grad(rational_tanh))(x)
     np.testing.assert_allclose(slope, 1 - np.tanh(np.float64(x)) ** 2, atol=1e-6)
-    assert jnp.isnan(quick_tanh(jnp.nan))
+    assert jnp.isnan(rational_tanh(jnp.nan))
