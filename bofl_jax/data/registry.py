@@ -30,10 +30,10 @@ class SourceOptions(Options):
         return str(getattr(self, "source", ""))
 
     def check_sections(self, config: Any) -> None:
-        """Refuse groups of people where the source does not say who its people are."""
+        """Reject groups of people by age or sex if the source does not give these."""
         if config.evaluate.groups != "none" and SOURCES[self.name].demographics is None:
             raise ValueError(
-                f"data.source = '{self.name}' does not say who its people are: set evaluate.groups = 'none', or "
+                f"data.source = '{self.name}' gives no age and sex of its subjects: set evaluate.groups = 'none', or "
                 f"data.source = {' or '.join(map(repr, sources_with_demographics()))}"
             )
 

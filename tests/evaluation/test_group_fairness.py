@@ -11,9 +11,14 @@ import bofl_jax as bofl
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.data.ecg.wfdb_records import load_wfdb
 from bofl_jax.evaluation import summary
-from bofl_jax.evaluation.group_fairness import Membership, differing_groups, groups_from, of_groups
+from bofl_jax.evaluation.group_fairness import (
+    GroupMembership,
+    first_group_difference,
+    group_summary,
+    groups_from_predictions,
+)
 from bofl_jax.runs import audit
-from tests.support.tiny import exact, table, write_arrays
+from tests.support.tiny import exact_results, tiny_config, write_arrays
 
 MODELS = ("global", "personalised")
 PEOPLE = {"100": "69 M 1085 1629 x1", "103": "-1 M 742 654 x1", "106": "24 F 1581 654 x1", "119": "51 F 1129 654 x2"}
@@ -49,7 +54,7 @@ def records(tmp_path_factory):
 def configure(root, names, **changes):
     data = {"source": "mitbih", "root": str(root), "records": list(names), "classes": ["N", "S", "V"]}
     short = {"federation.rounds": 2, "partition.train_minutes": 0.5}
-    written = table("") | {"data": data | {"cache": False, "half_window": 64}, "model": {"name": "linear"}}
+    written = tiny_config("") | {"data": data | {"cache": False, "half_window": 64}, "model": {"name": "linear"}}
     return bofl.load_config(written, short | {key.replace("__", "."): value for key, value in changes.items()})
 
 
@@ -130,9 +135,9 @@ def test_many_groups_and_padding_by_a_plain_loop():
     """33 samples are padded to 36; three groups and some samples in none."""
     p, y, group = drawn()
     subjects = np.array([f"s{g}" for g in range(4)])
-    members = Membership("sex", ("a", "b", "c"), group, subjects[group % 4])
+    members = GroupMembership("sex", ("a", "b", "c"), group, subjects[group % 4])
     held = {"label": y, "subject": group % 4, "subject_names": subjects, "classes": np.array(list("NSV"))}
-    found = of_groups(p, y, "NSV", members)
+    found = group_summary(p, y, "NSV", members)
     check(found, held | {"m_probability": p}, "m", {"s0": "a", "s1": "b", "s2": "c", "s3": None})
     assert found["samples_in_no_group"] == (group < 0).sum() > 0
 
@@ -148,7 +153,7 @@ def test_two_records_of_one_man_are_one_person():
         "subject": np.array([0, 0, 1, 2]),
         "person_names": np.array(["201", "201", "101"]),
     }
-    found = groups_from(arrays, "sex")["global"]["groups"]["by_group"]
+    found = groups_from_predictions(arrays, "sex")["global"]["groups"]["by_group"]
     assert (found["M"]["people"], found["F"]["people"]) == (1, 1)
 
 
@@ -160,7 +165,7 @@ def test_without_groups_nothing_is_said_of_them(run, records, tmp_path):
         spread = dict(run.summary["fairness"][model])
         del spread["groups"]
         assert plain.summary["fairness"][model] == spread
-    with_groups, without = exact(run.directory), exact(plain.directory)
+    with_groups, without = exact_results(run.directory), exact_results(plain.directory)
     for name in ("test", "clients"):
         assert with_groups[name] == without[name]
     losses = [[record["loss"] for record in found["rounds"]] for found in (with_groups, without)]
@@ -197,7 +202,7 @@ LIES = {
 def test_an_audit_finds_a_run_that_publishes_what_is_not_so(records, tmp_path, monkeypatch, named):
     """The digest on the chain is that of the lie, so that only the predictions speak against it."""
 
-    def lying(*given, true=summary.of_groups):
+    def lying(*given, true=summary.group_summary):
         found = true(*given)
         LIES[named](found)
         return found
@@ -211,9 +216,9 @@ def test_an_audit_finds_a_run_that_publishes_what_is_not_so(records, tmp_path, m
 
 def test_an_audit_finds_groups_that_the_summary_is_silent_of(records, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        summary.Predictions,
+        summary.RunPredictions,
         "spread",
-        lambda self, true=summary.Predictions.spread: {
+        lambda self, true=summary.RunPredictions.fairness: {
             model: {name: value for name, value in of.items() if name != "groups"} for model, of in true(self).items()
         },
     )
@@ -237,13 +242,13 @@ def test_an_audit_finds_groups_that_the_summary_is_silent_of(records, tmp_path, 
     ],
 )
 def test_the_first_difference_is_named(said, found, first):
-    assert differing_groups(said, found) == first
+    assert first_group_difference(said, found) == first
 
 
 def test_what_the_file_lacks_is_no_result():
-    assert groups_from({}, "none") == {}
+    assert groups_from_predictions({}, "none") == {}
     with pytest.raises(KeyError, match="group_names"):
-        groups_from({}, "sex")
+        groups_from_predictions({}, "sex")
 
 
 @pytest.mark.parametrize("attribute", ["sex", "age"])
@@ -251,15 +256,15 @@ def test_what_the_file_lacks_is_no_result():
 def test_a_source_that_does_not_know_its_people_is_refused(source, attribute):
     name = source["source"]
     with pytest.raises(BoflError) as error:
-        bofl.load_config(table("") | {"data": source}, {"evaluate.groups": attribute})
+        bofl.load_config(tiny_config("") | {"data": source}, {"evaluate.groups": attribute})
     mend = "set evaluate.groups = 'none', or data.source = 'mitbih'"
-    assert str(error.value) == f"data.source = '{name}' does not say who its people are: {mend}"
+    assert str(error.value) == f"data.source = '{name}' gives no age and sex of its subjects: {mend}"
 
 
 def test_another_attribute_is_refused_by_its_key(tmp_path):
     arrays = write_arrays(tmp_path / "own.npz")
     with pytest.raises(BoflError, match=r"^evaluate\.groups = 'height' is not possible: .*'none', 'sex' or 'age'$"):
-        bofl.load_config(table(arrays), {"evaluate.groups": "height"})
+        bofl.load_config(tiny_config(arrays), {"evaluate.groups": "height"})
 
 
 def test_nobodys_age_is_known_before_anything_is_written(records, tmp_path):

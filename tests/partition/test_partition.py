@@ -114,14 +114,14 @@ def test_without_such_minutes_the_support_set_is_the_training_set(samples):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"train_minutes": 1.0, "adapt_minutes": 1.0}, "belongs to held-out subjects"),
         ({"train_minutes": None, "test_fraction": 0.5, "guard_seconds": 5.0}, "guard_seconds belongs to"),
     ],
 )
-def test_adapt_minutes_need_held_out_subjects(given, said):
-    with pytest.raises(ValidationError, match=said):
+def test_adapt_minutes_need_held_out_subjects(given, message):
+    with pytest.raises(ValidationError, match=message):
         options(**given)
 
 
@@ -222,7 +222,7 @@ def test_divergence_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"train_minutes": 5.0}, "leaves no test sample"),
         ({"train_minutes": None, "test_subjects": ("s1", "x9")}, "names x9"),
@@ -232,8 +232,8 @@ def test_divergence_by_hand():
         ({"scheme": "dirichlet", "clients": 50, "min_size": 10}, "lower partition.min_size"),
     ],
 )
-def test_impossible_partitions_are_refused(samples, given, said):
-    with pytest.raises(BoflError, match=said):
+def test_impossible_partitions_are_refused(samples, given, message):
+    with pytest.raises(BoflError, match=message):
         partition(samples, options(**given), seed=0)
 
 
