@@ -1,12 +1,12 @@
-"""What a round on the ledger costs: gas, bytes, transactions and CPU time, by mode and number of clients.
+"""Cost of a round on the ledger: gas, bytes, transactions and CPU time, by mode and number of clients.
 
     python benchmarks/ledger.py --clients 10 100 1000 10000 --json benchmarks/results/ledger.json
 
-Rounds of made-up updates, no training. Gas, bytes and transactions are deterministic; CPU times are medians over the
-rounds, of the ledger's thread, in ms, by phase, with hashing of the round's tree apart. Machines differ, so
-``reference`` has the time of a Python loop on this one, and what py-evm as it is published takes here to import a
-client's transaction (`plain_py_evm`). Confirmation latency is not measured but modelled, from the gas of each step and
-a network's block interval and gas limit: see `modelled_latency`. Prints JSON.
+The rounds record invented updates; nothing is trained. Gas, bytes and transactions are deterministic. CPU times are
+those of the ledger's thread in ms, medians over the rounds, by phase; hashing of the round's Merkle tree is listed
+separately. Because machines differ, ``reference`` has the time of a Python loop on this machine, and the time that the
+published py-evm takes here to import a client's transaction (`plain_py_evm`). Confirmation latency is not measured but
+modelled, from the gas of each step and a network's block interval and gas limit (see `modelled_latency`). Prints JSON.
 """
 
 import argparse
@@ -27,9 +27,9 @@ import rlp
 from output import emit, machine
 
 from bofl_jax.ledger import LedgerOptions, RoundCost, Submissions, create_ledger
-from bofl_jax.ledger.chain.genesis import read_genesis
-from bofl_jax.ledger.chain.proof_of_authority import genesis_header
-from bofl_jax.ledger.storage.layout import files_of
+from bofl_jax.ledger.chain.py_evm.proof_of_authority import genesis_header
+from bofl_jax.ledger.storage.genesis_file import read_genesis
+from bofl_jax.ledger.storage.layout import ledger_files
 
 MODES = ("merkle", "calldata", "signed", "per-client")
 UPDATES = ("submitUpdate", "submitSignedUpdates", "publishDigests")
@@ -52,13 +52,20 @@ PUBLISHED = {
 }
 
 
-def play(directory: Path, mode: str, clients: int, rounds: int) -> Iterator[RoundCost]:
-    """Rounds in which all clients take part."""
+def record_rounds(directory: Path, mode: str, clients: int, rounds: int) -> Iterator[RoundCost]:
+    """Record rounds in which all clients take part.
+
+    Args:
+        directory: the run directory.
+        mode: the submission mode.
+        clients: C, number of clients.
+        rounds: number of rounds.
+    """
     rng = np.random.default_rng(0)
     everyone = np.arange(clients)
     ledger = create_ledger(LedgerOptions(mode=mode), directory, clients, 0, sha256(b"benchmark").digest())
     for number in range(1, rounds + 1):
-        digests = rng.integers(1, 256, (clients, 32), np.uint8)  # without zero bytes: every round the same gas
+        digests = rng.integers(1, 256, (clients, 32), np.uint8)  # no zero bytes, so that every round uses the same gas
         samples, metric = np.full(clients, 300), np.full(clients, 0x1F1F1)
         ledger.eligibility(number)
         ledger.open_round(number, everyone)
@@ -67,19 +74,25 @@ def play(directory: Path, mode: str, clients: int, rounds: int) -> Iterator[Roun
 
 
 def plain_py_evm() -> dict[str, float]:
-    """What py-evm without any of our classes takes for a client's transaction: see ``plain_py_evm.py``."""
+    """The cost of a client's transaction on the published py-evm; see ``plain_py_evm.py``."""
     with tempfile.TemporaryDirectory() as folder:
-        list(play(Path(folder), "per-client", 100, 1))
-        files = files_of(Path(folder))
+        list(record_rounds(Path(folder), "per-client", 100, 1))
+        files = ledger_files(Path(folder))
         genesis = rlp.encode(genesis_header(read_genesis(files.genesis)[0])).hex()
         command = [sys.executable, str(Path(__file__).with_name("plain_py_evm.py")), genesis, str(files.blocks)]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def measure(mode: str, clients: int, rounds: int) -> dict[str, Any]:
-    """One row: what a round costs after the first."""
+    """The cost of a round after the first one, as a row of the result.
+
+    Args:
+        mode: the submission mode.
+        clients: C, number of clients.
+        rounds: number of measured rounds.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        costs = list(play(Path(folder), mode, clients, rounds + 1))[1:]
+        costs = list(record_rounds(Path(folder), mode, clients, rounds + 1))[1:]
     last = costs[-1]
     phases = {name: statistics.median(cost.phases.get(name, 0.0) for cost in costs) for name in last.phases}
     cpu = statistics.median(cost.cpu_ms for cost in costs)
@@ -91,7 +104,7 @@ def measure(mode: str, clients: int, rounds: int) -> dict[str, Any]:
         "gas_per_client": round(last.gas / clients, 1),
         "bytes": last.bytes,
         "transactions": last.transactions,
-        "gas_of": last.gas_of,
+        "gas_of": last.gas_by_function,
         "cpu_ms": round(cpu, 2),
         "cpu_ms_best": round(min(cost.cpu_ms for cost in costs), 2),
         "cpu_ms_per_client": round(cpu / clients, 4),
@@ -102,20 +115,29 @@ def measure(mode: str, clients: int, rounds: int) -> dict[str, Any]:
 
 
 def modelled_latency(cost: RoundCost, interval_s: float, gas_limit: int, blocks_to_finality: int) -> dict[str, float]:
-    """How long a round would take on an idle network, by a model: no propagation, no competition for block space.
+    """The modelled duration of a round on an idle network, without propagation or competition for block space.
 
-    The round's steps (open, updates, commit, finalise) wait for one another. A step needs ceil(gas / limit) blocks, and
-    half an interval passes on average until the first; after its last block the round is final when as many blocks as
-    the network asks for have passed.
+    The steps of a round (open, updates, commit, finalise) wait for one another. A step needs ceil(gas / limit) blocks,
+    and on average half an interval passes until its first block. The round is final when the number of blocks that the
+    network requires have followed its last block.
+
+    Args:
+        cost: the cost of the round.
+        interval_s: block interval in seconds.
+        gas_limit: gas limit of a block.
+        blocks_to_finality: number of blocks until a transaction is final, its own included.
+
+    Returns:
+        ``included_s`` and ``final_s``, seconds until the last transaction is in a block and final.
     """
-    gas = [sum(cost.gas_of.get(function, 0) for function in step) for step in STEPS]
+    gas = [sum(cost.gas_by_function.get(function, 0) for function in step) for step in STEPS]
     blocks = [ceil(used / gas_limit) for used in gas if used]
     included = sum((0.5 + count - 1) * interval_s for count in blocks)
     return {"included_s": included, "final_s": included + (blocks_to_finality - 1) * interval_s}
 
 
 def loop_ms() -> float:
-    """The best of five: a million additions in a Python loop."""
+    """Time of a million additions in a Python loop in ms, the best of five."""
     times = []
     for _ in range(5):
         start, total = time.thread_time(), 0
@@ -125,18 +147,26 @@ def loop_ms() -> float:
     return min(times)
 
 
-def rounds_for(mode: str, clients: int, most: int) -> int:
-    """Fewer rounds where one takes a minute."""
+def rounds_for(mode: str, clients: int, limit: int) -> int:
+    """The number of rounds to measure: fewer if a round takes a minute.
+
+    Args:
+        mode: the submission mode.
+        clients: C, number of clients.
+        limit: maximum number of rounds.
+    """
     by_client = mode in ("signed", "per-client")
-    return max(1, min(most, 4000 // clients)) if by_client else most
+    return max(1, min(limit, 4000 // clients)) if by_client else limit
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
-    parser.add_argument("--rounds", type=int, default=9, help="measured rounds at most; medians count")
+    parser.add_argument(
+        "--rounds", type=int, default=9, help="maximum number of measured rounds; the result is their median"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows, loops, plain = [], [loop_ms()], [plain_py_evm()]

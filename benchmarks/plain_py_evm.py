@@ -1,9 +1,10 @@
-"""How fast py-evm as it is published executes a block log on this machine: what times of other machines are scaled by.
+"""The speed of the published py-evm on this machine, by which times of other machines are scaled.
 
     python benchmarks/plain_py_evm.py GENESIS_HEADER_HEX BLOCKS_RLP
 
-Imports every block into a chain of py-evm's own classes, keccak from pycryptodome and signatures from coincurve, and
-prints JSON: CPU ms and gas a transaction of the block with the most transactions. Nothing of ours executes.
+Imports every block of a block log into a chain of py-evm's own classes, with keccak from pycryptodome and signatures
+from coincurve. Prints JSON: CPU ms and gas per transaction of the block with the most transactions. None of this
+package's chain classes is used.
 """
 
 import json
@@ -32,7 +33,7 @@ class _VM(PragueVM):
 
 
 def main() -> None:
-    """Import and print."""
+    """Import the blocks and print the result."""
     genesis = rlp.decode(bytes.fromhex(sys.argv[1]), PragueBlockHeader)
     kind = Chain.configure("PlainChain", vm_configuration=((0, _VM),), chain_id=CHAIN_ID)
     chain, largest = kind.from_genesis_header(AtomicDB(), genesis), (0, 0.0, 0.0)

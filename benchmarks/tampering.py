@@ -1,9 +1,9 @@
-"""Tamper with finished runs at random and count what the audit finds, by kind.
+"""Tamper with finished runs at random, and count by kind what the audit finds.
 
     python benchmarks/tampering.py --trials 1000 --json benchmarks/results/tampering.json
 
-Four tiny runs are made; then, kind after kind, a copy of one is tampered with and audited. The kinds are those of
-``tests/runs/tampering/``. Everything is drawn from the seed, so that a trial can be repeated. Prints JSON.
+Makes four tiny runs. Then, for one kind of tampering after the other, a copy of a run is changed and audited. The kinds
+are defined in ``tests/runs/tampering/``. Everything is drawn from the seed, so a trial can be repeated. Prints JSON.
 """
 
 import argparse
@@ -22,7 +22,12 @@ from tests.runs.tampering.trials import conduct_trials
 
 
 def measure(trials: int, seed: int) -> dict:
-    """The result: counts in all and by kind."""
+    """Run the trials; returns their counts in total and by kind.
+
+    Args:
+        trials: number of trials.
+        seed: seed of all random choices.
+    """
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         counts = conduct_trials(conduct_all(Path(folder)), trials, seed)
@@ -32,7 +37,7 @@ def measure(trials: int, seed: int) -> dict:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)

@@ -194,6 +194,7 @@ class FastCode(CodeStream):
         self.instructions = _decoded(code_bytes)
 
     def __iter__(self) -> Any:
+        """Only `RUN_CODE`, so that py-evm's loop calls `_run` once."""
         return iter((RUN_CODE,))
 
 
