@@ -88,8 +88,8 @@ def run(
             on_start=lambda start: _say(describe_start(start)),
         )
     figures.draw(result.directory)
-    for table in summary_tables(result.summary):
-        out.print(table)
+    for shown in summary_tables(result.summary):
+        out.print(shown)
     out.print(f"Written to {result.directory}", highlight=False, soft_wrap=True)
 
 
