@@ -1,32 +1,18 @@
-"""Result files of trainings in a work folder, written whole or not at all."""
+"""Result files of trainings in a work folder."""
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an ``.npz`` file whole or not at all; the same arrays give the same bytes."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, allow_pickle=False, **arrays)
-    partial.replace(path)
-
-
 def read_arrays(path: Path) -> Arrays:
     """All arrays of an ``.npz`` file."""
     with np.load(path) as arrays:
         return {name: arrays[name] for name in arrays.files}
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a result as JSON."""
-    path.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def training_name(parts: Sequence[str], seed: int) -> str:

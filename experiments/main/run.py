@@ -18,13 +18,14 @@ import jax
 import bofl_jax as bofl
 from bofl_jax import Samples
 from bofl_jax.parallel import ExecutionPlan
+from bofl_jax.results.writing import write_arrays
 from experiments.common.command import argument_parser, prepare, run_command
-from experiments.common.files import WorkFolder, training_name, write_arrays
+from experiments.common.files import WorkFolder, training_name
 from experiments.common.protocols import TEN_SEEDS
 from experiments.main.arms import ARMS, PROTOCOLS
 from experiments.main.counts import count_training
 from experiments.main.plan import HERE, STUDIES
-from experiments.main.training import Tested, build_ungoverned, configure, run_governed, train_ungoverned
+from experiments.main.training import Predictions, build_ungoverned, configure, run_governed, train_ungoverned
 
 Training = tuple[str, str, int]
 """Protocol, arm and seed."""
@@ -49,13 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if path.exists() or protocol not in options.protocols or arm not in options.arms:
             continue
         began = time.perf_counter()
-        tested = train(options.work, (protocol, arm, seed), plan, samples, options.rounds)
+        predictions = train(options.work, (protocol, arm, seed), plan, samples, options.rounds)
         seconds = time.perf_counter() - began
-        write_arrays(path, count_training(tested, seconds, machine()))
+        write_arrays(path, count_training(predictions, seconds, machine()))
         print(f"{path.stem}: {seconds:.1f} s", flush=True)
 
 
-def train(work: Path, training: Training, plan: ExecutionPlan, samples: Samples, rounds: int | None) -> Tested:
+def train(work: Path, training: Training, plan: ExecutionPlan, samples: Samples, rounds: int | None) -> Predictions:
     """Carry out one training and its test, after the governed run whose batches it needs.
 
     Args:

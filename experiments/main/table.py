@@ -19,9 +19,9 @@ import numpy as np
 
 import bofl_jax as bofl
 from bofl_jax.figures.intervals import over_seeds
+from bofl_jax.results.writing import write_arrays, write_json
 from experiments.common.command import argument_parser, run_command
 from experiments.common.contrasts import adjust_by_holm, person_index, sum_by_person, tested_people
-from experiments.common.files import write_arrays, write_json
 from experiments.main.archive import ArchiveSource, FolderSource, archived, padded, select_arrays
 from experiments.main.plan import COMPARED_METRIC, STUDIES, STUDIES_FOLDER, Row, Study
 from experiments.main.scores import RowCounts, difference, summarise

@@ -19,6 +19,7 @@ from bofl_jax.engine import (
     personal_options,
 )
 from bofl_jax.parallel import ExecutionPlan
+from bofl_jax.results.predictions import MODELS, read_prediction_arrays
 from bofl_jax.results.requests import read_requests
 from experiments.common.training import Predictor, complete_run, local_training_options, train_all_rounds
 from experiments.main.arms import ARMS, PROTOCOLS, TEST_INTERVAL, Protocol
@@ -26,7 +27,7 @@ from experiments.main.dirichlet import dirichlet_population
 from experiments.main.plan import HERE
 
 
-class Tested(NamedTuple):
+class Predictions(NamedTuple):
     """Predictions of a training for its test samples."""
 
     probability: dict[str, np.ndarray]  # model -> float32[N, K]
@@ -60,7 +61,7 @@ def configure(
     return bofl.load_config(base, overrides)
 
 
-def run_governed(config: bofl.Config, directory: Path, samples: Samples) -> Tested:
+def run_governed(config: bofl.Config, directory: Path, samples: Samples) -> Predictions:
     """Carry out a run with a ledger of its own, unless it is complete, and read its test predictions.
 
     Args:
@@ -69,13 +70,11 @@ def run_governed(config: bofl.Config, directory: Path, samples: Samples) -> Test
         samples: the pool.
     """
     complete_run(config, directory)
-    with np.load(directory / "predictions.npz") as arrays:
-        models = [name for name in ("global", "personalised") if f"{name}_probability" in arrays.files]
-        probability = {name: arrays[f"{name}_probability"] for name in models}
-        label, client, subject = (arrays[name] for name in ("label", "client", "subject"))
-        clients = len(arrays["client_names"])
-    synthetic = sum(line["used"] for line in read_requests(directory))
-    return Tested(probability, label, client, subject, samples.subjects, clients, samples.classes, {}, synthetic)
+    arrays = read_prediction_arrays(directory)
+    probability = {name: arrays[f"{name}_probability"] for name in MODELS if f"{name}_probability" in arrays}
+    label, client, subject = (arrays[name] for name in ("label", "client", "subject"))
+    clients, synthetic = len(arrays["client_names"]), sum(line["used"] for line in read_requests(directory))
+    return Predictions(probability, label, client, subject, samples.subjects, clients, samples.classes, {}, synthetic)
 
 
 def build_ungoverned(
@@ -98,7 +97,7 @@ def build_ungoverned(
     return with_synthetic_samples(problem, batches) if batches else problem
 
 
-def train_ungoverned(problem: FederatedProblem, protocol: Protocol) -> Tested:
+def train_ungoverned(problem: FederatedProblem, protocol: Protocol) -> Predictions:
     """Train all rounds without a ledger, and test the models."""
     models = Models(problem, protocol)
     by_round: dict[str, list[tuple[int, float]]] = {}
@@ -115,7 +114,9 @@ def train_ungoverned(problem: FederatedProblem, protocol: Protocol) -> Tested:
     population, samples = problem.population, problem.samples
     sample, client = population.test.flat()
     where = (samples.y[sample], client, samples.subject[sample], samples.subjects)
-    return Tested(models.probabilities(state), *where, population.clients, samples.classes, by_round, problem.synthetic)
+    return Predictions(
+        models.probabilities(state), *where, population.clients, samples.classes, by_round, problem.synthetic
+    )
 
 
 class Models:

@@ -6,7 +6,6 @@ Finished runs of the work folder are kept; interrupted ones are resumed.
 """
 
 import argparse
-import json
 import subprocess
 import tomllib
 from collections.abc import Callable, Sequence
@@ -16,8 +15,10 @@ from typing import Any
 import numpy as np
 
 import bofl_jax as bofl
+from bofl_jax import results
+from bofl_jax.results.writing import write_json
 from experiments.common.command import argument_parser, run_command
-from experiments.common.files import training_name, write_json
+from experiments.common.files import training_name
 from experiments.common.training import is_complete
 from experiments.mitbih.measure import RESAMPLES, measure, most_influential, person_interval, read_predictions
 from experiments.mitbih.plan import HERE, ROWS, TRAININGS, WITHOUT_LEDGER, config_hashes
@@ -79,8 +80,7 @@ def _shortened(config: bofl.Config) -> dict[str, int]:
 
 def _require_same_config(config: bofl.Config, out: Path) -> None:
     """Check the configuration of a finished run; its engine section may be of another machine."""
-    with (out / "config.toml").open("rb") as file:
-        stored = tomllib.load(file)
+    stored = results.read_config(out).tables
     wanted = tomllib.loads(config.to_toml())
     if {**stored, "engine": None} != {**wanted, "engine": None}:
         raise bofl.BoflError(f"{out} was made with another configuration: name another --work, or remove it")
@@ -95,7 +95,7 @@ def collect(work: Path, trainings: Sequence[str], seeds: Sequence[int]) -> dict[
         seeds: their seeds.
     """
     reference = tomllib.loads((HERE / "reference.toml").read_text())
-    environment = json.loads((run_directory(work, trainings[0], seeds[0]) / "environment.json").read_text())
+    environment = results.read_environment(run_directory(work, trainings[0], seeds[0]))
     return {
         "configs": config_hashes(),
         "commit": commit(),
@@ -129,9 +129,7 @@ def describe(work: Path, training: str, seed: int) -> dict[str, Any]:
         seed: root seed.
     """
     out = run_directory(work, training, seed)
-    summary = json.loads((out / "summary.json").read_text())
-    with (out / "config.toml").open("rb") as file:
-        engine = tomllib.load(file)["engine"]
+    summary, engine = results.read_summary_record(out), results.read_config(out).section("engine")
     return {
         "config_sha256": summary["config_sha256"],
         "engine": engine,
@@ -175,10 +173,9 @@ def same_without_ledger(work: Path, training: str, seed: int) -> bool | None:
 
 def _training_record(out: Path) -> list[Any]:
     """The test probabilities of the global model, if it is tested, and the loss of every round."""
-    rounds = [json.loads(line) for line in (out / "rounds.jsonl").read_text().splitlines()]
-    with np.load(out / "predictions.npz") as arrays:
-        tested = arrays["global_probability"].tobytes() if "global_probability" in arrays else b""
-    return [tested, *(record["loss"] for record in rounds)]
+    probability = results.read_predictions(out).global_probability
+    losses = [record["loss"] for record in results.read_round_records(out)]
+    return [b"" if probability is None else probability.tobytes(), *losses]
 
 
 def summarise(work: Path, key: str, seeds: Sequence[int], reference: dict[str, Any]) -> dict[str, Any]:
@@ -191,8 +188,8 @@ def summarise(work: Path, key: str, seeds: Sequence[int], reference: dict[str, A
         reference: the reference's numbers of this row.
     """
     row = ROWS[key]
-    tested = [read_predictions(run_directory(work, row.training, seed), row.model, row.without) for seed in seeds]
-    measured = [measure(one) for one in tested]
+    predictions = [read_predictions(run_directory(work, row.training, seed), row.model, row.without) for seed in seeds]
+    measured = [measure(one) for one in predictions]
     mean = _over_seeds(np.mean, measured)
     return {
         **row._asdict(),
@@ -201,8 +198,8 @@ def summarise(work: Path, key: str, seeds: Sequence[int], reference: dict[str, A
         "seeds": {str(seed): values for seed, values in zip(seeds, measured, strict=True)},
         "mean": mean,
         "sd": _over_seeds(lambda values: np.std(values, ddof=1) if len(values) > 1 else 0.0, measured),
-        "interval": {"macro_f1": person_interval(tested), "resamples": RESAMPLES},
-        "most_influential": most_influential(tested),
+        "interval": {"macro_f1": person_interval(predictions), "resamples": RESAMPLES},
+        "most_influential": most_influential(predictions),
         "reference": reference,
         "gap": _gap(mean, reference),
     }

@@ -19,8 +19,9 @@ from bofl_jax.algorithms import FineTuneOptions, OwnOptions
 from bofl_jax.engine import FederatedProblem, TrainState, build_problem, initial_state
 from bofl_jax.metrics import group_confusions
 from bofl_jax.partition import class_counts
+from bofl_jax.results.writing import write_arrays
 from experiments.common.command import argument_parser, prepare, run_command
-from experiments.common.files import Arrays, WorkFolder, write_arrays
+from experiments.common.files import Arrays, WorkFolder
 from experiments.common.protocols import TEN_SEEDS
 from experiments.common.training import Predictor, local_training_options, train_all_rounds
 from experiments.personalisation.plan import (

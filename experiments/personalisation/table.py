@@ -18,6 +18,7 @@ import numpy as np
 from bofl_jax import metrics
 from bofl_jax.metrics import map_matrices, paired_permutation
 from bofl_jax.metrics.resampling import MatrixMetric
+from bofl_jax.results.writing import write_json
 from experiments.common.command import argument_parser, run_command
 from experiments.common.contrasts import (
     adjust_by_holm,
@@ -27,7 +28,7 @@ from experiments.common.contrasts import (
     sd_over_seeds,
     sum_by_person,
 )
-from experiments.common.files import Arrays, WorkFolder, read_arrays, write_json
+from experiments.common.files import Arrays, WorkFolder, read_arrays
 from experiments.common.tables import markdown_table, with_interval
 from experiments.personalisation.plan import HERE, METHODS, PROTOCOLS, folds
 

@@ -78,7 +78,7 @@ def fixed_point(own: jax.Array, strength: float) -> jax.Array:
         strength: lambda.
     """
     algorithm = algorithms.ditto(lambda w, batch: 0.5 * jnp.mean((w - batch.features) ** 2), optax.sgd(1.0), strength)
-    server = aggregate.mean()
+    server = aggregate.sgd()
 
     def client(shared, state, mean):
         batch = algorithms.Batch(jnp.zeros((1, 1, 1)), mean[None, None], jnp.zeros(1, jnp.int32))
@@ -88,7 +88,7 @@ def fixed_point(own: jax.Array, strength: float) -> jax.Array:
     def one_round(carry, _):
         shared, states = carry
         updates, states = jax.vmap(client, in_axes=(None, 0, 0))(shared, states, own)
-        _, shared = server.step((), shared, aggregate.Mean(updates.mean(), jnp.float32(1)))
+        _, shared = server.step((), shared, aggregate.ReducedUpdate(updates.mean(), jnp.float32(1)))
         return (shared, states), None
 
     start = (jnp.float32(0), jnp.zeros_like(own))

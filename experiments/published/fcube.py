@@ -36,14 +36,14 @@ def cube(seed: int) -> tuple[algorithms.Batch, ClientIndices, np.ndarray]:
     return pool, ClientIndices(sample, np.array([len(own) for own in rows], np.int32)), np.arange(TRAIN, TRAIN + TEST)
 
 
-def methods(loss) -> dict[str, tuple[algorithms.LocalAlgorithm, aggregate.Aggregator]]:
+def methods(loss) -> dict[str, tuple[algorithms.LocalAlgorithm, aggregate.ServerOptimizer]]:
     """The methods that NIID-Bench compares."""
     sgd = optax.sgd(1.0)
     return {
-        "fedavg": (algorithms.fedavg(loss, sgd), aggregate.mean()),
-        "fedprox": (algorithms.fedprox(loss, sgd, 0.01), aggregate.mean()),
-        "fednova": (algorithms.fednova(loss, sgd), aggregate.nova()),
-        "scaffold": (algorithms.scaffold(loss, sgd), aggregate.scaffold()),
+        "fedavg": (algorithms.fedavg(loss, sgd), aggregate.sgd()),
+        "fedprox": (algorithms.fedprox(loss, sgd, 0.01), aggregate.sgd()),
+        "fednova": (algorithms.fednova(loss, sgd), algorithms.fednova_server()),
+        "scaffold": (algorithms.scaffold(loss, sgd), algorithms.scaffold_server()),
     }
 
 
@@ -74,7 +74,7 @@ def train(algorithm, server, model, rounds: int, pool, rows: ClientIndices, test
         keys = jax.random.split(jax.random.fold_in(key, number), CLIENTS)
         updates, states = jax.vmap(client, in_axes=(None, 0, 0, 0, 0))(shared, states, *rows, keys)
         mean = jax.tree.map(lambda u: jnp.tensordot(weight, u, axes=1), updates)
-        _, shared = server.step((), shared, aggregate.Mean(mean, jnp.float32(1)))
+        _, shared = server.step((), shared, aggregate.ReducedUpdate(mean, jnp.float32(1)))
         return (shared, states), accuracy(model, algorithm.model(shared), pool, test)
 
     template = algorithm.init(first, shared)

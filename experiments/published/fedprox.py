@@ -136,7 +136,7 @@ def train(model, loss, first, plan: Schedule, data_set: DataSet) -> tuple[jax.Ar
     """
     mu = jnp.asarray([method.mu for method in METHODS.values()])
     sampler = algorithms.Sampler(BATCH, "shuffle", 0.0, 0.0)
-    server, size = aggregate.mean(), data_set.train.size
+    server, size = aggregate.sgd(), data_set.train.size
 
     def client_update(params, mu, steps, data):
         """All methods go through the same batches; the parameters of one that stops earlier no longer change."""
@@ -162,7 +162,7 @@ def train(model, loss, first, plan: Schedule, data_set: DataSet) -> tuple[jax.Ar
         sums, weights = jax.lax.scan(add_client, jax.tree.map(jnp.zeros_like, params), (cohort, epochs.T))
         total = weights.sum(axis=0)
         mean = jax.tree.map(lambda s: s / expand(jnp.maximum(total, 1), s), sums)
-        _, params = server.step((), params, aggregate.Mean(mean, jnp.float32(1)))
+        _, params = server.step((), params, aggregate.ReducedUpdate(mean, jnp.float32(1)))
         correct = jax.vmap(lambda w: accuracy(model, w, data_set.pool, data_set.test, weight=data_set.test_weight))(
             params
         )

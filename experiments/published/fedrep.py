@@ -102,7 +102,7 @@ def train_both(federation: Federation, rounds: int) -> dict[str, jax.Array]:
         federation: the clients' samples.
         rounds: R.
     """
-    server = aggregate.mean(server_lr=CLIENTS)  # the sum over the clients
+    server = aggregate.sgd(server_lr=CLIENTS)  # the sum over the clients
 
     def distances(algorithm, lr, first, body_of):
         def client_update(shared, x, y):
@@ -113,7 +113,7 @@ def train_both(federation: Federation, rounds: int) -> dict[str, jax.Array]:
         def one_round(shared, _):
             updates = jax.vmap(client_update, in_axes=(None, 0, 0))(shared, federation.x, federation.y)
             mean = jax.tree.map(lambda u: u.mean(axis=0), updates)
-            _, after = server.step((), shared, aggregate.Mean(mean, jnp.float64(1)))
+            _, after = server.step((), shared, aggregate.ReducedUpdate(mean, jnp.float64(1)))
             return after, distance(body_of(shared), federation.subspace)
 
         return jax.lax.scan(one_round, first, length=rounds)[1]

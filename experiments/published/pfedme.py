@@ -129,7 +129,7 @@ def train(kind: str, name: str, tested: np.ndarray, rates: Rates, pool, drawn: S
     model = network(INPUTS, CLASSES, HIDDEN[kind])
     loss = algorithms.cross_entropy(model.apply, np.ones(CLASSES, np.float32))
     method = methods(loss, rates)[name]
-    server = aggregate.mean(method.server_lr)
+    server = aggregate.sgd(method.server_lr)
     rows = drawn.train
     share = rows.size / jnp.sum(rows.size)
     value_and_grad = jax.value_and_grad(loss)
@@ -173,7 +173,7 @@ def train(kind: str, name: str, tested: np.ndarray, rates: Rates, pool, drawn: S
         updates, _ = jax.vmap(client_update, in_axes=(None, 0, 0))(params, cohort, offset[cohort])
         weight = share[cohort]
         mean = jax.tree.map(lambda u: jnp.tensordot(weight / weight.sum(), u, axes=1), updates)
-        _, params = server.step((), params, aggregate.Mean(mean, weight.sum()))
+        _, params = server.step((), params, aggregate.ReducedUpdate(mean, weight.sum()))
         trained = jnp.arange(CLIENTS) if method.all_train else cohort
         offset = offset.at[trained].add(BATCHES * method.batch) % rows.size
         return (params, offset), found

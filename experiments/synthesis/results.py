@@ -1,6 +1,5 @@
 """What is kept of every run, small enough to be committed: pieces.npz."""
 
-import csv
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,10 +9,13 @@ import numpy as np
 
 import bofl_jax as bofl
 from bofl_jax.metrics import group_confusions
+from bofl_jax.results.clients import read_clients
+from bofl_jax.results.predictions import read_predictions
 from bofl_jax.results.requests import read_requests
+from bofl_jax.results.writing import write_arrays
 from bofl_jax.synthesis.gates import QualityScores
 from experiments.common.contrasts import person_index
-from experiments.common.files import read_arrays, write_arrays
+from experiments.common.files import read_arrays
 from experiments.common.training import is_complete
 from experiments.synthesis.plan import ARMS, PROTOCOLS
 
@@ -105,7 +107,7 @@ def collect(work: Path, protocols: Collection[str] = tuple(PROTOCOLS)) -> StudyR
     if not folders:
         command = f"python -m experiments.synthesis.run --work {work}"
         raise bofl.BoflError(f"there is no complete run in {work}: carry some out with {command}")
-    people, classes = read_clients(next(iter(folders.values())))
+    people, classes = read_people(next(iter(folders.values())))
     weight = draw_people(int(people.max()) + 1)
     seeds = {protocol: common_seeds(folders, protocol) for protocol in protocols}
     runs: dict[RunName, RunCounts] = {}
@@ -201,20 +203,19 @@ def read_run(folder: Path, people: np.ndarray, weight: np.ndarray) -> tuple[RunC
         people: int[C], the person of each client.
         weight: int[DRAWS, P], how often each person is drawn.
     """
-    arrays = read_arrays(folder / "predictions.npz")
-    classes = [str(name) for name in arrays["classes"]]
-    with (folder / "clients.csv").open(newline="") as file:
-        labelled = [[int(row[f"train_{name}"]) for name in classes] for row in csv.DictReader(file)]
+    predictions, clients = read_predictions(folder), read_clients(folder)
+    classes, label = predictions.classes, predictions.label
+    labelled = np.stack([clients.counts["train"][name] for name in classes], axis=1).astype(np.int32)
     requests = read_requests(folder)
-    probability = [arrays[f"{model}_probability"] for model in MODELS]
-    label, person = arrays["label"], people[arrays["client"]]
+    probability = [predictions.models[model] for model in MODELS]
+    person = people[predictions.client]
     drawn = np.array(
         [[curves(p[:, k], label == k, person, weight) for k in range(1, len(classes))] for p in probability]
     )
     scores = [mean_scores([line for line in requests if line["class"] == name]) for name in classes]
     counts = RunCounts(
-        np.stack([np.asarray(group_confusions(p, label, arrays["client"], len(labelled))) for p in probability]),
-        np.array(labelled, np.int32),
+        np.stack([np.asarray(group_confusions(p, label, predictions.client, len(labelled))) for p in probability]),
+        labelled,
         count_outcomes(requests),
         np.array(scores, np.float32),
         drawn[..., 0].astype(np.float32),
@@ -272,11 +273,10 @@ def count_reaching(score: np.ndarray, person: np.ndarray, thresholds: np.ndarray
     return (weight @ counts.astype(float))[:, ::-1].cumsum(axis=1)[:, ::-1]
 
 
-def read_clients(folder: Path) -> tuple[np.ndarray, list[str]]:
+def read_people(folder: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """int[C], the person of each client of a run, and the names of its K classes."""
-    with np.load(folder / "predictions.npz") as arrays:
-        names, classes = arrays["client_names"], arrays["classes"]
-    return person_index(names), [str(name) for name in classes]
+    predictions = read_predictions(folder)
+    return person_index(predictions.client_names), predictions.classes
 
 
 def count_outcomes(requests: Sequence[Mapping[str, Any]]) -> np.ndarray:

@@ -22,6 +22,7 @@ import numpy as np
 
 from bofl_jax.metrics import macro_f1, paired_permutation, precision, recall
 from bofl_jax.metrics.resampling import MatrixMetric
+from bofl_jax.results.writing import write_json
 from experiments.common.command import argument_parser, run_command
 from experiments.common.contrasts import (
     adjust_by_holm,
@@ -31,7 +32,6 @@ from experiments.common.contrasts import (
     sum_by_person,
     tested_people,
 )
-from experiments.common.files import write_json
 from experiments.common.tables import markdown_table, with_interval
 from experiments.synthesis.plan import (
     ARMS,

@@ -1,4 +1,4 @@
-"""The committed experiment: its configurations load, its results belong to them, its tables to its results."""
+"""The committed experiment: its configurations load, its results belong to them, and its tables to its results."""
 
 import json
 import subprocess
@@ -10,20 +10,12 @@ import pytest
 from sklearn.metrics import f1_score
 
 from bofl_jax import load_config
+from experiments.mitbih.measure import Predictions, macro_f1, person_interval
+from experiments.mitbih.plan import ROWS, TRAININGS, config_hashes
+from experiments.mitbih.table import main, render
 
-FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "mitbih"
-
-
-@pytest.fixture
-def scripts(monkeypatch):
-    """The experiment's modules, importable as when run.py is the script, and forgotten afterwards."""
-    names = ("plan", "measure", "table", "run")
-    monkeypatch.syspath_prepend(str(FOLDER))
-    for name in names:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield
-    for name in names:
-        sys.modules.pop(name, None)
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "experiments" / "mitbih"
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +23,14 @@ def results() -> dict:
     return json.loads((FOLDER / "results.json").read_text())
 
 
-@pytest.mark.usefixtures("scripts")
-def test_every_training_is_a_possible_configuration():
-    from plan import TRAININGS
-
+def test_every_training_has_a_valid_configuration():
     for training in TRAININGS.values():
         config = load_config(FOLDER / training.file, dict(training.overrides))
         assert config.data.records == "nonpaced"
         assert config.seed == 0
 
 
-def test_federated_configurations_are_protocol_p5():
+def test_federated_configurations_follow_protocol_p5():
     for name in ("fedavg", "perfedavg", "local"):
         config = load_config(FOLDER / f"{name}.toml")
         assert (config.partition.train_minutes, config.partition.guard_seconds) == (5.0, 5.0)
@@ -50,10 +39,7 @@ def test_federated_configurations_are_protocol_p5():
         assert (config.optimizer.lr, config.optimizer.schedule) == (0.12, "halving")
 
 
-@pytest.mark.usefixtures("scripts")
-def test_results_are_of_the_committed_configurations(results):
-    from plan import ROWS, config_hashes
-
+def test_results_belong_to_the_committed_configurations(results):
     assert results["configs"] == config_hashes()
     assert list(results["rows"]) == list(ROWS)
     assert results["seeds"] == [0, 1, 2]
@@ -67,10 +53,7 @@ def test_results_keep_the_reference_as_it_is_committed(results):
         assert row["reference"] == reference.get(key, {})
 
 
-@pytest.mark.usefixtures("scripts")
 def test_tables_are_rendered_from_the_results(results):
-    from table import render
-
     table = render(results)
     assert (FOLDER / "table.md").read_text() == table
     assert table in (FOLDER / "README.md").read_text()
@@ -85,10 +68,7 @@ def test_ledgered_runs_were_audited_and_change_no_bit(results):
     assert len({run["ledger"]["head_hash"] for run in ledgered}) == 6
 
 
-@pytest.mark.usefixtures("scripts")
-def test_macro_f1_of_the_bootstrap_is_that_of_scikit_learn():
-    from measure import macro_f1
-
+def test_macro_f1_of_the_bootstrap_agrees_with_scikit_learn():
     rng = np.random.default_rng(0)
     label, predicted = rng.integers(0, 3, 200), rng.integers(0, 3, 200)  # class 3 occurs nowhere
     matrix = np.zeros((4, 4), int)
@@ -96,31 +76,34 @@ def test_macro_f1_of_the_bootstrap_is_that_of_scikit_learn():
     assert macro_f1(matrix) == pytest.approx(f1_score(label, predicted, average="macro"), abs=1e-12)
 
 
-@pytest.mark.usefixtures("scripts")
-def test_bootstrap_draws_people_and_not_beats():
-    """With every beat of a person right or wrong alike, the interval is that of a few people: wide."""
-    from measure import Tested, person_interval
-
+def test_the_bootstrap_draws_people_and_not_beats():
+    """If all beats of a person are correct or all are wrong, the interval is as wide as that of a few people."""
     client = np.repeat(np.arange(4, dtype=np.int32), 500)
     label = np.tile(np.array([0, 1], np.int32), 1000)
-    right = client < 2
-    probability = np.eye(2, dtype=np.float32)[np.where(right, label, 1 - label)]
-    tested = Tested(probability, label, client, ("201", "202", "203", "205"), ("N", "S"), np.ones((4, 2), int))
-    low, high = person_interval([tested, tested])
+    correct = client < 2
+    probability = np.eye(2, dtype=np.float32)[np.where(correct, label, 1 - label)]
+    predictions = Predictions(
+        probability, label, client, ("201", "202", "203", "205"), ("N", "S"), np.ones((4, 2), int)
+    )
+    low, high = person_interval([predictions, predictions])
     assert low == 0.0
     assert high == 1.0
 
 
 def test_the_command_says_what_it_needs():
-    said = subprocess.run([sys.executable, FOLDER / "run.py"], capture_output=True, text=True, check=False)
-    assert said.returncode == 2
-    assert "--work" in said.stderr
+    command = [sys.executable, "-m", "experiments.mitbih.run"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "--work" in ended.stderr
 
 
-@pytest.mark.usefixtures("scripts")
-def test_the_eight_seeds_go_with_the_rest(results):
-    from table import render
+def test_the_table_command_writes_the_table_beside_the_results(tmp_path):
+    (tmp_path / "results.json").write_bytes((FOLDER / "results.json").read_bytes())
+    main([str(tmp_path / "results.json")])
+    assert (tmp_path / "table.md").read_bytes() == (FOLDER / "table.md").read_bytes()
 
+
+def test_the_results_of_eight_seeds_agree_with_the_others(results):
     eight = json.loads((FOLDER / "results_centralised_8_seeds.json").read_text())
     assert eight["configs"] == results["configs"]
     assert (FOLDER / "table_centralised_8_seeds.md").read_text() == render(eight)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bofl_jax import audit
-from bofl_jax.results.writing import read_json
+from bofl_jax.results.summary import read_summary_record
 
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "new_method.py"
 
@@ -15,6 +15,6 @@ def test_the_example_runs_and_its_ledger_holds(tmp_path):
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert [line.split(":")[0].strip() for line in ran.stdout.splitlines()] == ["global", "personalised"]
-    summary = read_json(tmp_path / "run" / "summary.json")
+    summary = read_summary_record(tmp_path / "run")
     assert summary["test"]["personalised"]["macro_f1"] > summary["test"]["global"]["macro_f1"]
     assert len(audit(tmp_path / "run").rounds) == 3

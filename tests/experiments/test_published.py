@@ -1,33 +1,24 @@
 """The published tables: the generated data are the published ones, and the committed results hold."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments.published.synthetic import draw_federation
+
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "published"
 EXCEPTIONS = {("pfedme", "dnn perfedavg")}
-"""What does not hold, as the README of the folder says."""
-
-
-@pytest.fixture
-def synthetic(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.delitem(sys.modules, "synthetic", raising=False)
-    from synthetic import synthetic
-
-    yield synthetic
-    sys.modules.pop("synthetic", None)
+"""Claims that do not hold, as the README of the folder says."""
 
 
 def counts(labels):
     return np.bincount(labels, minlength=10).tolist()
 
 
-def test_pfedmes_data_number_for_number(synthetic):
-    drawn = synthetic(100, 0.5, 0.5, seed=0, scale=5)
+def test_data_equal_those_of_pfedme_number_for_number():
+    drawn = draw_federation(100, 0.5, 0.5, seed=0, scale=5)
     found = drawn.model_mean[0], drawn.centre_mean[0], drawn.centre[0, 0]
     np.testing.assert_allclose(found, (0.941575, -0.184591, -1.491118), atol=5e-7)
     assert counts(drawn.y[0]) == [9352, 187, 0, 0, 0, 0, 6, 0, 0, 0]
@@ -36,16 +27,16 @@ def test_pfedmes_data_number_for_number(synthetic):
     assert (min(sizes), max(sizes)) == (250, 25810)
 
 
-def test_fedproxs_data_number_for_number(synthetic):
-    drawn = synthetic(30, 1, 1, seed=0)
+def test_data_equal_those_of_fedprox_number_for_number():
+    drawn = draw_federation(30, 1, 1, seed=0)
     assert [len(y) for y in drawn.y[:4]] == [1909, 171, 436, 4876]
     np.testing.assert_allclose((drawn.model_mean[0], drawn.centre_mean[0]), (0.154947, -0.672460), atol=5e-7)
     assert counts(drawn.y[0]) == [581, 0, 0, 6, 1226, 0, 0, 66, 30, 0]
     assert counts(np.concatenate(drawn.y)) == [789, 1322, 1791, 2169, 1905, 10749, 2514, 598, 149, 363]
 
 
-def test_identical_clients_share_one_model(synthetic):
-    drawn = synthetic(30, 0, 0, seed=0, iid=True)
+def test_identical_clients_share_one_model():
+    drawn = draw_federation(30, 0, 0, seed=0, iid=True)
     assert not drawn.centre.any()
     assert len(np.concatenate(drawn.y)) == sum(len(x) for x in drawn.x)
     weight = np.linalg.lstsq(np.concatenate(drawn.x), np.eye(10)[np.concatenate(drawn.y)], rcond=None)[0]
@@ -53,13 +44,13 @@ def test_identical_clients_share_one_model(synthetic):
     assert min(own) > 0.5  # one linear rule fits all clients
 
 
-def holding(found, path=()):
-    """Every ``holds`` in a result, with what it is of."""
+def claims(found, path=()):
+    """Every ``holds`` in a result, with the path to it."""
     for key, value in found.items():
         if key == "holds":
             yield path, value
         elif isinstance(value, dict):
-            yield from holding(value, (*path, key))
+            yield from claims(value, (*path, key))
 
 
 def leaves(value):
@@ -69,9 +60,9 @@ def leaves(value):
 
 
 @pytest.mark.parametrize("script", ["pfedme", "fedprox", "fedrep", "ditto", "fcube"])
-def test_the_committed_result_holds(script):
+def test_the_claims_of_the_committed_result_hold(script):
     result = json.loads((FOLDER / "results" / f"{script}.json").read_text())
-    found = list(holding(result))
+    found = list(claims(result))
     assert found
     for path, value in found:
         assert all(leaves(value)) == ((script, path[-1] if path else "") not in EXCEPTIONS), (script, path)

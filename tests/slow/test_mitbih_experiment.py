@@ -1,4 +1,4 @@
-"""The experiment's command, shortened to two rounds: every training, the audits, the tables."""
+"""The command of the experiment, shortened to two rounds: all trainings, audits and tables."""
 
 import json
 import os
@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "mitbih" / "run.py"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-def test_shortened_experiment(tmp_path):
+def test_the_shortened_experiment_keeps_finished_runs(tmp_path):
     if not (Path(os.environ.get("BOFL_DATA", "")) / "mitdb").is_dir():
         pytest.skip("BOFL_DATA does not point at a folder with mitdb")
-    command = [sys.executable, SCRIPT, "--work", tmp_path / "work", "--json", tmp_path / "results.json", "--short"]
-    first = subprocess.run([*command, "--seeds", "0"], capture_output=True, text=True, check=False)
+    where = ["--work", tmp_path / "work", "--json", tmp_path / "results.json"]
+    command = [sys.executable, "-m", "experiments.mitbih.run", *where, "--short", "--seeds", "0"]
+    first = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
     results = json.loads((tmp_path / "results.json").read_text())
     assert len(results["rows"]) == 12
@@ -27,7 +28,7 @@ def test_shortened_experiment(tmp_path):
         assert run["audit"]["holds"]
         assert run["same_without_ledger"]
     table = (tmp_path / "table.md").read_bytes()
-    again = subprocess.run([*command, "--seeds", "0"], capture_output=True, text=True, check=False)
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert again.stdout == ""  # nothing was run anew
+    assert again.stdout == ""  # no training was repeated
     assert (tmp_path / "table.md").read_bytes() == table

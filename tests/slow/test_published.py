@@ -1,4 +1,4 @@
-"""The scripts of the published tables, shortened: they run, and what a short run can show already holds."""
+"""The experiments on published numbers, shortened: they run, and the claims that a short run can show hold."""
 
 import json
 import subprocess
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "published"
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(script, tmp_path, *arguments):
-    command = [sys.executable, FOLDER / f"{script}.py", *arguments, "--json", tmp_path / "result.json"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+def run(name, tmp_path, *arguments):
+    command = [sys.executable, "-m", f"experiments.published.{name}", *arguments, "--json", tmp_path / "result.json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
     return json.loads((tmp_path / "result.json").read_text())
 
