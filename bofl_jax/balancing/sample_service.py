@@ -155,7 +155,7 @@ class SampleService:
         return SyntheticBatch(decision.request, need, source.generator.name, digest, samples, result)
 
     def _scores_of(self, source: FittedGenerators, need: SampleNeed) -> QualityScores:
-        """The scores of a generator for a class, from samples that nobody trains on; computed once."""
+        """The scores of a generator for a class, from samples that are not used for training; computed once."""
         name = (source.generator.name, source.index_of(need.client), need.label)
         if name not in self._scores:
             key = derive(self._problem.root, Purpose.SYNTHESIS, 2, source.index_of(need.client), need.label)

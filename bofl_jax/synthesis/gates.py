@@ -1,8 +1,8 @@
-"""Quality gates: the limits that a batch of synthetic samples must meet before anybody trains on it.
+"""Quality gates: the limits that a batch of synthetic samples must meet before it is used for training.
 
-A generator is scored for each class on extra samples that nobody trains on, drawn as the batch is. Real samples are
-those that the generator was fitted to (train) and those that were withheld from it (holdout). With too few samples of
-either, a score is NaN. A NaN counts as not computed, not as a failure.
+A generator is scored for each class on extra samples that are drawn as the batch is and not used for training. Real
+samples are those that the generator was fitted to (train) and those that were withheld from it (holdout). With too few
+samples of either, a score is NaN. A NaN counts as not computed, not as a failure.
 """
 
 import math
@@ -66,7 +66,7 @@ def score_samples(synthetic: np.ndarray, reference: ReferenceSamples, seed: int)
     """Score a generator's samples of one class.
 
     Args:
-        synthetic: float32[n, D], synthetic samples that nobody trains on.
+        synthetic: float32[n, D], synthetic samples that are not used for training.
         reference: real samples.
         seed: of the draws of subsets of equal size.
 

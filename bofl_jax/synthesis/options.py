@@ -55,7 +55,7 @@ class SynthesisOptions(Options):
         "automatic", description="who approves a request that no rule forbids"
     )
     holdout: float = Field(0.2, gt=0, lt=1, description="share of the training samples that only the gates use")
-    probe: int = Field(200, ge=20, description="extra samples that a generator is scored on and nobody trains on")
+    probe: int = Field(200, ge=20, description="extra samples on which a generator is scored, not used for training")
     fallback: Literal["none", "oversample"] = Field(
         "none", description="generator for classes that the chosen one cannot be fitted to"
     )

@@ -21,9 +21,9 @@ REFERENCE = ReferenceSamples(normal(80, 0), normal(60, 1), normal(200, 2, mean=1
 GOOD = normal(200, 4)
 
 
-def gate_result(probe, batch=None, shared=True, options=OPTIONS, reference=REFERENCE):
-    batch = probe[:10] if batch is None else batch
-    return check_batch(batch, 10, score_samples(probe, reference, seed=0), reference, options, shared)
+def gate_result(synthetic, batch=None, shared=True, options=OPTIONS, reference=REFERENCE):
+    batch = synthetic[:10] if batch is None else batch
+    return check_batch(batch, 10, score_samples(synthetic, reference, seed=0), reference, options, shared)
 
 
 def test_good_samples_pass_every_gate():
@@ -37,7 +37,7 @@ def test_good_samples_pass_every_gate():
 
 
 @pytest.mark.parametrize(
-    ("gate", "probe"),
+    ("gate", "synthetic"),
     [
         ("discriminative", normal(200, 5, mean=0.5)),
         ("utility", normal(200, 5, mean=1.6)),
@@ -46,8 +46,8 @@ def test_good_samples_pass_every_gate():
         ("membership", np.repeat(REFERENCE.train, 3, axis=0)[:200] + normal(200, 6, spread=0.1)),
     ],
 )
-def test_a_gate_detects_its_fault(gate, probe):
-    assert gate in gate_result(probe).failed
+def test_a_gate_detects_its_fault(gate, synthetic):
+    assert gate in gate_result(synthetic).failed
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_scores_on_the_ledger_are_basis_points():
 
 
 def test_membership_is_the_auc_with_hanley_and_mcneils_error():
-    probe = normal(50, 7)
-    found = score_samples(probe, REFERENCE, seed=0)
+    synthetic = normal(50, 7)
+    found = score_samples(synthetic, REFERENCE, seed=0)
     real = np.concatenate([REFERENCE.train, REFERENCE.holdout])
-    near = np.linalg.norm(real[:, None] - probe[None], axis=2).min(axis=1)
+    near = np.linalg.norm(real[:, None] - synthetic[None], axis=2).min(axis=1)
     assert found.membership == pytest.approx(roc_auc_score(np.r_[np.ones(80), np.zeros(60)], -near))
     rng = np.random.default_rng(0)
     areas = [

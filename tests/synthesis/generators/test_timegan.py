@@ -269,7 +269,7 @@ def test_samples_move_apart_if_those_of_all_clients_are_too_close_together(share
 
 
 def test_moments_of_all_are_blended_in_with_the_gradient_of_the_own():
-    """Of class 0; nobody else has class 1, of which the own stay."""
+    """Class 0 is blended. No other client has class 1, so its own moments are kept."""
     x, y = jnp.array([[[0.2, 0.6, 0.4]]]), jnp.array([0, 0, 1])
     of_all = class_sums(jnp.array([[[0.5, 0.9]]]), jnp.zeros(2, jnp.int32), 2)
 
@@ -289,7 +289,7 @@ def test_class_sums_of_the_last_phase_are_those_of_its_minibatches(trained_state
 
 
 def test_shared_moments_change_the_gradient_of_the_generator(trained_state):
-    """From the second step on: before the first nobody has drawn anything."""
+    """Only from the second step on: before the first there are no samples of other clients."""
     state = trained_state[0]
     first = state._replace(class_sums=jax.tree.map(jnp.zeros_like, state.class_sums))
     updates = [jax.jit(timegan(SHAPE, options(steps=1, shared=share)).stages[-1].client_update) for share in (0.0, 1.0)]
