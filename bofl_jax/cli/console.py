@@ -1,6 +1,5 @@
 """Output of the command line: progress, tables, one line for a round or a member of a sweep."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -145,8 +144,10 @@ def provenance_table(rows: "Sequence[Row]") -> Table:
 
 
 def _cell(value: Any) -> str:
+    from bofl_jax.runs.audit_report import shorten_digests
+
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.6f}"
-    return f"{value:,}" if isinstance(value, int) else re.sub(r"(0x[0-9a-f]{16})[0-9a-f]{24,}", r"\1…", value)
+    return f"{value:,}" if isinstance(value, int) else shorten_digests(str(value))

@@ -5,7 +5,6 @@ files and ``bofl audit --client`` have everything in full.
 """
 
 import base64
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from bofl_jax.ledger.audit.provenance import client_history, rounds_table
 from bofl_jax.ledger.audit.records import AuditedRound
 from bofl_jax.ledger.audit.replay import IndexedEvent
 from bofl_jax.pages.fill import pack_numbers
-from bofl_jax.runs.audit_report import AuditReport
+from bofl_jax.runs.audit_report import AuditReport, shorten_digests
 
 MAX_CONTRIBUTIONS = 500_000
 """Contributions on a page, of the last rounds: some 20 MB."""
@@ -78,7 +77,7 @@ def chain_data(chain: ChainAudit) -> dict[str, Any]:
 
 def _round(row: Mapping[str, Any], found: AuditedRound) -> dict[str, Any]:
     shown = {name: value for name, value in row.items() if name != "clients"}
-    return shown | {"model_digest": shorten(row["model_digest"]), "block": found.blocks[1]}
+    return shown | {"model_digest": shorten_digests(row["model_digest"]), "block": found.blocks[1]}
 
 
 def _last_rounds(rounds: Sequence[AuditedRound]) -> Sequence[AuditedRound]:
@@ -112,7 +111,7 @@ def _concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
 def _events(chain: ChainAudit) -> list[list[Any]]:
     """All events about clients but their contributions, in the order of the chain."""
     rows = [
-        [client, row["block"], row["round"], row["what"], shorten(row["particulars"])]
+        [client, row["block"], row["round"], row["what"], shorten_digests(row["particulars"])]
         for client, events in enumerate(_events_by_client(chain))
         for row in client_history(replace(chain, rounds=[], events=events), client)
     ]
@@ -132,12 +131,3 @@ def _events_by_client(chain: ChainAudit) -> list[list[IndexedEvent]]:
         if client is not None:
             found[client].append(indexed)
     return found
-
-
-def shorten(text: str) -> str:
-    """The text with long digests cut to their first eight bytes.
-
-    >>> shorten("update 0x" + "ab" * 32 + ", 40 samples")
-    'update 0xabababababababab\\u2026, 40 samples'
-    """
-    return re.sub(r"(0x[0-9a-f]{16})[0-9a-f]{24,}", "\\1\u2026", text)

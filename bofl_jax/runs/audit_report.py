@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 
 from bofl_jax.core.errors import BoflError
@@ -125,3 +126,12 @@ def _csv(rows: list[Row]) -> str:
     for row in rows:
         writer.writerow({k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()})
     return buffer.getvalue()
+
+
+def shorten_digests(text: str) -> str:
+    """The text with long digests cut to their first eight bytes.
+
+    >>> shorten_digests("update 0x" + "ab" * 32 + ", 40 samples").replace("…", "...")
+    'update 0xabababababababab..., 40 samples'
+    """
+    return re.sub(r"(0x[0-9a-f]{16})[0-9a-f]{24,}", r"\1…", text)

@@ -1,4 +1,4 @@
-"""One run under way: its directory, its ledger and its records. The `TrainState` stays with the caller."""
+"""One run in progress: its directory, its ledger and its records. The `TrainState` stays with the caller."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +20,7 @@ from bofl_jax.engine.round import RoundInfo, TrainState, initial_state, mean_los
 from bofl_jax.evaluation.client_contribution import ContributionEstimator, total_contributions
 from bofl_jax.evaluation.explanations import explain_predictions
 from bofl_jax.evaluation.reliability import unseen_samples
-from bofl_jax.evaluation.summary import TestPredictions, client_rows, measure_models, summarise
+from bofl_jax.evaluation.summary import RunPredictions, client_rows, measure_models, summarise
 from bofl_jax.ledger import Ledger, RejectionReason, VerdictDiffersError, create_ledger, resume_ledger
 from bofl_jax.results.clients import write_clients
 from bofl_jax.results.digest import results_digest
@@ -60,7 +60,7 @@ class Run:
 
 
 class RunSession:
-    """One run under way. As a context manager, it closes what it opened.
+    """One run in progress. As a context manager, it closes what it opened.
 
     Args:
         prepared: the run.
@@ -188,7 +188,7 @@ class RunSession:
             "clients": len(self.cohort.invited),
         }
         if probability is not None:
-            self._record["metrics"] = TestPredictions(self.problem, {"global": probability}).measure("global")
+            self._record["metrics"] = RunPredictions(self.problem, {"global": probability}).measure("global")
         assert self._eligibility is not None
         self._ledger_record = self._ledger_worker.record(number, self._eligibility, self.cohort, info, params)
 
@@ -264,7 +264,7 @@ class RunSession:
             compile_s: seconds spent on compiling.
         """
         problem = self.problem
-        predictions = TestPredictions(problem, probability)
+        predictions = RunPredictions(problem, probability)
         contribution = total_contributions(self.records, problem.population.clients) if problem.keeps_updates else None
         write_clients(self._directory.path, client_rows(predictions, contribution))
         write_predictions(self._directory.path, predictions.arrays())
@@ -279,9 +279,7 @@ class RunSession:
         write_summary(self._directory.path, summary)
         return Run(self._directory.path, summary, shared, personal)
 
-    def _add_reliability(
-        self, summary: SummaryRecord, predictions: TestPredictions, shared: Any, personal: Any
-    ) -> None:
+    def _add_reliability(self, summary: SummaryRecord, predictions: RunPredictions, shared: Any, personal: Any) -> None:
         """Add reliability to the summary, and explanations where the configuration asks for them."""
         problem, reference = self.problem, None
         rows, _ = unseen_samples(problem.population).flat()

@@ -8,10 +8,9 @@ import pytest
 
 from bofl_jax.pages import report
 from bofl_jax.pages.fill import render_page
-from bofl_jax.pages.provenance import shorten
 from bofl_jax.pages.run import group_data
 from bofl_jax.results import read_run
-from bofl_jax.runs.audit_report import AuditReport
+from bofl_jax.runs.audit_report import AuditReport, shorten_digests
 from tests.figures.grouped import add_groups
 from tests.pages.files import SUBJECTS, data_of, write_explanations, write_sweep
 
@@ -164,7 +163,7 @@ def test_a_client_opens_its_provenance_and_escape_closes_it(opened, run_director
     history = AuditReport(run_directory).client_history(SUBJECTS[client])
     table = "#dialog .scroll[aria-label='Table of events']"
     assert column(browser, table, 3) == [row["what"] for row in history]
-    assert column(browser, table, 4) == [shorten(row["particulars"]) or "\u2013" for row in history]
+    assert column(browser, table, 4) == [shorten_digests(row["particulars"]) or "\u2013" for row in history]
     browser.switch_to.active_element.send_keys(Keys.ESCAPE)
     assert not one(browser, "#dialog").get_attribute("open")
     assert active_text(browser) == SUBJECTS[client]

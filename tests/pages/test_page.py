@@ -19,11 +19,10 @@ from bofl_jax.figures import style
 from bofl_jax.metrics.calibration import ece
 from bofl_jax.pages import provenance, report
 from bofl_jax.pages.fill import SCRIPTS, render_page
-from bofl_jax.pages.provenance import shorten
 from bofl_jax.pages.reliability import reliability
 from bofl_jax.pages.run import group_data
 from bofl_jax.results.summary import read_summary
-from bofl_jax.runs.audit_report import AuditReport
+from bofl_jax.runs.audit_report import AuditReport, shorten_digests
 from tests.figures.grouped import add_groups
 from tests.pages.files import CLASSES, SUBJECTS, data_of, write_explanations, write_sweep
 
@@ -80,7 +79,7 @@ def history_of(data, client):
 
 def audited_history(run_directory, client):
     return [
-        [row["block"], row["round"], row["what"], shorten(row["particulars"])]
+        [row["block"], row["round"], row["what"], shorten_digests(row["particulars"])]
         for row in AuditReport(run_directory).client_history(str(client))
     ]
 
@@ -89,7 +88,7 @@ def test_every_client_has_the_history_that_the_audit_finds(data, run_directory):
     audited = AuditReport(run_directory)
     for client in range(len(SUBJECTS)):
         history = [
-            [row["block"], row["round"], row["what"], shorten(row["particulars"])]
+            [row["block"], row["round"], row["what"], shorten_digests(row["particulars"])]
             for row in audited.client_history(str(client))
         ]
         assert history_of(data, client) == history
