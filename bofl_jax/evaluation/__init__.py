@@ -1,1 +1,1 @@
-"""Says what the predictions of a run show."""
+"""Evaluation of a finished run: metrics, reliability, group fairness, client contributions, explanations."""

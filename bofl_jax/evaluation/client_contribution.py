@@ -1,10 +1,11 @@
-"""What each client was worth to a round: the utility of the models that coalitions of the cohort would have made.
+"""How much each client contributed to a round, from the utilities of models that coalitions of the cohort would make.
 
-The utility of a shared model is minus its log-loss, averaged over the classes, in nats, on samples that it has not seen
-(`safety.unseen`) where there are any, and on the clients' own training samples otherwise.
+The utility of a shared model is minus its log-loss, averaged over the classes, in nats. It is measured on samples that
+the model was not trained on (`reliability.unseen_samples`) where there are any, otherwise on the clients' own training
+samples.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,19 +20,20 @@ from bofl_jax.engine.round import RoundInfo
 from bofl_jax.evaluation.reliability import unseen_samples
 from bofl_jax.evaluation.stratified import host_generator, stratified_sample
 from bofl_jax.ledger import RejectionReason
-from bofl_jax.metrics.contribution import gtg_shapley, leave_one_out, round_value
+from bofl_jax.metrics.contribution import ModelUtility, leave_one_out, round_value
+from bofl_jax.metrics.shapley_sampling import gtg_shapley
 
 Tree = Any
 
 MAX_SAMPLES = 2000
-"""On how many samples a model is valued, at most; drawn once a run, spread over classes and clients."""
+"""Largest number of samples on which a model is valued; drawn once a run, spread over classes and clients."""
 
 
 class ContributionEstimator:
-    """The games of a run's rounds.
+    """Estimates client contributions, round by round.
 
     Args:
-        setting: of a run whose server takes the weighted mean of the updates.
+        problem: of a run whose server takes the weighted mean of the updates.
     """
 
     def __init__(self, problem: FederatedProblem) -> None:
@@ -41,16 +43,16 @@ class ContributionEstimator:
     def value_round(
         self, number: int, cohort: Cohort, info: RoundInfo, previous: Tree
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What the clients whose updates counted were worth.
+        """Estimate the contributions of the clients whose updates were accepted.
 
         Args:
             number: of the round.
-            cohort: who sent.
-            info: what arrived.
-            before: what was shared before the round.
+            cohort: the clients that sent updates.
+            info: the updates that arrived, and their verdicts.
+            previous: what clients shared before the round.
 
         Returns:
-            int[m], the clients, and float64[m], what each one's update added to the utility.
+            int[m], the clients, and float64[m], their contributions in units of the utility.
         """
         evaluate, lr = self._problem.config.evaluate, self._problem.config.optimizer.server_lr
         verdict = np.asarray(info.verdict)[: len(cohort.client)]
@@ -60,26 +62,26 @@ class ContributionEstimator:
         updates = jax.tree.map(lambda leaf: lr * leaf[rows], to_first_device(info.updates))
         game = round_value(self._utility, to_first_device(previous), updates, jnp.asarray(cohort.weight[rows]))
         if evaluate.contribution == "leave-one-out":
-            worth = leave_one_out(game, len(rows), traced=False)  # one model at a time in the memory
+            contribution = leave_one_out(game, len(rows), traced=False)  # one model at a time in memory
         else:
             key = derive(self._problem.root, Purpose.CONTRIBUTION, 1, number)
-            worth = gtg_shapley(game, len(rows), key).contribution
-        return cohort.client[rows], worth
+            contribution = gtg_shapley(game, len(rows), key).contribution
+        return cohort.client[rows], contribution
 
 
 def valuation_samples(problem: FederatedProblem) -> np.ndarray:
-    """int32[<=2000]: the samples on which the models of a run are valued; no synthetic ones."""
+    """int32[V], V at most 2000: indices of the samples on which models are valued, none of them synthetic."""
     rows, client = unseen_samples(problem.population).flat()
     if not len(rows):
         rows, client = problem.population.train.flat()
         recorded = rows < len(problem.samples) - problem.synthetic
         rows, client = rows[recorded], client[recorded]
-    drawn = host_generator(problem.root, Purpose.CONTRIBUTION, 0)
-    return rows[stratified_sample(drawn, problem.samples.y[rows], client, MAX_SAMPLES)]
+    rng = host_generator(problem.root, Purpose.CONTRIBUTION, 0)
+    return np.asarray(rows[stratified_sample(rng, problem.samples.y[rows], client, MAX_SAMPLES)])
 
 
-def utility(problem: FederatedProblem) -> Callable[[Tree], jax.Array]:
-    """What is shared -> float32[], minus the log-loss of its model, each class counting the same."""
+def utility(problem: FederatedProblem) -> ModelUtility:
+    """The utility of shared models: minus the log-loss, in which every class has the same weight."""
     rows, samples = valuation_samples(problem), problem.samples
     apply, model = problem.model.apply, problem.algorithm.model
     assert model is not None
@@ -87,24 +89,30 @@ def utility(problem: FederatedProblem) -> Callable[[Tree], jax.Array]:
     counts = np.bincount(samples.y[rows])
     weight = jnp.asarray(1 / (counts[samples.y[rows]] * np.count_nonzero(counts)), jnp.float32)
 
-    def worth(shared: Tree) -> jax.Array:
+    def value(shared: Tree, /) -> jax.Array:
         logits = apply(model(shared), x, features)
-        of_label = jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], axis=1)[:, 0]
-        return jnp.sum(weight * of_label)
+        log_likelihood = jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], axis=1)[:, 0]
+        return jnp.sum(weight * log_likelihood)
 
-    return worth
+    return value
 
 
 def total_contributions(records: Sequence[Mapping[str, Any]], clients: int) -> np.ndarray:
-    """float64[C]: contributions to a whole run, from the lines of ``rounds.jsonl``; 0 for who was never valued.
+    """Add up the contributions of a whole run.
 
-    >>> first, last = ([0, 2], [0.5, 0.25]), ([2], [1.0])
-    >>> lines = [{"contributors": clients, "contribution": worth} for clients, worth in (first, last)]
-    >>> total([*lines, {}], 3).tolist()
+    Args:
+        records: lines of ``rounds.jsonl``.
+        clients: C.
+
+    Returns:
+        float64[C]; 0 for a client whose contribution was never estimated.
+
+    >>> lines = [{"contributors": [0, 2], "contribution": [0.5, 0.25]}, {"contributors": [2], "contribution": [1.0]}]
+    >>> total_contributions([*lines, {}], 3).tolist()
     [0.5, 0.0, 1.25]
     """
-    found = np.zeros(clients)
+    total = np.zeros(clients)
     for record in records:
         if "contributors" in record:
-            np.add.at(found, record["contributors"], record["contribution"])
-    return found
+            np.add.at(total, record["contributors"], record["contribution"])
+    return total

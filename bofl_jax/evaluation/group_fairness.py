@@ -1,6 +1,6 @@
 """Whether a run's models serve groups of people alike: recall by group and class, and the equal-opportunity gap.
 
-Everything follows from the test predictions and from who is of which group, which ``predictions.npz`` holds.
+Everything follows from the test predictions and the group of each sample, which ``predictions.npz`` holds.
 """
 
 import functools
@@ -12,13 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax.core.padding import bucket_size, pad_to
-from bofl_jax.metrics import confusions, equal_opportunity_gap, recall
-from bofl_jax.metrics.report import plain
-from bofl_jax.results.writing import flat
+from bofl_jax.metrics import equal_opportunity_gap, group_confusions, recall
+from bofl_jax.metrics.report import json_number
+from bofl_jax.results.predictions import MODELS
+from bofl_jax.results.records import flatten
+
+TOLERANCE = 1e-5
+"""Largest difference of a number between machines."""
 
 
-class Membership(NamedTuple):
-    """Whose the N test samples are, and of which of G groups of people."""
+class GroupMembership(NamedTuple):
+    """Which person and which of G groups of people each of N test samples belongs to."""
 
     attribute: str  # by which people are grouped
     names: tuple[str, ...]  # of the groups
@@ -26,18 +30,18 @@ class Membership(NamedTuple):
     person: np.ndarray  # str[N], the same for all records of one person
 
 
-class Opportunity(NamedTuple):
-    """What the groups get out of one model; NaN where a number is undefined."""
+class GroupRecalls(NamedTuple):
+    """Recalls of one model by group; NaN where a number is undefined."""
 
     samples: jax.Array  # int32[G, K], of each class
     recall: jax.Array  # float32[G, K]
-    gap: jax.Array  # float32[K]
+    gap: jax.Array  # float32[K], equal-opportunity gap
 
 
 @functools.partial(jax.jit, static_argnames="groups")
-def measure_groups(
+def group_recalls(
     probability: jax.Array, label: jax.Array, mask: jax.Array, group: jax.Array, groups: int
-) -> Opportunity:
+) -> GroupRecalls:
     """Compare the recalls of G groups.
 
     Args:
@@ -47,13 +51,13 @@ def measure_groups(
         group: int32[N], ``0 <= group < G`` where ``mask`` holds.
         groups: G.
     """
-    matrices = confusions(probability, label, group, groups, mask)
+    matrices = group_confusions(probability, label, group, groups, mask)
     gap = equal_opportunity_gap(probability, label, mask, group, groups)
-    return Opportunity(jnp.sum(matrices, axis=2), jax.vmap(recall)(matrices), gap)
+    return GroupRecalls(jnp.sum(matrices, axis=2), recall(matrices), gap)
 
 
-def of_groups(
-    probability: np.ndarray, label: np.ndarray, classes: Sequence[str], members: Membership
+def group_summary(
+    probability: np.ndarray, label: np.ndarray, classes: Sequence[str], members: GroupMembership
 ) -> dict[str, Any]:
     """One model's ``fairness.<model>.groups`` in ``summary.json``; None where a number is undefined.
 
@@ -61,83 +65,89 @@ def of_groups(
         probability: float32[N, K].
         label: int32[N].
         classes: the K class names.
-        members: whose the samples are.
+        members: person and group of each sample.
 
     >>> p, y = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]], np.float32), np.array([0, 0, 1], np.int32)
-    >>> members = Membership("sex", ("F", "M"), np.array([0, 1, 1], np.int32), np.array(["100", "101", "101"]))
-    >>> found = of_groups(p, y, ("N", "V"), members)
+    >>> group, person = np.array([0, 1, 1], np.int32), np.array(["100", "101", "101"])
+    >>> found = group_summary(p, y, ("N", "V"), GroupMembership("sex", ("F", "M"), group, person))
     >>> found["equal_opportunity_gap"], found["by_group"]["M"]["per_class"]["V"]
     ({'N': 1.0, 'V': None}, {'people': 1, 'samples': 1, 'recall': 1.0})
     """
     size, grouped = bucket_size(len(label)), members.group >= 0
     columns = (probability, label, grouped, np.where(grouped, members.group, 0))
-    measured = jax.device_get(measure_groups(*(pad_to(column, size) for column in columns), len(members.names)))
+    measured = jax.device_get(group_recalls(*(pad_to(column, size) for column in columns), len(members.names)))
     return {
         "attribute": members.attribute,
         "samples_in_no_group": int((~grouped).sum()),
-        "equal_opportunity_gap": dict(zip(classes, map(plain, measured.gap), strict=True)),
+        "equal_opportunity_gap": dict(zip(classes, map(json_number, measured.gap), strict=True)),
         "by_group": {
-            name: _group(measured, place, label, classes, members) for place, name in enumerate(members.names)
+            name: _one_group(measured, index, label, classes, members) for index, name in enumerate(members.names)
         },
     }
 
 
-def _group(
-    measured: Opportunity, place: int, label: np.ndarray, classes: Sequence[str], members: Membership
+def _one_group(
+    measured: GroupRecalls, group: int, label: np.ndarray, classes: Sequence[str], members: GroupMembership
 ) -> dict[str, Any]:
-    inside = members.group == place
+    inside = members.group == group
     return {
         "people": len(np.unique(members.person[inside])),
         "samples": int(inside.sum()),
         "per_class": {
             name: {
                 "people": len(np.unique(members.person[inside & (label == index)])),
-                "samples": int(measured.samples[place, index]),
-                "recall": plain(measured.recall[place, index]),
+                "samples": int(measured.samples[group, index]),
+                "recall": json_number(measured.recall[group, index]),
             }
             for index, name in enumerate(classes)
         },
     }
 
 
-def groups_from(arrays: Mapping[str, np.ndarray], attribute: str) -> dict[str, Any]:
-    """What ``predictions.npz`` says of groups of people, by model; nothing where the attribute is "none".
+def groups_from_predictions(arrays: Mapping[str, np.ndarray], attribute: str) -> dict[str, Any]:
+    """Compute ``groups`` of the summary again from ``predictions.npz``.
 
     Args:
         arrays: of the file.
         attribute: ``evaluate.groups`` of the run.
+
+    Returns:
+        Model -> its groups; nothing for the attribute "none".
 
     Raises:
         KeyError: if an array is missing.
     """
     if attribute == "none":
         return {}
-    names, classes = (tuple(map(str, arrays[of])) for of in ("group_names", "classes"))
-    members = Membership(attribute, names, arrays["group"], arrays["person_names"][arrays["subject"]])
-    models = [model for model in ("global", "personalised") if f"{model}_probability" in arrays]
+    names, classes = (tuple(map(str, arrays[name])) for name in ("group_names", "classes"))
+    members = GroupMembership(attribute, names, arrays["group"], arrays["person_names"][arrays["subject"]])
+    models = [model for model in MODELS if f"{model}_probability" in arrays]
     return {
-        model: {"groups": of_groups(arrays[f"{model}_probability"], arrays["label"], classes, members)}
+        model: {"groups": group_summary(arrays[f"{model}_probability"], arrays["label"], classes, members)}
         for model in models
     }
 
 
-def differing_groups(stated: Mapping[str, Any], true: Mapping[str, Any]) -> str:
-    """The dotted name of the first number that is not the true one, to rounding on another machine; "" for none.
+def first_group_difference(stated: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """Find the first stated number that differs from what the predictions give, up to rounding.
 
     Args:
-        stated: what the summary says of groups, by model.
-        true: from `groups_from`.
+        stated: the summary's groups, by model.
+        expected: from `groups_from_predictions`.
 
-    >>> differing_groups({"gap": {"N": 0.5, "V": None}}, {"gap": {"N": 0.5, "V": 0.1}})
+    Returns:
+        The dotted name of the number; "a key" if the keys differ, "" if there is no difference.
+
+    >>> first_group_difference({"gap": {"N": 0.5, "V": None}}, {"gap": {"N": 0.5, "V": 0.1}})
     'gap.V'
     """
-    said, found = flat(stated), flat(true)
-    if said.keys() != found.keys():
+    numbers, found = flatten(stated), flatten(expected)
+    if numbers.keys() != found.keys():
         return "a key"
-    return next((name for name, value in found.items() if not _same(said[name], value)), "")
+    return next((name for name, value in found.items() if not _agrees(numbers[name], value)), "")
 
 
-def _same(said: Any, found: Any) -> bool:
-    if isinstance(said, float) and isinstance(found, float):
-        return abs(said - found) <= 1e-5
-    return type(said) is type(found) and said == found
+def _agrees(stated: Any, expected: Any) -> bool:
+    if isinstance(stated, float) and isinstance(expected, float):
+        return abs(stated - expected) <= TOLERANCE
+    return type(stated) is type(expected) and bool(stated == expected)

@@ -1,10 +1,11 @@
-"""Results of a run as plain tables: predictions, clients, summary."""
+"""Result files of a run: predictions, rows of clients, summary."""
 
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax.config import Config
@@ -12,57 +13,64 @@ from bofl_jax.core.padding import bucket_size, pad_to
 from bofl_jax.engine.problem import FederatedProblem
 from bofl_jax.evaluation.group_fairness import GroupMembership, group_summary
 from bofl_jax.evaluation.reliability import reliability_summary
-from bofl_jax.metrics import client_metrics, compute_metrics, fairness, to_summary, unseen_class_recall
+from bofl_jax.metrics import (
+    ClientMetrics,
+    client_metrics,
+    compute_metrics,
+    fairness,
+    to_summary,
+    unseen_class_recall,
+)
 from bofl_jax.metrics.report import json_number
 from bofl_jax.partition import class_counts, label_divergence
+from bofl_jax.results.predictions import MODELS
 from bofl_jax.results.requests import RequestTotals
 from bofl_jax.results.rounds import RoundRecord
 from bofl_jax.results.summary import SummaryRecord, ledger_summary, timing_of
 
 
-class TestPredictions:
+class RunPredictions:
     """The test probabilities of a run, client after client.
 
-    Attributes:
-        probability: model name ("global", "personalised") -> float32[N, K]; a model that does not exist is left out.
+    Args:
+        problem: the federated problem of the run.
+        probability: model ("global", "personalised") -> float32[N, K], of the models that exist.
     """
 
-    def __init__(self, setting: FederatedProblem, probability: dict[str, np.ndarray]) -> None:
-        self.problem = setting
+    def __init__(self, problem: FederatedProblem, probability: dict[str, np.ndarray]) -> None:
+        self.problem = problem
         self.probability = probability
-        self.sample, self.client = setting.population.test.flat()
-        self.label = setting.samples.y[self.sample]
+        self.sample, self.client = problem.population.test.flat()
+        self.label = problem.samples.y[self.sample]
         self._mask = np.arange(bucket_size(len(self.label))) < len(self.label)
 
     def measure(self, model: str) -> dict[str, Any] | None:
-        """M of one model; None if there is no such model."""
+        """All registered metrics of one model, as ``test`` of ``summary.json`` holds them; None without the model."""
         if model not in self.probability:
             return None
-        measured = compute_metrics(self._padded(self.probability[model]), self._padded(self.label), self._mask)
-        return to_summary(measured, self.problem.samples.classes)
+        classes = self.problem.samples.classes
+        probability, label = self._padded(self.probability[model], self.label)
+        return to_summary(compute_metrics(probability, label, jnp.asarray(self._mask), tuple(classes)), classes)
 
-    def reliability(self, known: tuple[np.ndarray, np.ndarray] | None) -> dict[str, Any]:
+    def reliability(self, reference: tuple[np.ndarray, np.ndarray] | None) -> dict[str, Any]:
         """``safety`` of ``summary.json``, by model; None for a model that does not exist.
 
         Args:
-            known: float32[M, K] and int32[M]: predictions of the shared model on samples that it has not seen.
+            reference: float32[M, K] and int32[M], predictions of the shared model on samples that it has not seen.
         """
-        classes = self.problem.samples.classes
-        return {
-            model: reliability_summary(
-                self.probability[model], self.label, classes, known if model == "global" else None
-            )
-            if model in self.probability
-            else None
-            for model in ("global", "personalised")
-        }
+        return {model: self._reliability(model, reference if model == "global" else None) for model in MODELS}
 
-    def _padded(self, column: np.ndarray) -> np.ndarray:
-        """The same with zeros added: runs that hardly differ in their number of samples share compiled metrics."""
-        return pad_to(column, len(self._mask))
+    def _reliability(self, model: str, reference: tuple[np.ndarray, np.ndarray] | None) -> dict[str, Any] | None:
+        if model not in self.probability:
+            return None
+        return reliability_summary(self.probability[model], self.label, self.problem.samples.classes, reference)
+
+    def _padded(self, *columns: np.ndarray) -> list[jax.Array]:
+        """Columns padded with zeros, so that runs of similar sizes share compiled metrics."""
+        return [jnp.asarray(pad_to(column, len(self._mask))) for column in columns]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What ``predictions.npz`` holds."""
+        """The arrays of ``predictions.npz``."""
         samples, population = self.problem.samples, self.problem.population
         arrays = {
             "label": self.label.astype(np.int32),
@@ -82,7 +90,7 @@ class TestPredictions:
 
     @cached_property
     def _membership(self) -> GroupMembership | None:
-        """Of which groups of people the test samples are; None where groups are not compared."""
+        """The groups of people of the test samples; None where groups are not compared."""
         groups, samples = self.problem.groups, self.problem.samples
         if groups is None:
             return None
@@ -91,79 +99,91 @@ class TestPredictions:
         return GroupMembership(self.problem.config.evaluate.groups, groups.names, groups.subject_group[subject], person)
 
     def fairness(self) -> dict[str, Any]:
-        """Per model: fairness of the clients' accuracies, recall of classes that they lack, groups of people."""
-        setting = self.problem
-        seen = setting.recorded_counts(setting.population.adapt) > 0
-        result = {}
-        for model in ("global", "personalised"):
-            per_client = self.client_metrics(model)
-            if per_client is not None:
-                columns = map(self._padded, (self.probability[model], self.label, self.client))
-                unseen = unseen_class_recall(*columns, seen, self._mask)
-                result[model] = fairness(per_client.accuracy, per_client.support > 0).as_dict() | {
-                    "unseen_class_recall": json_number(unseen.unseen_class_recall),
-                    "unseen_class_support": int(unseen.unseen_class_support),
-                }
-                if self._membership:
-                    probability, classes = self.probability[model], setting.samples.classes
-                    result[model]["groups"] = group_summary(probability, self.label, classes, self._membership)
-        return result
+        """``fairness`` of ``summary.json``: how client accuracies spread, and recall of groups, by model."""
+        return {model: self._fairness(model) for model in MODELS if model in self.probability}
 
-    def client_metrics(self, model: str) -> Any:
-        """Per-client metrics of one model, or None."""
+    def _fairness(self, model: str) -> dict[str, Any]:
+        per_client = self.client_metrics(model)
+        assert per_client is not None
+        seen = self.problem.recorded_counts(self.problem.population.adapt) > 0
+        columns = self._padded(self.probability[model], self.label, self.client)
+        unseen = unseen_class_recall(*columns, jnp.asarray(seen), jnp.asarray(self._mask))
+        found: dict[str, Any] = fairness(per_client.accuracy, per_client.support > 0).as_dict() | {
+            "unseen_class_recall": json_number(unseen.recall),
+            "unseen_class_support": int(unseen.support),
+        }
+        if not self._membership:
+            return found
+        classes = self.problem.samples.classes
+        return found | {"groups": group_summary(self.probability[model], self.label, classes, self._membership)}
+
+    def client_metrics(self, model: str) -> ClientMetrics | None:
+        """The metrics of every client under one model, on the host; None without the model."""
         if model not in self.probability:
             return None
         clients = self.problem.population.clients
-        columns = map(self._padded, (self.probability[model], self.label, self.client))
-        return jax.device_get(client_metrics(*columns, clients=clients, mask=self._mask))
+        columns = self._padded(self.probability[model], self.label, self.client)
+        measured: ClientMetrics = jax.device_get(client_metrics(*columns, clients, jnp.asarray(self._mask)))
+        return measured
 
 
-def client_rows(predictions: TestPredictions, contribution: np.ndarray | None = None) -> list[dict[str, Any]]:
-    """The rows of ``clients.csv``; an undefined number is an empty field.
+def client_rows(predictions: RunPredictions, contribution: np.ndarray | None = None) -> list[dict[str, Any]]:
+    """The rows of ``clients.csv``; an undefined number is None, an empty field.
 
     Args:
         predictions: of all test samples.
-        contribution: float64[C], what each client was worth, or None.
+        contribution: float64[C], the clients' contributions, or None.
     """
-    setting = predictions.problem
-    samples, population = setting.samples, setting.population
-    counts = {
-        part: setting.recorded_counts(rows) for part, rows in (("train", population.train), ("test", population.test))
-    }
-    synthetic = class_counts(population.train, samples.y, len(samples.classes)) - counts["train"]
-    divergence = label_divergence(counts["train"])
-    measured = {model: predictions.client_metrics(model) for model in ("global", "personalised")}
-    rows = []
-    for client, name in enumerate(population.names):
-        own = np.concatenate([population.train.of(client), population.test.of(client)])
-        subjects = np.unique(samples.subject[own])
-        row: dict[str, Any] = {
+    problem = predictions.problem
+    train, test = (problem.recorded_counts(rows) for rows in (problem.population.train, problem.population.test))
+    counts = {"train": train, "test": test}
+    if problem.synthetic:
+        samples = problem.samples
+        counts["synthetic"] = class_counts(problem.population.train, samples.y, len(samples.classes)) - train
+    divergence = label_divergence(train)
+    measured = {model: predictions.client_metrics(model) for model in MODELS}
+    return [
+        {
             "client": name,
-            "subject": samples.subjects[subjects[0]] if len(subjects) == 1 else f"{len(subjects)} subjects",
+            "subject": _subject(problem, client),
+            **_count_fields({role: count[client] for role, count in counts.items()}, problem.samples.classes),
+            "label_divergence": json_number(divergence[client]),
+            **_metric_fields(measured, client),
+            **({} if contribution is None else {"contribution": float(contribution[client])}),
         }
-        for part in counts:
-            row[f"n_{part}"] = int(counts[part][client].sum())
-        for part in counts:
-            row |= {f"{part}_{c}": int(n) for c, n in zip(samples.classes, counts[part][client], strict=True)}
-        if setting.synthetic:
-            row["n_synthetic"] = int(synthetic[client].sum())
-            row |= {f"synthetic_{c}": int(n) for c, n in zip(samples.classes, synthetic[client], strict=True)}
-        row["label_divergence"] = json_number(divergence[client])
-        for model, result in measured.items():
-            for field in ("accuracy", "macro_f1"):
-                row[f"{model}_{field}"] = None if result is None else json_number(getattr(result, field)[client])
-        if contribution is not None:
-            row["contribution"] = float(contribution[client])
-        rows.append(row)
-    return rows
+        for client, name in enumerate(problem.population.names)
+    ]
 
 
-def measure_models(predictions: TestPredictions) -> dict[str, Any]:
-    """What the summary says of the models: ``test`` and ``fairness``."""
-    return {
-        "test": {model: predictions.measure(model) for model in ("global", "personalised")},
-        "fairness": predictions.fairness(),
+def _subject(problem: FederatedProblem, client: int) -> str:
+    """The subject of a client's samples, or how many subjects they have."""
+    parts = (problem.population.train, problem.population.test)
+    subjects = np.unique(problem.samples.subject[np.concatenate([rows.of(client) for rows in parts])])
+    return problem.samples.subjects[subjects[0]] if len(subjects) == 1 else f"{len(subjects)} subjects"
+
+
+def _count_fields(counts: dict[str, np.ndarray], classes: Sequence[str]) -> dict[str, int]:
+    """Numbers of samples by role, then by role and class; those of synthetic samples together at the end."""
+    totals = {role: {f"n_{role}": int(count.sum())} for role, count in counts.items()}
+    by_class = {
+        role: {f"{role}_{name}": int(n) for name, n in zip(classes, count, strict=True)}
+        for role, count in counts.items()
     }
+    fields = totals["train"] | totals["test"] | by_class["train"] | by_class["test"]
+    return fields | totals.get("synthetic", {}) | by_class.get("synthetic", {})
+
+
+def _metric_fields(measured: dict[str, ClientMetrics | None], client: int) -> dict[str, float | None]:
+    return {
+        f"{model}_{field}": None if metrics is None else json_number(getattr(metrics, field)[client])
+        for model, metrics in measured.items()
+        for field in ("accuracy", "macro_f1")
+    }
+
+
+def measure_models(predictions: RunPredictions) -> dict[str, Any]:
+    """``test`` and ``fairness`` of ``summary.json``, which the chain vouches for."""
+    return {"test": {model: predictions.measure(model) for model in MODELS}, "fairness": predictions.fairness()}
 
 
 def summarise(
@@ -175,16 +195,16 @@ def summarise(
     compile_s: float,
     synthesis: RequestTotals | None = None,
 ) -> SummaryRecord:
-    """``summary.json`` of a completed run.
+    """Assemble ``summary.json`` of a completed run.
 
     Args:
-        measured: from `measure`.
+        measured: from `measure_models`.
         config: the run's configuration.
         records: the lines of ``rounds.jsonl``.
         mode: ledger mode.
         head_hash: hash of the chain's last block, or "".
-        compile_s: seconds spent compiling.
-        synthesis: what became of requests for synthetic samples; None where there was none.
+        compile_s: seconds spent on compiling.
+        synthesis: totals of the requests for synthetic samples; None if there was no request.
     """
     return {
         "test": measured["test"],

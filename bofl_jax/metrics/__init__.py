@@ -1,46 +1,50 @@
-"""Numbers that say how good a set of predictions is: discrimination, calibration, selection, fairness, statistics.
+"""Metrics of one set of predictions: discrimination, calibration, selective prediction, fairness, statistics.
 
-Everything is a pure function of ONE set of predictions, written to be jitted and vmapped:
+Every function of predictions is pure and can be jitted and vmapped. Its arguments are
 
 - probability: float32[N, K], the predicted class probabilities;
 - label: int32[N], the true class, ``0 <= label < K`` where ``mask`` holds;
-- mask: bool[N], False for padding, which never influences a result whatever it holds (NaN included).
+- mask: bool[N], False for padding, which never influences a result, whatever it holds (NaN included).
 
-A number that is not defined (recall of a class without samples) is NaN inside JAX and ``None`` once ``as_dict`` has
-written it out. Counts are integers, and every long float sum is pairwise, so the results agree with a float64 oracle to
-about 1e-6.
+An undefined number (recall of a class without samples) is NaN in JAX and ``None`` in ``summary.json``. Counts are
+integers, and every long float sum is pairwise, so that results agree with a float64 oracle to about 1e-6.
 
-The samples of all clients stand in one pool with their client int32[N]. To measure every client on its own, vmap over
-masks:
+The samples of all clients form one pool with their client int32[N]. To measure each client on its own, vmap over masks:
 
     jax.vmap(lambda c: aurc(probability, label, mask & (client == c)))(jnp.arange(clients))
 
-``statistics`` alone is NumPy and float64: intervals and tests over people and seeds, of numbers that are made already.
+``METRICS`` is the registry of the metrics that a run writes and shows. ``resampling`` and ``statistics`` are NumPy and
+float64: intervals and tests over people and seeds.
 """
 
+from bofl_jax.metrics.builtin import METRICS, NSV
 from bofl_jax.metrics.calibration import (
-    Murphy,
-    Reliability,
-    apply_temperature,
+    MurphyDecomposition,
+    ReliabilityDiagram,
     brier,
     classwise_ece,
-    classwise_reliability,
+    classwise_reliability_diagram,
     ece,
-    fit_temperature,
-    murphy,
+    murphy_decomposition,
     nll,
-    reliability,
+    reliability_diagram,
 )
-from bofl_jax.metrics.clients import ClientMetrics, Unseen, client_metrics, confusions, unseen_class_recall
+from bofl_jax.metrics.clients import (
+    ClientMetrics,
+    UnseenClassRecall,
+    client_metrics,
+    group_confusions,
+    unseen_class_recall,
+)
 from bofl_jax.metrics.conformal import (
-    Coverage,
+    SetCoverage,
     aps_scores,
     class_thresholds,
     client_thresholds,
     conformal_threshold,
-    covered,
     lac_scores,
     prediction_sets,
+    set_coverage,
 )
 from bofl_jax.metrics.discrimination import (
     ClassCounts,
@@ -58,7 +62,18 @@ from bofl_jax.metrics.discrimination import (
 )
 from bofl_jax.metrics.ec57 import j_index, jk_index, ventricular_precision
 from bofl_jax.metrics.fairness import Fairness, equal_opportunity_gap, fairness
-from bofl_jax.metrics.report import Metrics, as_dict, metrics
+from bofl_jax.metrics.protocols import MatrixMetric, NamedMatrixMetric, PredictionMetric, ResampledMetric
+from bofl_jax.metrics.registry import FromConfusion, MeanOverClasses, Metric, MetricRegistry, Place
+from bofl_jax.metrics.report import compute_metrics, to_summary
+from bofl_jax.metrics.resampling import (
+    Interval,
+    Statistic,
+    clustered_bootstrap,
+    map_matrices,
+    paired_permutation,
+    person_bootstrap,
+    resampled_metric,
+)
 from bofl_jax.metrics.scores import (
     kappa,
     mcc,
@@ -68,35 +83,36 @@ from bofl_jax.metrics.scores import (
     threshold_at_specificity,
 )
 from bofl_jax.metrics.selective import RiskCoverage, aurc, coverage_at_risk, risk_coverage
-from bofl_jax.metrics.statistics import (
-    Equivalence,
-    Interval,
-    cliffs_delta,
-    clustered_bootstrap,
-    holm,
-    of_matrices,
-    over_people,
-    paired_permutation,
-    tost,
-    wilcoxon,
-)
+from bofl_jax.metrics.statistics import Equivalence, SeedMean, cliffs_delta, holm, mean_over_seeds, tost, wilcoxon
+from bofl_jax.metrics.temperature import apply_temperature, fit_temperature
 
 __all__ = [
+    "METRICS",
+    "NSV",
     "ClassCounts",
     "ClientMetrics",
-    "Coverage",
     "Equivalence",
     "Fairness",
+    "FromConfusion",
     "Interval",
-    "Metrics",
-    "Murphy",
-    "Reliability",
+    "MatrixMetric",
+    "MeanOverClasses",
+    "Metric",
+    "MetricRegistry",
+    "MurphyDecomposition",
+    "NamedMatrixMetric",
+    "Place",
+    "PredictionMetric",
+    "ReliabilityDiagram",
+    "ResampledMetric",
     "RiskCoverage",
-    "Unseen",
+    "SeedMean",
+    "SetCoverage",
+    "Statistic",
+    "UnseenClassRecall",
     "accuracy",
     "apply_temperature",
     "aps_scores",
-    "as_dict",
     "auprc",
     "aurc",
     "auroc",
@@ -105,44 +121,47 @@ __all__ = [
     "class_counts",
     "class_thresholds",
     "classwise_ece",
-    "classwise_reliability",
+    "classwise_reliability_diagram",
     "client_metrics",
     "client_thresholds",
     "cliffs_delta",
     "clustered_bootstrap",
+    "compute_metrics",
     "conformal_threshold",
     "confusion",
-    "confusions",
     "coverage_at_risk",
-    "covered",
     "ece",
     "equal_opportunity_gap",
     "f1",
     "fairness",
     "fit_temperature",
+    "group_confusions",
     "holm",
     "j_index",
     "jk_index",
     "kappa",
     "lac_scores",
     "macro_f1",
+    "map_matrices",
     "mcc",
-    "metrics",
-    "murphy",
+    "mean_over_seeds",
+    "murphy_decomposition",
     "nll",
-    "of_matrices",
-    "over_people",
     "paired_permutation",
+    "person_bootstrap",
     "precision",
     "prediction_sets",
     "recall",
     "recall_at_specificity",
     "recall_at_threshold",
-    "reliability",
+    "reliability_diagram",
+    "resampled_metric",
     "risk_coverage",
+    "set_coverage",
     "specificity",
     "specificity_at_threshold",
     "threshold_at_specificity",
+    "to_summary",
     "tost",
     "unseen_class_recall",
     "ventricular_precision",

@@ -1,15 +1,15 @@
-"""Which part of a window a network's answer rests on: gradients, integrated gradients, occlusion.
+"""Attributions: the part of each input in a network's output, by gradients, integrated gradients or occlusion.
 
-A network comes as ``predict(x float32[T, L], features float32[F]) -> logits[K]``, written for one sample, and what is
-explained is the logit of one class. The functions here are pure and run over N samples at once. They are not compiled
-by themselves; for one program that serves every client's parameters write
+A network is a function ``predict(x float32[T, L], features float32[F]) -> logits[K]`` of one sample. The logit of one
+class is explained. The functions here are pure and take N samples at once. They are not compiled by themselves; for one
+program that serves every client's parameters write
 
     explain = jax.jit(lambda params, *samples: integrated_gradients(partial(predict, params), *samples))
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,41 +17,47 @@ import jax.numpy as jnp
 from bofl_jax.core.errors import BoflError
 from bofl_jax.metrics.arithmetic import ratio
 
-Predict = Callable[[jax.Array, jax.Array], jax.Array]
-"""x[T, L], features[F] -> logits[K]."""
 
-STEPS, MOST_STEPS = 64, 4096
-FINER = 4
-"""By what a number of steps that was too small is multiplied."""
+class PredictFunction(Protocol):
+    """A network, for one sample."""
+
+    def __call__(self, x: jax.Array, features: jax.Array, /) -> jax.Array:
+        """Compute logits float32[K] from x float32[T, L] and features float32[F]."""
+        ...
+
+
+STEPS, MAX_STEPS = 64, 4096
+REFINEMENT = 4
+"""Factor by which a number of steps is multiplied if it was too small."""
 
 
 class Inputs(NamedTuple):
-    """What a network reads."""
+    """Inputs of a network."""
 
     x: jax.Array  # float32[T, L]
     features: jax.Array  # float32[F]
 
 
 class Attribution(NamedTuple):
-    """How much every input bears on the logit of the class."""
+    """The effect of every input on the logit of the class."""
 
     x: jax.Array  # float32[N, T, L]
     features: jax.Array  # float32[N, F]
 
 
 class IntegratedGradients(NamedTuple):
-    """An attribution that adds up, and by how much it fails to."""
+    """An attribution whose sum is the gain of the logit over the baseline's, and the error of the sum."""
 
     x: jax.Array  # float32[N, T, L]
     features: jax.Array  # float32[N, F]
-    completeness_error: jax.Array  # float32[N], relative; NaN where the logit is the baseline's
+    completeness_error: jax.Array  # float32[N], relative; NaN where the logit equals the baseline's
 
 
 _Refined = tuple[jax.Array, IntegratedGradients]
-"""How many steps it took, and what they gave."""
+"""Number of steps, and their result."""
 
 
-def saliency(predict: Predict, x: jax.Array, features: jax.Array, label: jax.Array) -> Attribution:
+def saliency(predict: PredictFunction, x: jax.Array, features: jax.Array, label: jax.Array) -> Attribution:
     r"""Absolute gradient of a class's logit, :math:`|\partial f_k / \partial x|`.
 
     Args:
@@ -71,17 +77,18 @@ def saliency(predict: Predict, x: jax.Array, features: jax.Array, label: jax.Arr
     >>> saliency(linear, x, features, jnp.array([0])).x.ravel().tolist()
     [3.0, 1.0]
     """
-    return jax.tree.map(jnp.abs, gradient(predict, x, features, label))
+    found: Attribution = jax.tree.map(jnp.abs, gradient(predict, x, features, label))
+    return found
 
 
-def gradient(predict: Predict, x: jax.Array, features: jax.Array, label: jax.Array) -> Attribution:
+def gradient(predict: PredictFunction, x: jax.Array, features: jax.Array, label: jax.Array) -> Attribution:
     """The gradient with its sign; arguments and errors as those of ``saliency``."""
     check_samples(x, features, label)
-    return Attribution(*jax.vmap(partial(_slope, predict))(Inputs(x, features), label))
+    return Attribution(*jax.vmap(partial(_gradient_at, predict))(Inputs(x, features), label))
 
 
 def integrated_gradients(
-    predict: Predict,
+    predict: PredictFunction,
     x: jax.Array,
     features: jax.Array,
     label: jax.Array,
@@ -89,24 +96,24 @@ def integrated_gradients(
     steps: int = STEPS,
     tolerance: float | None = None,
 ) -> IntegratedGradients:
-    r"""Gradients along the straight way from a baseline :math:`b`, by the midpoint rule.
+    r"""Gradients along the straight path from a baseline :math:`b`, by the midpoint rule.
 
     .. math:: a_i = (x_i - b_i) \frac1m \sum_{j=1}^{m} \partial_i f_k\left(b + \frac{j - 1/2}{m} (x - b)\right)
 
-    The sum of all :math:`a_i`, features included, is :math:`f_k(x) - f_k(b)` but for the rule's error, which comes
-    along as :math:`|\sum_i a_i - (f_k(x) - f_k(b))| / |f_k(x) - f_k(b)|`.
+    The sum of all :math:`a_i`, features included, is :math:`f_k(x) - f_k(b)` up to the error of the rule, which is
+    returned as :math:`|\sum_i a_i - (f_k(x) - f_k(b))| / |f_k(x) - f_k(b)|`.
 
     Args:
         predict: the network, for one sample.
         x: float32[N, T, L].
         features: float32[N, F].
         label: int32[N], the class k to explain.
-        baseline: x and features of the same shapes, or of shapes that broadcast to them; all zero when left out: a
-            flat line and, where features are centred, their usual values.
-        steps: m. With 64 a smooth network errs by far less than 1 %; one of ReLU and max-pooling by about that, and by
-            more where the logit hardly differs from the baseline's.
-        tolerance: when given, a sample whose error is larger is explained again with four times the steps, until it is
-            not or the next number of them were above 4096.
+        baseline: x and features of the same shapes, or of shapes that broadcast to them; all zero if it is left out,
+            that is a flat line and, where features are centred, their means.
+        steps: m. With 64 steps the error of a smooth network is far below 1 %; with ReLU and max-pooling it is about
+            1 %, and more where the logit hardly differs from the baseline's.
+        tolerance: if given, a sample with a larger error is explained again with four times the steps, until the error
+            is small enough or more than 4096 steps would be needed.
 
     Raises:
         BoflError: when the shapes do not belong together or there is no step.
@@ -122,14 +129,14 @@ def integrated_gradients(
     if steps < 1:
         raise BoflError(f"integrated gradients need at least one step, not {steps}: {STEPS} are usual")
     samples = Inputs(x, features)
-    start = broadcast(baseline, samples)
-    once = partial(_along_the_way, predict)
-    explain = partial(once, steps) if tolerance is None else partial(_within, once, steps, tolerance)
+    start = broadcast_baseline(baseline, samples)
+    once = partial(_integrate, predict)
+    explain = partial(once, steps) if tolerance is None else partial(_refine_until, once, steps, tolerance)
     return jax.vmap(explain)(start, samples, label)
 
 
 def smooth_grad(
-    predict: Predict,
+    predict: PredictFunction,
     x: jax.Array,
     features: jax.Array,
     label: jax.Array,
@@ -144,9 +151,9 @@ def smooth_grad(
         x: float32[N, T, L].
         features: float32[N, F]; no noise is added to them.
         label: int32[N], the class to explain.
-        key: of the noise; sample n depends on it and on n alone.
+        key: of the noise; the noise of sample n depends on the key and on n alone.
         noise: standard deviation of the noise, as a share of the range (max - min) of the sample's x.
-        draws: noisy copies.
+        draws: number of noisy copies.
 
     Raises:
         BoflError: when the shapes do not belong together or there is no copy.
@@ -158,20 +165,21 @@ def smooth_grad(
         raise BoflError(f"smooth_grad needs at least one noisy copy, not {draws}: 50 are usual")
 
     def one(key: jax.Array, sample: Inputs, label: jax.Array) -> Inputs:
-        spread = noise * (sample.x.max() - sample.x.min())
+        scale = noise * (sample.x.max() - sample.x.min())
 
         def add(total: Inputs, index: jax.Array) -> tuple[Inputs, None]:
-            shift = spread * jax.random.normal(jax.random.fold_in(key, index), sample.x.shape)
-            return jax.tree.map(jnp.add, total, _slope(predict, sample._replace(x=sample.x + shift), label)), None
+            shift = scale * jax.random.normal(jax.random.fold_in(key, index), sample.x.shape)
+            return jax.tree.map(jnp.add, total, _gradient_at(predict, sample._replace(x=sample.x + shift), label)), None
 
         total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, sample), jnp.arange(draws))
-        return jax.tree.map(lambda leaf: leaf / draws, total)
+        mean: Inputs = jax.tree.map(lambda leaf: leaf / draws, total)
+        return mean
 
     return Attribution(*jax.vmap(one)(sample_keys(key, len(x)), Inputs(x, features), label))
 
 
 def occlusion(
-    predict: Predict,
+    predict: PredictFunction,
     x: jax.Array,
     features: jax.Array,
     label: jax.Array,
@@ -179,10 +187,10 @@ def occlusion(
     stride: int = 1,
     baseline: Inputs | None = None,
 ) -> Attribution:
-    """How far the logit falls when a piece of the window, or one feature, is replaced by the baseline.
+    """The fall of the logit when a piece of the window, or one feature, is replaced by the baseline.
 
-    Pieces start at 0, ``stride``, ``2 stride`` ... and the last one ends with the window. All leads are covered
-    together. A time sample gets the mean fall over the pieces that cover it.
+    Pieces start at 0, ``stride``, ``2 stride`` ... and the last one ends with the window. A piece covers all leads. The
+    attribution of a time sample is the mean fall over the pieces that cover it.
 
     Args:
         predict: the network, for one sample.
@@ -191,7 +199,7 @@ def occlusion(
         label: int32[N], the class to explain.
         width: time samples of a piece.
         stride: time samples from piece to piece, at most ``width``.
-        baseline: what to put in place, as for ``integrated_gradients``.
+        baseline: the replacement, as for ``integrated_gradients``.
 
     Returns:
         Attribution, with x float32[N, T, 1].
@@ -212,11 +220,11 @@ def occlusion(
     time = jnp.arange(window)
     pieces = (time >= starts[:, None]) & (time < starts[:, None] + width)
     samples = Inputs(x, features)
-    return jax.vmap(partial(_falls, predict, pieces))(samples, broadcast(baseline, samples), label)
+    return jax.vmap(partial(_occlude, predict, pieces))(samples, broadcast_baseline(baseline, samples), label)
 
 
 def check_samples(x: jax.Array, features: jax.Array, label: jax.Array) -> None:
-    """Refuse samples whose shapes do not belong together.
+    """Reject samples whose shapes do not belong together.
 
     Raises:
         BoflError: naming the shapes.
@@ -228,14 +236,14 @@ def check_samples(x: jax.Array, features: jax.Array, label: jax.Array) -> None:
         )
 
 
-def broadcast(baseline: Inputs | None, samples: Inputs) -> Inputs:
-    """A baseline for every sample: zeros, or what was given.
+def broadcast_baseline(baseline: Inputs | None, samples: Inputs) -> Inputs:
+    """A baseline for every sample: the given one, or zeros.
 
     Raises:
         BoflError: when the baseline's shapes do not fit.
     """
     if baseline is None:
-        return jax.tree.map(jnp.zeros_like, samples)
+        return Inputs(*map(jnp.zeros_like, samples))
     try:
         return Inputs(*(jnp.broadcast_to(one, other.shape) for one, other in zip(baseline, samples, strict=True)))
     except ValueError as error:
@@ -244,15 +252,16 @@ def broadcast(baseline: Inputs | None, samples: Inputs) -> Inputs:
 
 
 def sample_keys(key: jax.Array, count: int) -> jax.Array:
-    """key[N]: one for every sample, whatever their number."""
+    """key[N]: a key for each sample, independent of the number of samples."""
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(count))
 
 
-def _slope(predict: Predict, sample: Inputs, label: jax.Array) -> Inputs:
-    return jax.grad(lambda inputs: predict(*inputs)[label])(sample)
+def _gradient_at(predict: PredictFunction, sample: Inputs, label: jax.Array) -> Inputs:
+    gradient: Inputs = jax.grad(lambda inputs: predict(*inputs)[label])(sample)
+    return gradient
 
 
-def _within(
+def _refine_until(
     once: Callable[..., IntegratedGradients],
     steps: int,
     tolerance: float,
@@ -260,39 +269,41 @@ def _within(
     sample: Inputs,
     label: jax.Array,
 ) -> IntegratedGradients:
-    """One sample, with as many steps as it takes."""
+    """Explain one sample, with as many steps as the tolerance needs."""
 
-    def too_far(state: _Refined) -> jax.Array:
+    def not_converged(state: _Refined) -> jax.Array:
         used, found = state
-        return (found.completeness_error > tolerance) & (used * FINER <= MOST_STEPS)
+        return (found.completeness_error > tolerance) & (used * REFINEMENT <= MAX_STEPS)
 
-    def finer(state: _Refined) -> _Refined:
-        used = state[0] * FINER
+    def refine(state: _Refined) -> _Refined:
+        used = state[0] * REFINEMENT
         return used, once(used, start, sample, label)
 
     first = (jnp.int32(steps), once(steps, start, sample, label))
-    return jax.lax.while_loop(too_far, finer, first)[1]
+    return jax.lax.while_loop(not_converged, refine, first)[1]
 
 
-def _along_the_way(
-    predict: Predict, steps: int | jax.Array, start: Inputs, sample: Inputs, label: jax.Array
+def _integrate(
+    predict: PredictFunction, steps: int | jax.Array, start: Inputs, sample: Inputs, label: jax.Array
 ) -> IntegratedGradients:
-    """One sample."""
-    way = jax.tree.map(jnp.subtract, sample, start)
+    """Explain one sample."""
+    path = jax.tree.map(jnp.subtract, sample, start)
 
     def add(step: jax.Array, total: Inputs) -> Inputs:
-        place = jax.tree.map(lambda from_, by: from_ + (step + 0.5) / steps * by, start, way)
-        return jax.tree.map(jnp.add, total, _slope(predict, place, label))
+        point = jax.tree.map(lambda first, by: first + (step + 0.5) / steps * by, start, path)
+        return Inputs(*map(jnp.add, total, _gradient_at(predict, point, label)))
 
     total = jax.lax.fori_loop(0, steps, add, jax.tree.map(jnp.zeros_like, sample))
-    found = jax.tree.map(lambda by, slope: by * slope / steps, way, total)
-    gained = predict(*sample)[label] - predict(*start)[label]
-    error = jnp.abs(found.x.sum() + found.features.sum() - gained)
-    return IntegratedGradients(found.x, found.features, ratio(error, jnp.abs(gained)))
+    found = jax.tree.map(lambda by, slope: by * slope / steps, path, total)
+    gain = predict(*sample)[label] - predict(*start)[label]
+    error = jnp.abs(found.x.sum() + found.features.sum() - gain)
+    return IntegratedGradients(found.x, found.features, ratio(error, jnp.abs(gain)))
 
 
-def _falls(predict: Predict, pieces: jax.Array, sample: Inputs, start: Inputs, label: jax.Array) -> Attribution:
-    """One sample; pieces is bool[O, T]."""
+def _occlude(
+    predict: PredictFunction, pieces: jax.Array, sample: Inputs, start: Inputs, label: jax.Array
+) -> Attribution:
+    """Explain one sample; pieces is bool[O, T]."""
     whole = predict(*sample)[label]
 
     def without_piece(piece: jax.Array) -> jax.Array:

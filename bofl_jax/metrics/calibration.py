@@ -1,33 +1,33 @@
-"""Whether the probabilities mean what they say: calibration errors and curves, Brier score, NLL, temperature."""
+"""Calibration of predicted probabilities: calibration errors, reliability diagrams, Brier score, log-likelihood."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from bofl_jax.metrics.arithmetic import check_predictions, masked_mean, pairwise_sum, ratio
-from bofl_jax.metrics.ranks import lower_count
+from bofl_jax.metrics.ranks import count_lower
 
 BINS = 15
-SMALLEST = 2.0**-126
-"""A probability below this one, the smallest normal float32, is taken for it wherever a logarithm is needed."""
-HOTTEST = 100.0
-"""Temperatures are looked for between 1 / HOTTEST and HOTTEST."""
-_HALVINGS = 30
+MIN_PROBABILITY = 2.0**-126
+"""Lower bound of a probability in a logarithm: the smallest normal float32."""
+
+Result = TypeVar("Result")
 
 
-class Reliability(NamedTuple):
-    """A reliability diagram: one entry a bin, from the lowest scores up; NaN in an empty bin."""
+class ReliabilityDiagram(NamedTuple):
+    """A reliability diagram: one entry for each bin, from the lowest scores up; NaN for an empty bin."""
 
     confidence: jax.Array  # float32[..., B], mean score
     accuracy: jax.Array  # float32[..., B], share of samples for which the scored class is the true one
     support: jax.Array  # int32[..., B], samples
 
 
-class Murphy(NamedTuple):
+class MurphyDecomposition(NamedTuple):
     """The parts of each class's Brier score: ``reliability - resolution + uncertainty + within_bin``, float32[K] each.
 
-    Only ``within_bin`` may be negative. It is what the bins hide, zero when all scores of a bin are equal.
+    Only ``within_bin`` may be negative. It is the part that binning hides, zero when all scores of a bin are equal.
     """
 
     reliability: jax.Array  # float32[K], squared distance of the mean scores from the frequencies: lower is better
@@ -69,8 +69,8 @@ def ece(probability: jax.Array, label: jax.Array, mask: jax.Array, bins: int = B
 def classwise_ece(probability: jax.Array, label: jax.Array, mask: jax.Array, bins: int = BINS) -> jax.Array:
     """Expected calibration error of each class's probability against the rest, in bins of equal mass.
 
-    As ``ece``, with the class's probability in the place of the confidence, and whether it is the true class in the
-    place of whether the top label is right. The mean over the classes is the classwise ECE of the literature.
+    As ``ece``, with the class's probability instead of the confidence, and with "it is the true class" instead of "the
+    top label is right". The mean over the classes is the classwise ECE of the literature.
 
     Args:
         probability: float32[N, K].
@@ -92,7 +92,9 @@ def classwise_ece(probability: jax.Array, label: jax.Array, mask: jax.Array, bin
     return _each_class(lambda score, hit: _calibration_error(score, hit, mask, bins), probability, label)
 
 
-def reliability(probability: jax.Array, label: jax.Array, mask: jax.Array, bins: int = BINS) -> Reliability:
+def reliability_diagram(
+    probability: jax.Array, label: jax.Array, mask: jax.Array, bins: int = BINS
+) -> ReliabilityDiagram:
     """The reliability diagram of the top label, in the bins of ``ece``.
 
     Args:
@@ -107,7 +109,7 @@ def reliability(probability: jax.Array, label: jax.Array, mask: jax.Array, bins:
     DeGroot & Fienberg, "The comparison and evaluation of forecasters", The Statistician, 1983.
 
     >>> p = jnp.array([[0.75, 0.25]] * 3 + [[0.0, 1.0]])
-    >>> curve = reliability(p, jnp.array([0, 0, 1, 1]), jnp.ones(4, bool), bins=2)
+    >>> curve = reliability_diagram(p, jnp.array([0, 0, 1, 1]), jnp.ones(4, bool), bins=2)
     >>> curve.confidence.tolist(), curve.support.tolist()
     ([0.75, 1.0], [3, 1])
     """
@@ -116,7 +118,9 @@ def reliability(probability: jax.Array, label: jax.Array, mask: jax.Array, bins:
     return _curve(confidence, right, mask, bins)
 
 
-def classwise_reliability(probability: jax.Array, label: jax.Array, mask: jax.Array, bins: int = BINS) -> Reliability:
+def classwise_reliability_diagram(
+    probability: jax.Array, label: jax.Array, mask: jax.Array, bins: int = BINS
+) -> ReliabilityDiagram:
     """The reliability diagram of each class against the rest, in the bins of ``classwise_ece``.
 
     Args:
@@ -129,7 +133,7 @@ def classwise_reliability(probability: jax.Array, label: jax.Array, mask: jax.Ar
         Reliability of shape [K, B].
 
     >>> p = jnp.array([[0.75, 0.25]] * 4)
-    >>> classwise_reliability(p, jnp.array([0, 0, 1, 1]), jnp.ones(4, bool), bins=1).accuracy.tolist()
+    >>> classwise_reliability_diagram(p, jnp.array([0, 0, 1, 1]), jnp.ones(4, bool), bins=1).accuracy.tolist()
     [[0.5], [0.5]]
     """
     check_predictions(probability, label=label, mask=mask)
@@ -157,8 +161,10 @@ def brier(probability: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Arra
     return masked_mean(jnp.sum(jnp.square(error), axis=1), mask)
 
 
-def murphy(probability: jax.Array, label: jax.Array, mask: jax.Array, bins: int = BINS) -> Murphy:
-    r"""Split each class's one-versus-rest Brier score into reliability, resolution, uncertainty and what bins hide.
+def murphy_decomposition(
+    probability: jax.Array, label: jax.Array, mask: jax.Array, bins: int = BINS
+) -> MurphyDecomposition:
+    r"""Split each class's one-versus-rest Brier score into reliability, resolution, uncertainty and a within-bin part.
 
     With scores f, outcomes o in {0, 1}, their means :math:`\bar f_b, \bar o_b` over the :math:`n_b` samples of bin b
     (the bins of ``classwise_ece``) and the base rate :math:`\bar o`,
@@ -183,12 +189,12 @@ def murphy(probability: jax.Array, label: jax.Array, mask: jax.Array, bins: int 
     Stephenson, Coelho & Jolliffe, "Two extra components in the Brier score decomposition", Weather and Forecasting,
     2008.
 
-    >>> parts = murphy(jnp.array([[0.75, 0.25]] * 4), jnp.array([0, 0, 1, 1]), jnp.ones(4, bool))
+    >>> parts = murphy_decomposition(jnp.array([[0.75, 0.25]] * 4), jnp.array([0, 0, 1, 1]), jnp.ones(4, bool))
     >>> [part.tolist() for part in parts]
     [[0.0625, 0.0625], [0.0, 0.0], [0.25, 0.25], [0.0, 0.0]]
     """
     check_predictions(probability, label=label, mask=mask)
-    return _each_class(lambda score, hit: _parts(score, hit, mask, bins), probability, label)
+    return _each_class(lambda score, hit: _decompose(score, hit, mask, bins), probability, label)
 
 
 def nll(probability: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Array:
@@ -211,73 +217,16 @@ def nll(probability: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Array:
     0.3466
     """
     check_predictions(probability, label=label, mask=mask)
-    return masked_mean(-_of_label(_log(probability), label), mask)
+    return masked_mean(-at_label(bounded_log(probability), label), mask)
 
 
-def fit_temperature(probability: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Array:
-    r"""Find the temperature T that minimises the NLL of ``apply_temperature(probability, T)``, on validation data.
-
-    The NLL is convex in :math:`1/T`; the root of its derivative, the mean over the samples of
-    :math:`E_q[\log p] - \log p_y` with :math:`q \propto p^{1/T}`, is found by bisection of :math:`\log T`.
-
-    Args:
-        probability: float32[N, K].
-        label: int32[N].
-        mask: bool[N].
-
-    Returns:
-        float32[], from 1/100 (predictions that are always right have no finite optimum) to 100; NaN without samples or
-        with a NaN probability.
-
-    Guo et al., "On calibration of modern neural networks", ICML 2017.
-
-    >>> p = jnp.array([[0.9, 0.1]] * 4)
-    >>> round(float(fit_temperature(p, jnp.array([0, 0, 0, 1]), jnp.ones(4, bool))), 4)  # to 0.75: log 9 / log 3
-    2.0
-    """
-    check_predictions(probability, label=label, mask=mask)
-    log_p = _log(probability)
-    log_p_true = _of_label(log_p, label)
-
-    def slope(log_t: jax.Array) -> jax.Array:
-        q = jax.nn.softmax(log_p / jnp.exp(log_t), axis=1)
-        return masked_mean(jnp.sum(q * log_p, axis=1) - log_p_true, mask)
-
-    def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        low, high = ends
-        middle = (low + high) / 2
-        too_cold = slope(middle) > 0
-        return jnp.where(too_cold, middle, low), jnp.where(too_cold, high, middle)
-
-    end = jnp.log(jnp.float32(HOTTEST))
-    low, high = jax.lax.fori_loop(0, _HALVINGS, halve, (-end, end))
-    return jnp.where(jnp.isfinite(slope(jnp.float32(0))), jnp.exp((low + high) / 2), jnp.nan)
+def bounded_log(probability: jax.Array) -> jax.Array:
+    """Logarithm of probabilities, each at least `MIN_PROBABILITY`."""
+    return jnp.log(jnp.maximum(probability, MIN_PROBABILITY))
 
 
-def apply_temperature(probability: jax.Array, temperature: jax.Array) -> jax.Array:
-    """Soften (T > 1) or sharpen (T < 1) probabilities: ``p^(1/T)``, made to add up to 1 again.
-
-    Args:
-        probability: float32[N, K].
-        temperature: float32[], from ``fit_temperature`` of other data.
-
-    Returns:
-        float32[N, K]; the most probable class stays the same.
-
-    Guo et al., "On calibration of modern neural networks", ICML 2017.
-
-    >>> [round(value, 4) for value in apply_temperature(jnp.array([[0.9, 0.1]]), 2.0)[0].tolist()]
-    [0.75, 0.25]
-    """
-    return jax.nn.softmax(_log(probability) / temperature, axis=-1)
-
-
-def _log(probability: jax.Array) -> jax.Array:
-    return jnp.log(jnp.maximum(probability, SMALLEST))
-
-
-def _of_label(values: jax.Array, label: jax.Array) -> jax.Array:
-    """float32[N]: each row's entry of its label, zero for a label that is not a class."""
+def at_label(values: jax.Array, label: jax.Array) -> jax.Array:
+    """float32[N]: the entry of values[N, K] at each row's label, zero for a label that is not a class."""
     return jnp.sum(jnp.where(label[:, None] == jnp.arange(values.shape[1]), values, 0.0), axis=1)
 
 
@@ -288,49 +237,50 @@ def _top(probability: jax.Array, label: jax.Array) -> tuple[jax.Array, jax.Array
     return jnp.max(probability, axis=1), jnp.argmax(probability, axis=1) == label
 
 
-def _each_class(measure, probability: jax.Array, label: jax.Array):
-    """vmap ``measure(score float32[N], hit bool[N])`` over the classes."""
+def _each_class(measure: Callable[[jax.Array, jax.Array], Result], probability: jax.Array, label: jax.Array) -> Result:
+    """Vmap ``measure(score float32[N], hit bool[N])`` over the classes."""
     hit = label[:, None] == jnp.arange(probability.shape[1])
-    return jax.vmap(measure, in_axes=(1, 1))(probability, hit)
+    by_class: Result = jax.vmap(measure, in_axes=(1, 1))(probability, hit)
+    return by_class
 
 
-def _members(score: jax.Array, mask: jax.Array, bins: int) -> jax.Array:
-    """bool[B, N]: which samples fall into which bin of equal mass; padding is anywhere."""
+def _bin_members(score: jax.Array, mask: jax.Array, bins: int) -> jax.Array:
+    """bool[B, N]: membership of the samples in bins of equal mass; arbitrary for padding."""
     count = jnp.sum(mask, dtype=jnp.int32)
-    return lower_count(score, mask) * bins // jnp.maximum(count, 1) == jnp.arange(bins)[:, None]
+    return count_lower(score, mask) * bins // jnp.maximum(count, 1) == jnp.arange(bins)[:, None]
 
 
-def _sums(member: jax.Array, values: jax.Array) -> jax.Array:
-    """float32[B]: sum of values[N] over each bin; a NaN, which may rank beyond the last bin, stays visible in all."""
-    return pairwise_sum(jnp.where(member, values, 0.0 * values))
+def _bin_sums(members: jax.Array, values: jax.Array) -> jax.Array:
+    """float32[B]: sum of values[N] over each bin. A NaN, which may rank beyond the last bin, makes all sums NaN."""
+    return pairwise_sum(jnp.where(members, values, 0.0 * values))
 
 
 def _calibration_error(score: jax.Array, hit: jax.Array, mask: jax.Array, bins: int) -> jax.Array:
     if not score.shape[0]:
-        return jnp.float32(jnp.nan)
-    gaps = _sums(_members(score, mask, bins), jnp.where(mask, hit - score, 0.0))
+        return jnp.full((), jnp.nan, jnp.float32)
+    gaps = _bin_sums(_bin_members(score, mask, bins), jnp.where(mask, hit - score, 0.0))
     return ratio(jnp.sum(jnp.abs(gaps)), jnp.sum(mask, dtype=jnp.int32))
 
 
-def _curve(score: jax.Array, hit: jax.Array, mask: jax.Array, bins: int) -> Reliability:
-    member = _members(score, mask, bins)
-    count = jnp.sum(member & mask, axis=1, dtype=jnp.int32)
-    confidence, hits = (_sums(member, jnp.where(mask, values, 0.0)) for values in (score, hit.astype(jnp.float32)))
-    return Reliability(ratio(confidence, count), ratio(hits, count), count)
+def _curve(score: jax.Array, hit: jax.Array, mask: jax.Array, bins: int) -> ReliabilityDiagram:
+    members = _bin_members(score, mask, bins)
+    count = jnp.sum(members & mask, axis=1, dtype=jnp.int32)
+    confidence, hits = (_bin_sums(members, jnp.where(mask, values, 0.0)) for values in (score, hit.astype(jnp.float32)))
+    return ReliabilityDiagram(ratio(confidence, count), ratio(hits, count), count)
 
 
-def _parts(score: jax.Array, hit: jax.Array, mask: jax.Array, bins: int) -> Murphy:
-    member = _members(score, mask, bins) & mask
+def _decompose(score: jax.Array, hit: jax.Array, mask: jax.Array, bins: int) -> MurphyDecomposition:
+    members = _bin_members(score, mask, bins) & mask
     curve = _curve(score, hit, mask, bins)
     confidence, accuracy = (jnp.where(curve.support > 0, mean, 0.0) for mean in (curve.confidence, curve.accuracy))
     share = ratio(curve.support, jnp.sum(mask, dtype=jnp.int32))
     rate = masked_mean(hit.astype(jnp.float32), mask)
     off_score, off_hit = (
-        jnp.where(member, values - mean[:, None], 0.0) for values, mean in ((score, confidence), (hit, accuracy))
+        jnp.where(members, values - mean[:, None], 0.0) for values, mean in ((score, confidence), (hit, accuracy))
     )
     within = pairwise_sum(jnp.sum(off_score * (off_score - 2 * off_hit), axis=0))
     reliability = jnp.sum(share * jnp.square(confidence - accuracy))
-    return Murphy(
+    return MurphyDecomposition(
         reliability=reliability,
         resolution=jnp.sum(share * jnp.square(accuracy - rate)) + 0.0 * reliability,  # NaN together
         uncertainty=rate * (1 - rate),

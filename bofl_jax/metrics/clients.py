@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.metrics import discrimination
-from bofl_jax.metrics.arithmetic import check_predictions
+from bofl_jax.metrics.arithmetic import Array, check_predictions, count_cells, namespace
 
 
 class ClientMetrics(NamedTuple):
@@ -19,35 +19,35 @@ class ClientMetrics(NamedTuple):
     support: jax.Array  # int32[C], the client's test samples
 
 
-def confusions(
-    probability: jax.Array, label: jax.Array, client: jax.Array, clients: int, mask: jax.Array | None = None
-) -> jax.Array:
-    """Count every client's samples by true class (row) and predicted class (column), in one scatter over the samples.
+def group_confusions(probability: Array, label: Array, group: Array, groups: int, mask: Array | None = None) -> Array:
+    """Count the samples of each group (of clients, people, ...) by true class (row) and predicted class (column).
 
     Args:
         probability: float32[N, K].
         label: int32[N].
-        client: int32[N], whose sample it is.
-        clients: C, static.
-        mask: bool[N], False for padding; all samples count when it is left out.
+        group: int32[N], the group of each sample.
+        groups: G, static.
+        mask: bool[N], False for padding; all samples count if it is left out.
 
     Returns:
-        int32[C, K, K].
+        int32[G, K, K].
 
     Raises:
         BoflError: when the shapes do not belong together.
 
     >>> p = jnp.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    >>> confusions(p, jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), clients=2).tolist()
+    >>> group_confusions(p, jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), groups=2).tolist()
     [[[1, 0], [1, 0]], [[0, 0], [0, 1]]]
     """
-    mask = jnp.ones(label.shape, bool) if mask is None else mask
-    check_predictions(probability, label=label, client=client, mask=mask)
+    xp = namespace(probability)
+    mask = xp.ones(label.shape, bool) if mask is None else mask
+    check_predictions(probability, label=label, group=group, mask=mask)
     classes = probability.shape[1]
-    valid = mask & (client >= 0) & (client < clients) & (label >= 0) & (label < classes)
-    row = jnp.where(valid, client, clients)
-    counts = jnp.zeros((clients, classes, classes), jnp.int32)
-    return counts.at[row, label, jnp.argmax(probability, axis=1)].add(1, mode="drop")
+    cells = groups * classes * classes
+    valid = mask & (group >= 0) & (group < groups) & (label >= 0) & (label < classes)
+    cell = xp.where(valid, (group * classes + label) * classes + xp.argmax(probability, axis=1), cells)
+    matrices: Array = count_cells(cell, cells).reshape(groups, classes, classes)
+    return matrices
 
 
 @partial(jax.jit, static_argnames="clients")
@@ -56,15 +56,15 @@ def client_metrics(
 ) -> ClientMetrics:
     """Measure every client on its own samples.
 
-    One pass counts a confusion matrix per client; the metrics of one matrix are then vmapped over the clients. Clients
-    may have any number of samples, in any order.
+    One pass counts a confusion matrix per client, and all metrics follow from these matrices. Clients may have any
+    number of samples, in any order.
 
     Args:
         probability: float32[N, K].
         label: int32[N].
-        client: int32[N], whose sample it is, ``0 <= client < clients``.
+        client: int32[N], the client of each sample, ``0 <= client < clients``.
         clients: C, static.
-        mask: bool[N], False for padding; all samples count when it is left out.
+        mask: bool[N], False for padding; all samples count if it is left out.
 
     Returns:
         ClientMetrics of C clients. ``support > 0`` is the mask to give to ``fairness``.
@@ -79,42 +79,43 @@ def client_metrics(
     """
     if clients < 1:
         raise BoflError(f"client_metrics needs at least one client, not {clients}")
-    matrices = confusions(probability, label, client, clients, mask)
+    check_predictions(probability, label=label, client=client)
+    matrices = group_confusions(probability, label, client, clients, mask)
     return ClientMetrics(
-        accuracy=jax.vmap(discrimination.accuracy)(matrices),
-        macro_f1=jax.vmap(discrimination.macro_f1)(matrices),
+        accuracy=discrimination.accuracy(matrices),
+        macro_f1=discrimination.macro_f1(matrices),
         support=jnp.sum(matrices, axis=(1, 2)),
     )
 
 
-class Unseen(NamedTuple):
-    """How classes fare that a client has never trained on."""
+class UnseenClassRecall(NamedTuple):
+    """Recall of the classes that a client has never trained on."""
 
-    unseen_class_recall: jax.Array  # float32[], NaN without such a sample
-    unseen_class_support: jax.Array  # int32[], test samples
+    recall: jax.Array  # float32[], NaN without such a test sample
+    support: jax.Array  # int32[], number of such test samples
 
 
 @jax.jit
 def unseen_class_recall(
     probability: jax.Array, label: jax.Array, client: jax.Array, seen: jax.Array, mask: jax.Array | None = None
-) -> Unseen:
-    """The share of test samples recognised among those of a class that their client has no training sample of.
+) -> UnseenClassRecall:
+    """Recall over the test samples of classes of which their client has no training sample.
 
-    A model that only serves its own client's habits gets 0: what a patient has not shown yet is missed.
+    It is 0 for a model that knows only what its own client has shown already.
 
     Args:
         probability: float32[N, K].
         label: int32[N].
-        client: int32[N], whose sample it is.
+        client: int32[N], the client of each sample.
         seen: bool[C, K], whether a client has training samples of a class.
-        mask: bool[N], False for padding; all samples count when it is left out.
+        mask: bool[N], False for padding; all samples count if it is left out.
 
     Raises:
         BoflError: when the shapes do not belong together.
 
     >>> p = jnp.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     >>> seen = jnp.array([[True, False], [True, True]])
-    >>> float(unseen_class_recall(p, jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), seen).unseen_class_recall)
+    >>> float(unseen_class_recall(p, jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), seen).recall)
     0.0
     """
     mask = jnp.ones(label.shape, bool) if mask is None else mask
@@ -125,4 +126,4 @@ def unseen_class_recall(
     hits = unseen & (jnp.argmax(probability, axis=1) == label)
     support = jnp.sum(unseen, dtype=jnp.int32)
     recall = jnp.sum(hits) / jnp.maximum(support, 1)
-    return Unseen(jnp.where(support > 0, recall, jnp.nan), support)
+    return UnseenClassRecall(jnp.where(support > 0, recall, jnp.nan), support)

@@ -1,13 +1,13 @@
-"""Split conformal prediction: sets of classes that hold the true one with a chosen probability, whatever the model.
+"""Split conformal prediction: sets of classes that hold the true class with a chosen probability, for any model.
 
-Scores say how strange a class is for a sample; a threshold taken from calibration data cuts them:
+Nonconformity scores are high for unlikely classes; classes up to a threshold from calibration data form the set:
 
     scores = lac_scores(p)                                     # or aps_scores, float32[N, K]
-    limit = conformal_threshold(scores, label, mask)           # calibration data
-    covered(prediction_sets(lac_scores(q), limit), label_q, mask_q)
+    threshold = conformal_threshold(scores, label, mask)       # calibration data
+    set_coverage(prediction_sets(lac_scores(q), threshold), label_q, mask_q)
 
-On the pooled samples of all clients, ``conformal_threshold`` is the federated calibration: it needs nothing but the
-clients' scores. ``client_thresholds`` calibrates each client on its own samples.
+On the pooled samples of all clients, ``conformal_threshold`` is federated calibration: it needs only the clients'
+scores. ``client_thresholds`` calibrates each client on its own samples.
 """
 
 from typing import NamedTuple
@@ -22,8 +22,8 @@ from bofl_jax.metrics.scores import floor_share
 ALPHA = 0.1
 
 
-class Coverage(NamedTuple):
-    """What prediction sets are worth: NaN without samples (of the class)."""
+class SetCoverage(NamedTuple):
+    """Coverage and size of prediction sets; NaN without samples (of the class)."""
 
     coverage: jax.Array  # float32[], share of the samples whose set holds the true class
     size: jax.Array  # float32[], mean number of classes in a set
@@ -42,9 +42,9 @@ def lac_scores(probability: jax.Array) -> jax.Array:
 
 
 def aps_scores(probability: jax.Array) -> jax.Array:
-    """Score of adaptive prediction sets: the probability of all classes that are at least as probable as k.
+    """Score of adaptive prediction sets: the total probability of all classes that are at least as probable as k.
 
-    No random number breaks ties, so a set is never empty and the coverage is at least the wanted one.
+    Ties are not broken at random, so that a set is never empty and the coverage is at least the chosen one.
 
     Args:
         probability: float32[N, K].
@@ -62,17 +62,17 @@ def aps_scores(probability: jax.Array) -> jax.Array:
 
 
 def conformal_threshold(scores: jax.Array, label: jax.Array, mask: jax.Array, alpha: float = ALPHA) -> jax.Array:
-    r"""The threshold that holds the true class's score of a new sample with probability :math:`1 - \alpha` or more.
+    r"""The threshold below which the true class's score of a new sample lies with probability :math:`1 - \alpha`.
 
-    Of n calibration samples it is the :math:`\lceil (n + 1)(1 - \alpha) \rceil`-th lowest score of the true class, and
-    infinite (sets of all classes) when there is no such sample, for n below :math:`1 / \alpha - 1`. New samples must be
-    exchangeable with the calibration samples: beats of other patients are not.
+    For n calibration samples it is the :math:`\lceil (n + 1)(1 - \alpha) \rceil`-th lowest score of the true class. It
+    is infinite (sets of all classes) for n below :math:`1 / \alpha - 1`. The guarantee needs new samples that are
+    exchangeable with the calibration samples; beats of other patients are not.
 
     Args:
         scores: float32[N, K].
         label: int32[N].
         mask: bool[N].
-        alpha: share of the sets that may miss the true class, static.
+        alpha: the share of sets that may miss the true class, static.
 
     Returns:
         float32[]; a NaN score counts as infinite.
@@ -90,17 +90,17 @@ def conformal_threshold(scores: jax.Array, label: jax.Array, mask: jax.Array, al
     inf
     """
     check_predictions(scores, label=label, mask=mask)
-    return _quantile(_of_label(scores, label), mask, alpha)
+    return _quantile(_at_label(scores, label), mask, alpha)
 
 
 def class_thresholds(scores: jax.Array, label: jax.Array, mask: jax.Array, alpha: float = ALPHA) -> jax.Array:
-    """Class-conditional (Mondrian) thresholds: each class is calibrated on its own samples and covered by itself.
+    """Class-conditional (Mondrian) thresholds: each class is calibrated on its own samples.
 
     Args:
         scores: float32[N, K].
         label: int32[N].
         mask: bool[N].
-        alpha: share of the samples of each class whose set may miss it, static.
+        alpha: the share of the samples of each class whose set may miss it, static.
 
     Returns:
         float32[K]; infinite for a class that has too few samples, which is then in every set.
@@ -115,22 +115,23 @@ def class_thresholds(scores: jax.Array, label: jax.Array, mask: jax.Array, alpha
     [0.5, 1.0]
     """
     check_predictions(scores, label=label, mask=mask)
-    own = mask & (label == jnp.arange(scores.shape[1])[:, None])
-    return jax.vmap(_quantile, in_axes=(1, 0, None))(scores, own, alpha)
+    of_class = mask & (label == jnp.arange(scores.shape[1])[:, None])
+    thresholds: jax.Array = jax.vmap(_quantile, in_axes=(1, 0, None))(scores, of_class, alpha)
+    return thresholds
 
 
 def client_thresholds(
     scores: jax.Array, label: jax.Array, mask: jax.Array, client: jax.Array, clients: int, alpha: float = ALPHA
 ) -> jax.Array:
-    """``conformal_threshold`` of each client on its own samples; ``threshold[client]`` is then a sample's own.
+    """``conformal_threshold`` of each client on its own samples; ``threshold[client]`` is the threshold of each sample.
 
     Args:
         scores: float32[N, K].
         label: int32[N].
         mask: bool[N].
-        client: int32[N], whose sample it is.
+        client: int32[N], the client of each sample.
         clients: C, static.
-        alpha: share of the sets that may miss the true class, static.
+        alpha: the share of sets that may miss the true class, static.
 
     Returns:
         float32[C]; infinite for a client with too few samples.
@@ -143,8 +144,9 @@ def client_thresholds(
     [0.5, 0.0, inf]
     """
     check_predictions(scores, label=label, mask=mask, client=client)
-    own = mask & (client == jnp.arange(clients)[:, None])
-    return jax.vmap(_quantile, in_axes=(None, 0, None))(_of_label(scores, label), own, alpha)
+    of_client = mask & (client == jnp.arange(clients)[:, None])
+    thresholds: jax.Array = jax.vmap(_quantile, in_axes=(None, 0, None))(_at_label(scores, label), of_client, alpha)
+    return thresholds
 
 
 def prediction_sets(scores: jax.Array, threshold: jax.Array) -> jax.Array:
@@ -152,7 +154,7 @@ def prediction_sets(scores: jax.Array, threshold: jax.Array) -> jax.Array:
 
     Args:
         scores: float32[N, K].
-        threshold: float32[] (one for all), float32[K] (one for each class) or float32[N, 1] (each sample its own).
+        threshold: float32[] (one for all), float32[K] (one for each class) or float32[N, 1] (one for each sample).
 
     Returns:
         bool[N, K].
@@ -163,7 +165,7 @@ def prediction_sets(scores: jax.Array, threshold: jax.Array) -> jax.Array:
     return ~(scores > threshold)
 
 
-def covered(sets: jax.Array, label: jax.Array, mask: jax.Array) -> Coverage:
+def set_coverage(sets: jax.Array, label: jax.Array, mask: jax.Array) -> SetCoverage:
     """Measure prediction sets on test data.
 
     Args:
@@ -177,21 +179,21 @@ def covered(sets: jax.Array, label: jax.Array, mask: jax.Array) -> Coverage:
     Raises:
         BoflError: when the shapes do not belong together.
 
-    >>> measured = covered(jnp.array([[True, False], [True, True]]), jnp.array([1, 0]), jnp.ones(2, bool))
+    >>> measured = set_coverage(jnp.array([[True, False], [True, True]]), jnp.array([1, 0]), jnp.ones(2, bool))
     >>> float(measured.coverage), float(measured.size), measured.class_coverage.tolist()
     (0.5, 1.5, [1.0, 0.0])
     """
     check_predictions(sets, label=label, mask=mask)
-    own = mask[:, None] & (label[:, None] == jnp.arange(sets.shape[1]))
-    samples, hits = jnp.sum(mask, dtype=jnp.int32), jnp.sum(own & sets, axis=0, dtype=jnp.int32)
-    return Coverage(
+    of_class = mask[:, None] & (label[:, None] == jnp.arange(sets.shape[1]))
+    samples, hits = jnp.sum(mask, dtype=jnp.int32), jnp.sum(of_class & sets, axis=0, dtype=jnp.int32)
+    return SetCoverage(
         coverage=ratio(jnp.sum(hits), samples),
         size=ratio(jnp.sum(mask[:, None] & sets, dtype=jnp.int32), samples),
-        class_coverage=ratio(hits, jnp.sum(own, axis=0, dtype=jnp.int32)),
+        class_coverage=ratio(hits, jnp.sum(of_class, axis=0, dtype=jnp.int32)),
     )
 
 
-def _of_label(scores: jax.Array, label: jax.Array) -> jax.Array:
+def _at_label(scores: jax.Array, label: jax.Array) -> jax.Array:
     """float32[N]: each sample's score of its true class."""
     return jnp.take_along_axis(scores, label[:, None], axis=1, mode="clip")[:, 0]
 
@@ -199,7 +201,7 @@ def _of_label(scores: jax.Array, label: jax.Array) -> jax.Array:
 def _quantile(score: jax.Array, mask: jax.Array, alpha: float) -> jax.Array:
     """float32[]: the ceil((n + 1)(1 - alpha))-th lowest of the n scores where ``mask`` holds, or infinity."""
     if not 0 < alpha < 1:
-        raise BoflError(f"alpha is {alpha}: give a share between 0 and 1, 0.1 to miss the class 1 in 10 times")
+        raise BoflError(f"alpha is {alpha}: give a share between 0 and 1, for example 0.1 to miss 1 class in 10")
     count = jnp.sum(mask, dtype=jnp.int32)
     rank = count + 1 - floor_share(count + 1, alpha)
     ordered = jnp.sort(jnp.where(mask & ~jnp.isnan(score), score, jnp.inf))

@@ -2,24 +2,27 @@
 
 Precision, recall and F1 of a class without true samples are undefined (NaN), and a macro average is the mean over the
 classes where the number is defined. A class that has samples and is never predicted has precision and F1 zero.
+
+The functions of a confusion matrix take one matrix or many (``[..., K, K]``), as JAX or as NumPy arrays.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from bofl_jax.metrics.arithmetic import check_predictions, masked_mean, pairwise_sum, ratio
-from bofl_jax.metrics.ranks import lower_count
+from bofl_jax.metrics.arithmetic import Array, check_predictions, count_cells, masked_mean, pairwise_sum, ratio
+from bofl_jax.metrics.ranks import count_lower
 
 
 class ClassCounts(NamedTuple):
-    """One-versus-rest counts of each class: int32[K] each."""
+    """One-versus-rest counts of each class: int32[..., K] each."""
 
-    true_positive: jax.Array  # int32[K], samples of the class that were predicted as it
-    false_positive: jax.Array  # int32[K], samples of other classes that were predicted as it
-    false_negative: jax.Array  # int32[K], samples of the class that were predicted as another
-    true_negative: jax.Array  # int32[K], all others
+    true_positive: jax.Array  # samples of the class that were predicted as it
+    false_positive: jax.Array  # samples of other classes that were predicted as it
+    false_negative: jax.Array  # samples of the class that were predicted as another
+    true_negative: jax.Array  # all others
 
 
 def confusion(probability: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Array:
@@ -43,80 +46,79 @@ def confusion(probability: jax.Array, label: jax.Array, mask: jax.Array) -> jax.
     classes = probability.shape[1]
     cell = label * classes + jnp.argmax(probability, axis=1)
     cell = jnp.where(mask & (label >= 0) & (label < classes), cell, classes * classes)
-    counts = jnp.zeros(classes * classes, jnp.int32).at[cell].add(1, mode="drop")
-    return counts.reshape(classes, classes)
+    return count_cells(cell, classes * classes).reshape(classes, classes)
 
 
 def class_counts(matrix: jax.Array) -> ClassCounts:
-    """Read each class's one-versus-rest counts off a confusion matrix int32[K, K].
+    """Read each class's one-versus-rest counts off confusion matrices int32[..., K, K].
 
     >>> class_counts(jnp.array([[3, 1], [2, 4]])).false_positive.tolist()
     [2, 1]
     """
-    hit = jnp.diagonal(matrix)
-    false_positive = jnp.sum(matrix, axis=0) - hit
-    false_negative = jnp.sum(matrix, axis=1) - hit
-    return ClassCounts(hit, false_positive, false_negative, jnp.sum(matrix) - hit - false_positive - false_negative)
+    hits = matrix.diagonal(axis1=-2, axis2=-1)
+    false_positive = matrix.sum(axis=-2) - hits
+    false_negative = matrix.sum(axis=-1) - hits
+    total = matrix.sum(axis=(-2, -1))[..., None]
+    return ClassCounts(hits, false_positive, false_negative, total - hits - false_positive - false_negative)
 
 
-def recall(matrix: jax.Array) -> jax.Array:
-    """Sensitivity ``TP / (TP + FN)`` of each class: float32[K] from int32[K, K]; NaN without samples of the class.
+def recall(matrix: Array) -> Array:
+    """Sensitivity ``TP / (TP + FN)`` of each class: float32[..., K] from int32[..., K, K].
+
+    NaN without samples of the class.
 
     >>> recall(jnp.array([[3, 1], [0, 0]])).tolist()
     [0.75, nan]
     """
-    counts = class_counts(matrix)
-    return ratio(counts.true_positive, counts.true_positive + counts.false_negative)
+    return ratio(_hits(matrix), _support(matrix))
 
 
-def precision(matrix: jax.Array) -> jax.Array:
-    """Positive predictive value ``TP / (TP + FP)`` of each class: float32[K] from int32[K, K].
+def precision(matrix: Array) -> Array:
+    """Positive predictive value ``TP / (TP + FP)`` of each class: float32[..., K] from int32[..., K, K].
 
     Zero for a class that has samples and is never predicted; NaN without samples of the class.
 
     >>> precision(jnp.array([[3, 1, 0], [2, 0, 0], [0, 0, 0]])).tolist()
     [0.6000000238418579, 0.0, nan]
     """
-    counts = class_counts(matrix)
-    predicted = counts.true_positive + counts.false_positive
-    value = ratio(counts.true_positive, jnp.maximum(predicted, 1))
-    return jnp.where(_support(matrix) > 0, value, jnp.nan)
+    predicted = matrix.sum(axis=-2).clip(1)
+    return ratio(_hits(matrix), predicted * (_support(matrix) > 0))
 
 
-def f1(matrix: jax.Array) -> jax.Array:
-    """Harmonic mean of precision and recall, ``2 TP / (2 TP + FP + FN)``: float32[K] from int32[K, K].
+def f1(matrix: Array) -> Array:
+    """Harmonic mean of precision and recall, ``2 TP / (2 TP + FP + FN)``: float32[..., K] from int32[..., K, K].
 
     NaN without samples of the class.
 
     >>> f1(jnp.array([[3, 1], [1, 3]])).tolist()
     [0.75, 0.75]
     """
-    counts = class_counts(matrix)
-    value = ratio(2 * counts.true_positive, 2 * counts.true_positive + counts.false_positive + counts.false_negative)
-    return jnp.where(_support(matrix) > 0, value, jnp.nan)
+    support = _support(matrix)
+    return ratio(2 * _hits(matrix), (support + matrix.sum(axis=-2)) * (support > 0))
 
 
-def specificity(matrix: jax.Array) -> jax.Array:
-    """``TN / (TN + FP)`` of each class: float32[K] from int32[K, K]; NaN when every sample is of the class.
+def specificity(matrix: Array) -> Array:
+    """``TN / (TN + FP)`` of each class: float32[..., K] from int32[..., K, K]; NaN when every sample is of the class.
 
     >>> specificity(jnp.array([[3, 1], [1, 4]])).tolist()
     [0.800000011920929, 0.75]
     """
-    counts = class_counts(matrix)
-    return ratio(counts.true_negative, counts.true_negative + counts.false_positive)
+    support, predicted = _support(matrix), matrix.sum(axis=-2)
+    negatives = support.sum(axis=-1)[..., None] - support
+    return ratio(negatives - (predicted - _hits(matrix)), negatives)
 
 
-def accuracy(matrix: jax.Array) -> jax.Array:
-    """Share of samples on the diagonal of a confusion matrix int32[K, K]; NaN without samples.
+def accuracy(matrix: Array) -> Array:
+    """Share of samples on the diagonal of a confusion matrix int32[..., K, K]: float32[...]; NaN without samples.
 
     >>> float(accuracy(jnp.array([[3, 1], [1, 3]])))
     0.75
     """
-    return ratio(jnp.trace(matrix), jnp.sum(matrix))
+    return ratio(_hits(matrix).sum(axis=-1), matrix.sum(axis=(-2, -1)))
 
 
-def balanced_accuracy(matrix: jax.Array) -> jax.Array:
-    """Mean recall over the classes that have samples, from int32[K, K].
+def balanced_accuracy(matrix: Array) -> Array:
+    """Mean recall over the classes that have samples: float32[...] from int32[..., K, K].
 
     Brodersen et al., "The balanced accuracy and its posterior distribution", ICPR 2010.
 
@@ -126,8 +128,10 @@ def balanced_accuracy(matrix: jax.Array) -> jax.Array:
     return masked_mean(recall(matrix), _support(matrix) > 0)
 
 
-def macro_f1(matrix: jax.Array) -> jax.Array:
-    """Mean F1 over the classes that have samples (scikit-learn with ``labels`` = the classes present), int32[K, K].
+def macro_f1(matrix: Array) -> Array:
+    """Mean F1 over the classes that have samples: float32[...] from int32[..., K, K].
+
+    It is scikit-learn's with ``labels`` = the classes present.
 
     >>> float(macro_f1(jnp.array([[3, 1, 0], [1, 3, 0], [0, 0, 0]])))
     0.75
@@ -138,8 +142,8 @@ def macro_f1(matrix: jax.Array) -> jax.Array:
 def auroc(probability: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Array:
     """Area under the receiver operating characteristic of each class against the rest.
 
-    It is the chance that a sample of the class scores above one of another class, ties counting half; computed exactly
-    as the trapezoid over the distinct thresholds, not on a grid.
+    It is the probability that a sample of the class scores above a sample of another class; a tie counts half. It is
+    computed exactly, by the trapezoidal rule over the distinct thresholds, not on a grid.
 
     Args:
         probability: float32[N, K].
@@ -179,7 +183,7 @@ def auprc(probability: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Arra
 
 
 class _Curve(NamedTuple):
-    """Counts by threshold, from the lowest score up: int32[N] each, zero steps where no distinct score stands."""
+    """Counts by threshold, from the lowest score up: int32[N] each, with zero steps where there is no new score."""
 
     positive_step: jax.Array  # positives with exactly this score
     negative_step: jax.Array  # negatives with exactly this score
@@ -187,11 +191,18 @@ class _Curve(NamedTuple):
     negative_from: jax.Array  # negatives with this score or a higher one
 
 
-def _support(matrix: jax.Array) -> jax.Array:
-    return jnp.sum(matrix, axis=1)
+def _hits(matrix: Array) -> Array:
+    return matrix.diagonal(axis1=-2, axis2=-1)
 
 
-def _one_versus_rest(area, probability: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Array:
+def _support(matrix: Array) -> Array:
+    support: Array = matrix.sum(axis=-1)
+    return support
+
+
+def _one_versus_rest(
+    area: Callable[[_Curve], jax.Array], probability: jax.Array, label: jax.Array, mask: jax.Array
+) -> jax.Array:
     check_predictions(probability, label=label, mask=mask)
     if not probability.shape[0]:
         return jnp.full(probability.shape[1], jnp.nan, jnp.float32)
@@ -201,12 +212,13 @@ def _one_versus_rest(area, probability: jax.Array, label: jax.Array, mask: jax.A
         finite = jnp.all(jnp.isfinite(score) | ~mask)
         return jnp.where(finite, area(_curve(score, positive, mask & ~positive)), jnp.nan)
 
-    return jax.vmap(one, in_axes=(1, 0))(probability, jnp.arange(probability.shape[1]))
+    found: jax.Array = jax.vmap(one, in_axes=(1, 0))(probability, jnp.arange(probability.shape[1]))
+    return found
 
 
 def _curve(score: jax.Array, positive: jax.Array, negative: jax.Array) -> _Curve:
     """Count at every distinct score; samples that are neither positive nor negative count nowhere."""
-    position = lower_count(score, positive | negative)
+    position = count_lower(score, positive | negative)
     steps = jnp.zeros((2, score.shape[0]), jnp.int32)
     steps = steps.at[:, position].add(jnp.stack([positive, negative]).astype(jnp.int32), mode="drop")
     from_here = jnp.sum(steps, axis=1, keepdims=True) - jnp.cumsum(steps, axis=1) + steps

@@ -1,4 +1,4 @@
-"""The indices of beat classification by the rules of ANSI/AAMI EC57: j and jk."""
+"""Indices of beat classification by the rules of ANSI/AAMI EC57: j and jk."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from bofl_jax.metrics.discrimination import precision, recall
 from bofl_jax.metrics.scores import kappa
 
 KAPPA_WEIGHT, J_WEIGHT = 1 / 2, 1 / 8
-NOT_AGAINST_V = ("F", "Q")
-"""Fusion and unclassifiable beats called ventricular are not held against the ventricular precision."""
+IGNORED_AS_V = ("F", "Q")
+"""Classes whose beats do not count as false positives of V: fusion and unclassifiable beats."""
 
 
 def ventricular_precision(matrix: jax.Array, classes: Sequence[str]) -> jax.Array:
-    """Precision of class V by EC57: beats of F and Q that were called V count neither for it nor against it.
+    """Precision of class V by EC57: beats of F and Q that were predicted as V are ignored.
 
     Args:
         matrix: int32[K, K], true class by predicted class.
@@ -35,14 +35,14 @@ def ventricular_precision(matrix: jax.Array, classes: Sequence[str]) -> jax.Arra
     1.0
     """
     v = _index(matrix, classes, "V")
-    held = [index for index, name in enumerate(classes) if name not in NOT_AGAINST_V]
-    called = jnp.sum(matrix[jnp.array(held), v])
+    counted = [index for index, name in enumerate(classes) if name not in IGNORED_AS_V]
+    predicted = jnp.sum(matrix[jnp.array(counted), v])
     support = jnp.sum(matrix[v])
-    return jnp.where(support > 0, ratio(matrix[v, v], jnp.maximum(called, 1)), jnp.nan)
+    return jnp.where(support > 0, ratio(matrix[v, v], jnp.maximum(predicted, 1)), jnp.nan)
 
 
 def j_index(matrix: jax.Array, classes: Sequence[str]) -> jax.Array:
-    """Recall and precision of supraventricular and ventricular beats added up: ``Se_S + Se_V + P_S + P_V``, 0 to 4.
+    """Sum of recall and precision of supraventricular and ventricular beats, ``Se_S + Se_V + P_S + P_V``: 0 to 4.
 
     The precision of V is the one of EC57.
 
@@ -63,12 +63,12 @@ def j_index(matrix: jax.Array, classes: Sequence[str]) -> jax.Array:
     4.0
     """
     s, v = (_index(matrix, classes, name) for name in ("S", "V"))
-    found = recall(matrix)
-    return found[s] + found[v] + precision(matrix)[s] + ventricular_precision(matrix, classes)
+    sensitivity = recall(matrix)
+    return sensitivity[s] + sensitivity[v] + precision(matrix)[s] + ventricular_precision(matrix, classes)
 
 
 def jk_index(matrix: jax.Array, classes: Sequence[str]) -> jax.Array:
-    """Cohen's kappa over all beats and the j index as one number: ``kappa / 2 + j / 8``, at most 1.
+    """Cohen's kappa over all beats and the j index in one number: ``kappa / 2 + j / 8``, at most 1.
 
     Args:
         matrix: int32[K, K], true class by predicted class.

@@ -1,4 +1,4 @@
-"""Where an attribution lies: windows around the R peak in which a cardiologist looks, and the share inside them."""
+"""Share of an attribution in the windows around the R peak that a cardiologist looks at."""
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +8,9 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.metrics.arithmetic import ratio
 
 QRS_MS = (-60.0, 60.0)
-"""Where the QRS complex lies, from R. A ventricular beat shows itself here."""
+"""The QRS complex, relative to the R peak. It is abnormal in a ventricular beat."""
 P_MS = (-250.0, -80.0)
-"""Where the P wave lies, from R. A supraventricular beat shows itself here, or in its RR intervals."""
+"""The P wave, relative to the R peak. It, or the RR interval, is abnormal in a supraventricular beat."""
 
 
 def qrs_window(window: int, peak: int, fs: float) -> jax.Array:
@@ -48,7 +48,7 @@ def window_around(window: int, peak: int, fs: float, start_ms: float, end_ms: fl
     """
     if not 0 <= peak < window:
         raise BoflError(f"the R peak at {peak} lies outside of a window of {window} time samples: give its index there")
-    # In ms times Hz, so that an end on a sample stays on it; the slack is for ends that no binary fraction holds.
+    # In ms times Hz, so that an end on a sample is exact; the slack is for ends that are no binary fractions.
     offset = (np.arange(window) - peak) * 1000.0
     slack = 1e-3 * fs
     inside = (offset >= start_ms * fs - slack) & (offset <= end_ms * fs + slack)
@@ -64,12 +64,12 @@ def attribution_share(attribution: jax.Array, mask: jax.Array) -> jax.Array:
     """The share of the absolute attribution that lies inside a mask.
 
     Args:
-        attribution: float32[N, T, L], as of ``integrated_gradients(...).x``.
-        mask: bool[T], or bool[N, T] with one mask a sample.
+        attribution: float32[N, T, L], for example ``integrated_gradients(...).x``.
+        mask: bool[T], or bool[N, T] with one mask for each sample.
 
     Returns:
-        float32[N], in [0, 1]; NaN where the attribution is zero everywhere. A share says something beside
-        ``mask.mean(-1)``, what an even attribution would have there.
+        float32[N], in [0, 1]; NaN where the attribution is zero everywhere. Compare it with ``mask.mean(-1)``, the
+        share of an even attribution.
 
     Raises:
         BoflError: when the shapes do not belong together.

@@ -1,4 +1,4 @@
-"""How evenly a result is spread over the clients."""
+"""How evenly a result is distributed over clients or groups of people."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,13 @@ import jax.numpy as jnp
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.metrics.arithmetic import masked_mean, pairwise_sum, ratio
-from bofl_jax.metrics.clients import confusions
+from bofl_jax.metrics.clients import group_confusions
 from bofl_jax.metrics.discrimination import recall
-from bofl_jax.metrics.report import plain
+from bofl_jax.metrics.report import json_number
 
 
 class Fairness(NamedTuple):
-    """Spread of one number over the clients that have it: float32[] each, NaN without such a client."""
+    """Distribution of one number over the clients that have it: float32[] each, NaN without such a client."""
 
     mean: jax.Array
     sd: jax.Array  # population standard deviation (divided by C)
@@ -24,20 +24,20 @@ class Fairness(NamedTuple):
 
     def as_dict(self) -> dict[str, float | None]:
         """Plain floats by name, ``None`` where undefined."""
-        return {name: plain(value) for name, value in self._asdict().items()}
+        return {name: json_number(value) for name, value in self._asdict().items()}
 
 
 @jax.jit
 def fairness(values: jax.Array, mask: jax.Array) -> Fairness:
-    r"""Summarise how a number (accuracy, say) is spread over clients.
+    r"""Summarise how a number, for example accuracy, is distributed over clients.
 
     The mean, the population standard deviation :math:`s`, the mean of the :math:`\lceil 0.1 C \rceil` lowest values,
     Jain's index :math:`(\sum a)^2 / (C \sum a^2)`, computed as :math:`\bar a^2 / (\bar a^2 + s^2)`, the variance
     :math:`s^2`, and the Gini coefficient :math:`\sum_{ij} |a_i - a_j| / (2 C^2 \bar a)`.
 
     Args:
-        values: float32[C], a number per client.
-        mask: bool[C], False for clients that have no such number; C above counts only the others.
+        values: float32[C], one number for each client.
+        mask: bool[C], False for clients without such a number, which do not count in C above.
 
     Returns:
         Fairness; the Jain index and the Gini coefficient are NaN when all values are zero.
@@ -77,7 +77,7 @@ def equal_opportunity_gap(
         probability: float32[N, K].
         label: int32[N].
         mask: bool[N].
-        group: int32[N], whose sample it is, ``0 <= group < groups``.
+        group: int32[N], the group of each sample, ``0 <= group < groups``.
         groups: number of groups, static.
 
     Returns:
@@ -96,11 +96,11 @@ def equal_opportunity_gap(
     """
     if groups < 2:
         raise BoflError(f"equal_opportunity_gap compares groups: give at least 2, not {groups}")
-    found = jax.vmap(recall)(confusions(probability, label, group, groups, mask))
-    there = ~jnp.isnan(found)
-    highest, lowest = (jnp.where(there, found, end) for end in (-jnp.inf, jnp.inf))
+    recalls = recall(group_confusions(probability, label, group, groups, mask))
+    defined = ~jnp.isnan(recalls)
+    highest, lowest = (jnp.where(defined, recalls, end) for end in (-jnp.inf, jnp.inf))
     gap = jnp.max(highest, axis=0) - jnp.min(lowest, axis=0)
-    return jnp.where(jnp.sum(there, axis=0) > 1, gap, jnp.nan)
+    return jnp.where(jnp.sum(defined, axis=0) > 1, gap, jnp.nan)
 
 
 def _worst_tenth(values: jax.Array, mask: jax.Array) -> jax.Array:
@@ -110,8 +110,8 @@ def _worst_tenth(values: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def _gini(values: jax.Array, mask: jax.Array, mean: jax.Array) -> jax.Array:
-    """The sum of all absolute differences by ranks: the i-th lowest of C is added 2 i - C - 1 times (twice)."""
+    """The sum of all absolute differences, by ranks: the i-th lowest of C values has weight 2 i - C - 1 (twice)."""
     count = jnp.sum(mask, dtype=jnp.int32)
-    place = jnp.arange(len(values))
-    above = jnp.where(place < count, jnp.sort(jnp.where(mask, values, jnp.inf)) - mean, 0.0)
-    return ratio(pairwise_sum(ratio(2 * place + 1 - count, count) * above), count * mean)
+    rank = jnp.arange(len(values))
+    above = jnp.where(rank < count, jnp.sort(jnp.where(mask, values, jnp.inf)) - mean, 0.0)
+    return ratio(pairwise_sum(ratio(2 * rank + 1 - count, count) * above), count * mean)

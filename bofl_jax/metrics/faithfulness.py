@@ -1,28 +1,60 @@
-"""Whether an attribution says what the network does: deletion, insertion, and random weights.
+"""Faithfulness of attributions: deletion and insertion curves, and the comparison with a network of random weights.
 
-Words as in ``attribution``: a network is ``predict(x[T, L], features[F]) -> logits[K]`` for one sample.
+As in ``attribution``, a network is a function ``predict(x[T, L], features[F]) -> logits[K]`` of one sample.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.metrics.attribution import Attribution, Inputs, Predict, broadcast, check_samples, saliency, sample_keys
+from bofl_jax.metrics.attribution import (
+    Inputs,
+    PredictFunction,
+    broadcast_baseline,
+    check_samples,
+    saliency,
+    sample_keys,
+)
 
 POINTS = 32
 
 Params = Any
-Explain = Callable[[Predict, jax.Array, jax.Array, jax.Array], Any]
-"""predict, x[N, T, L], features[N, F], label[N] -> an attribution with a field x[N, T, L]."""
+
+
+class HasAttribution(Protocol):
+    """The result of an explainer."""
+
+    @property
+    def x(self) -> jax.Array:
+        """float32[N, T, L], the attribution."""
+        ...
+
+
+class Explainer(Protocol):
+    """A method of explanation, for example `saliency`."""
+
+    def __call__(
+        self, predict: PredictFunction, x: jax.Array, features: jax.Array, label: jax.Array, /
+    ) -> HasAttribution:
+        """Explain the logit of class label int32[N] for x float32[N, T, L] and features float32[N, F]."""
+        ...
+
+
+class ParametricPredictFunction(Protocol):
+    """A network as a function of its parameters, for one sample."""
+
+    def __call__(self, params: Params, x: jax.Array, features: jax.Array, /) -> jax.Array:
+        """Compute logits float32[K] from x float32[T, L] and features float32[F]."""
+        ...
 
 
 class Faithfulness(NamedTuple):
-    """Areas under the curves of an order, and of O random orders of the same samples."""
+    """Areas under the curves of one order of the time samples, and of O random orders."""
 
     deletion: jax.Array  # float32[N], low is good
     insertion: jax.Array  # float32[N], high is good
@@ -31,10 +63,10 @@ class Faithfulness(NamedTuple):
 
 
 def ranking(attribution: jax.Array) -> jax.Array:
-    """Time samples from the largest attribution, added up over the leads, to the smallest; ties in order of time.
+    """Time samples from the largest attribution, summed over the leads, to the smallest; ties in order of time.
 
     Args:
-        attribution: float32[N, T, L]. Take its absolute value first where the sign has no meaning.
+        attribution: float32[N, T, L]. Pass its absolute value where the sign has no meaning.
 
     Returns:
         int32[N, T], a permutation of the time samples in every row.
@@ -46,12 +78,12 @@ def ranking(attribution: jax.Array) -> jax.Array:
 
 
 def random_ranking(key: jax.Array, samples: int, window: int) -> jax.Array:
-    """int32[N, T]: the time samples of every sample in an order of its own, drawn evenly."""
+    """int32[N, T]: a random order of the time samples for each sample, uniformly distributed."""
     return jax.vmap(lambda one: jax.random.permutation(one, window))(sample_keys(key, samples))
 
 
 def deletion_curve(
-    predict: Predict,
+    predict: PredictFunction,
     x: jax.Array,
     features: jax.Array,
     label: jax.Array,
@@ -59,15 +91,15 @@ def deletion_curve(
     baseline: jax.Array | None = None,
     points: int = POINTS,
 ) -> jax.Array:
-    """Probability of the class as time samples give way to a baseline, the first of an order first.
+    """Probability of the class as time samples are replaced by a baseline, in the given order.
 
     Args:
         predict: the network, for one sample.
         x: float32[N, T, L].
-        features: float32[N, F]; they stay as they are.
+        features: float32[N, F]; they are not replaced.
         label: int32[N], the class to follow.
         order: int32[N, T], as from ``ranking``.
-        baseline: float32[T, L] or what broadcasts to x; zero when left out.
+        baseline: float32[T, L] or a shape that broadcasts to x; zero if it is left out.
         points: M.
 
     Returns:
@@ -82,7 +114,7 @@ def deletion_curve(
 
 
 def insertion_curve(
-    predict: Predict,
+    predict: PredictFunction,
     x: jax.Array,
     features: jax.Array,
     label: jax.Array,
@@ -90,12 +122,12 @@ def insertion_curve(
     baseline: jax.Array | None = None,
     points: int = POINTS,
 ) -> jax.Array:
-    """Probability of the class as time samples appear on a baseline; everything else as for ``deletion_curve``."""
+    """Probability of the class as time samples are inserted into a baseline; arguments as for ``deletion_curve``."""
     return _curve(predict, Inputs(x, features), label, order, baseline, points, insert=True)
 
 
 def curve_area(curve: jax.Array) -> jax.Array:
-    """Area under curves over the share of replaced time samples, by trapezia: float32[..., M + 1] -> float32[...].
+    """Area under curves over the share of replaced time samples: float32[...] from float32[..., M + 1].
 
     >>> float(curve_area(jnp.array([1.0, 0.5, 0.0])))
     0.5
@@ -104,7 +136,7 @@ def curve_area(curve: jax.Array) -> jax.Array:
 
 
 def faithfulness(
-    predict: Predict,
+    predict: PredictFunction,
     x: jax.Array,
     features: jax.Array,
     label: jax.Array,
@@ -135,63 +167,64 @@ def faithfulness(
         deleted, inserted = (curve(predict, x, features, label, order, baseline, points) for curve in curves)
         return curve_area(deleted), curve_area(inserted)
 
-    drawn = [areas(random_ranking(key, *x.shape[:2])) for key in keys]
-    deletion, insertion = (jnp.stack(column) for column in zip(*drawn, strict=True))
+    random = [areas(random_ranking(key, *x.shape[:2])) for key in keys]
+    deletion, insertion = (jnp.stack(column) for column in zip(*random, strict=True))
     deleted, inserted = areas(ranking(attribution))
     return Faithfulness(deleted, inserted, deletion, insertion)
 
 
 def randomisation_check(
-    predict: Callable[[Params, jax.Array, jax.Array], jax.Array],
+    predict: ParametricPredictFunction,
     params: Params,
-    fresh: Params,
+    reinitialised: Params,
     x: jax.Array,
     features: jax.Array,
     label: jax.Array,
     layers: Sequence[str] | None = None,
-    explain: Explain = saliency,
+    explain: Explainer = saliency,
 ) -> np.ndarray:
-    """Rank correlation of an explanation with itself once the network has forgotten what it learnt.
+    """Rank correlation of explanations of the trained network and of networks with reinitialised layers.
 
-    An explanation of what was learnt changes (below .3); one that stays the same shows the input, not the network.
+    The explanation of a trained network should change (a correlation below .3). One that does not change shows the
+    input and not the network.
 
     Args:
         predict: parameters, x[T, L], features[F] -> logits[K].
         params: the trained network's parameters.
-        fresh: the same pytree drawn anew, as by the model's ``init`` with another key.
+        reinitialised: the same pytree, from the model's ``init`` with another key.
         x: float32[N, T, L].
         features: float32[N, F].
         label: int32[N], the class to explain.
-        layers: keys of ``params`` from the last layer to the first, which are drawn anew one after the other, each with
-            all before it; left out, everything is drawn anew at once.
-        explain: which explanation; its field ``x`` is compared.
+        layers: keys of ``params`` from the last layer to the first, which are reinitialised cumulatively; if they are
+            left out, all layers are reinitialised at once.
+        explain: the method of explanation; its field ``x`` is compared.
 
     Returns:
-        float64[stages, N]: Spearman's correlation of the absolute attributions over time and leads, a row a stage (one
-        a layer, or a single one); NaN where an attribution is constant.
+        float64[stages, N]: Spearman's correlation of the absolute attributions over time and leads; a row for each
+        layer, or a single row. NaN where an attribution is constant.
 
     Raises:
-        BoflError: if the parameters have no such layer, or ``fresh`` is another pytree.
+        BoflError: if the parameters have no such layer, or ``reinitialised`` is another pytree.
 
     Adebayo, Gilmer, Muelly, Goodfellow, Hardt & Kim, "Sanity checks for saliency maps", NeurIPS 2018.
     """
-    layouts = {str(jax.tree.structure(tree)) for tree in (params, fresh)}
+    layouts = {str(jax.tree.structure(tree)) for tree in (params, reinitialised)}
     if len(layouts) != 1:
-        raise BoflError("the fresh parameters are another pytree than the trained ones: draw them from the same model")
+        raise BoflError("reinitialised is another pytree than params: take both from the same model")
 
-    stages = [fresh] if layers is None else _cascade(params, fresh, layers)
+    stages = [reinitialised] if layers is None else _cascade(params, reinitialised, layers)
 
     @jax.jit
-    def size(params: Params) -> jax.Array:
-        found: Attribution = explain(partial(predict, params), x, features, label)
+    def magnitude(params: Params) -> jax.Array:
+        found = explain(partial(predict, params), x, features, label)
         return jnp.abs(found.x).reshape(len(x), -1)
 
-    before = np.asarray(size(params))
-    return np.stack([_rank_correlation(before, np.asarray(size(stage))) for stage in stages])
+    trained = np.asarray(magnitude(params))
+    return np.stack([_rank_correlation(trained, np.asarray(magnitude(stage))) for stage in stages])
 
 
 def _curve(
-    predict: Predict,
+    predict: PredictFunction,
     samples: Inputs,
     label: jax.Array,
     order: jax.Array,
@@ -202,20 +235,22 @@ def _curve(
     check_samples(*samples, label)
     _check_order(samples.x, order, points)
     zero = jnp.zeros_like(samples.features)
-    ground = broadcast(None if baseline is None else Inputs(baseline, zero), samples).x
+    background = broadcast_baseline(None if baseline is None else Inputs(baseline, zero), samples).x
     window = samples.x.shape[1]
     counts = jnp.round(jnp.arange(points + 1) * window / points)
-    before, after = (ground, samples.x) if insert else (samples.x, ground)
+    before, after = (background, samples.x) if insert else (samples.x, background)
 
     def one(before: jax.Array, after: jax.Array, features: jax.Array, label: jax.Array, order: jax.Array) -> jax.Array:
-        place = jnp.argsort(order)[:, None]
+        rank = jnp.argsort(order)[:, None]
 
         def probability(count: jax.Array) -> jax.Array:
-            return jax.nn.softmax(predict(jnp.where(place < count, after, before), features))[label]
+            return jax.nn.softmax(predict(jnp.where(rank < count, after, before), features))[label]
 
-        return jax.lax.map(probability, counts)
+        found: jax.Array = jax.lax.map(probability, counts)
+        return found
 
-    return jax.vmap(one)(before, after, samples.features, label, order)
+    curves: jax.Array = jax.vmap(one)(before, after, samples.features, label, order)
+    return curves
 
 
 def _check_order(x: jax.Array, order: jax.Array, points: int) -> None:
@@ -225,14 +260,14 @@ def _check_order(x: jax.Array, order: jax.Array, points: int) -> None:
         raise BoflError(f"a curve of {points} points over {x.shape[1]} time samples: choose 1 to {x.shape[1]} points")
 
 
-def _cascade(params: Params, fresh: Params, layers: Sequence[str]) -> list[Params]:
+def _cascade(params: Params, reinitialised: Params, layers: Sequence[str]) -> list[Params]:
     known = list(params) if isinstance(params, Mapping) else []
     unknown = [name for name in layers if name not in known]
     if unknown or not layers:
-        wrong = f"no layer {unknown[0]!r}" if unknown else "to be drawn anew in no layer at all"
-        raise BoflError(f"the parameters have {wrong}: choose from {', '.join(known) or 'none'}, or leave layers out")
+        wrong = f"the parameters have no layer {unknown[0]!r}" if unknown else "there is no layer to reinitialise"
+        raise BoflError(f"{wrong}: choose from {', '.join(known) or 'none'}, or leave layers out")
     ends = range(1, len(layers) + 1)
-    return [{**params, **{name: fresh[name] for name in layers[:end]}} for end in ends]
+    return [{**params, **{name: reinitialised[name] for name in layers[:end]}} for end in ends]
 
 
 def _rank_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -1,128 +1,120 @@
-"""All metrics of one set of predictions, as arrays inside JAX and as the dictionary of the result files."""
+"""All registered metrics of one set of predictions, as arrays in JAX and as a section of ``summary.json``."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.metrics import calibration, discrimination
-
-NSV = ("N", "S", "V")
-"""The AAMI classes over which ``macro_f1_nsv`` averages: those with enough beats to be compared."""
-
-_SCALARS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro", "auprc_macro", "ece", "brier")
-_PER_CLASS = ("recall", "precision", "f1", "specificity")
+from bofl_jax.metrics.builtin import METRICS
+from bofl_jax.metrics.discrimination import confusion
+from bofl_jax.metrics.registry import FromConfusion, MeanOverClasses, Metric, Section
 
 
-class Metrics(NamedTuple):
-    """Everything that is measured on one set of predictions; NaN where a number is undefined."""
-
-    confusion: jax.Array  # int32[K, K], true class by predicted class
-    support: jax.Array  # int32[K], samples of each class
-    recall: jax.Array  # float32[K]
-    precision: jax.Array  # float32[K]
-    f1: jax.Array  # float32[K]
-    specificity: jax.Array  # float32[K]
-    auroc: jax.Array  # float32[K], one versus rest
-    auprc: jax.Array  # float32[K], one versus rest
-    accuracy: jax.Array  # float32[]
-    balanced_accuracy: jax.Array  # float32[], mean recall of the classes with samples
-    macro_f1: jax.Array  # float32[], mean F1 of the classes with samples
-    auroc_macro: jax.Array  # float32[], mean over the classes with a positive and a negative
-    auprc_macro: jax.Array  # float32[], mean over the classes with a positive and a negative
-    ece: jax.Array  # float32[]
-    brier: jax.Array  # float32[]
-
-
-@jax.jit
-def metrics(probability: jax.Array, label: jax.Array, mask: jax.Array) -> Metrics:
-    """Measure one set of predictions; vmap for many.
+def compute_metrics(
+    probability: jax.Array,
+    label: jax.Array,
+    mask: jax.Array,
+    classes: tuple[str, ...] = (),
+    section: Section = "test",
+) -> dict[str, jax.Array]:
+    """Measure one set of predictions by all metrics of a section, in one compiled program; vmap for many.
 
     Args:
         probability: float32[N, K].
         label: int32[N].
         mask: bool[N], False for padding.
+        classes: the K class names, static; metrics that read classes by name are NaN without them.
+        section: of ``summary.json``.
 
     Returns:
-        Metrics of the samples where ``mask`` holds.
+        Key -> float32[] or float32[K] of every metric, NaN where it is undefined, ``confusion`` int32[K, K] (rows: true
+        class) and ``support`` int32[K], the samples of each class.
 
     Raises:
         BoflError: when the shapes do not belong together.
 
     >>> p = jnp.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    >>> float(metrics(p, jnp.array([0, 0, 1]), jnp.ones(3, bool)).macro_f1)
+    >>> float(compute_metrics(p, jnp.array([0, 0, 1]), jnp.ones(3, bool))["macro_f1"])
     1.0
     """
-    matrix = discrimination.confusion(probability, label, mask)
-    auroc = discrimination.auroc(probability, label, mask)
-    auprc = discrimination.auprc(probability, label, mask)
-    return Metrics(
-        confusion=matrix,
-        support=jnp.sum(matrix, axis=1),
-        recall=discrimination.recall(matrix),
-        precision=discrimination.precision(matrix),
-        f1=discrimination.f1(matrix),
-        specificity=discrimination.specificity(matrix),
-        auroc=auroc,
-        auprc=auprc,
-        accuracy=discrimination.accuracy(matrix),
-        balanced_accuracy=discrimination.balanced_accuracy(matrix),
-        macro_f1=discrimination.macro_f1(matrix),
-        auroc_macro=jnp.nanmean(auroc),
-        auprc_macro=jnp.nanmean(auprc),
-        ece=calibration.ece(probability, label, mask),
-        brier=calibration.brier(probability, label, mask),
-    )
+    entries = tuple(metric for metric in METRICS.select(section) if not isinstance(metric.function, MeanOverClasses))
+    named = any(isinstance(metric.function, FromConfusion) and metric.function.classes for metric in entries)
+    measured: dict[str, jax.Array] = _compiled_metrics(probability, label, mask, entries, classes if named else ())
+    return measured
 
 
-def as_dict(measured: Metrics, classes: Sequence[str]) -> dict[str, Any]:
-    """Write metrics as the dictionary M of ``summary.json``: plain floats and integers, ``None`` where undefined.
-
-    ``macro_f1_nsv`` is the mean F1 of classes N, S and V: ``None`` when ``classes`` lacks one of the three; one that
-    has no samples is left out of the mean.
+def measure(
+    probability: jax.Array, label: jax.Array, mask: jax.Array, entries: Sequence[Metric], classes: tuple[str, ...]
+) -> dict[str, jax.Array]:
+    """Measure one set of predictions by some metrics; not compiled by itself.
 
     Args:
-        measured: metrics of one set of predictions (no leading axis).
+        probability: float32[N, K].
+        label: int32[N].
+        mask: bool[N].
+        entries: metrics, none of them a `MeanOverClasses`.
+        classes: the K class names, or none.
+
+    Returns:
+        As `compute_metrics`.
+    """
+    matrix = confusion(probability, label, mask)
+    found = {"confusion": matrix, "support": jnp.sum(matrix, axis=1)}
+    for metric in entries:
+        found[metric.key] = metric.compute(probability, label, mask, matrix, classes)
+    return found
+
+
+_compiled_metrics = jax.jit(measure, static_argnames=("entries", "classes"))
+
+
+def to_summary(measured: Mapping[str, jax.Array], classes: Sequence[str]) -> dict[str, Any]:
+    """Write metrics as a model's part of ``test`` in ``summary.json``: plain numbers, ``None`` where undefined.
+
+    Args:
+        measured: from `compute_metrics`, of one set of predictions (no leading axis).
         classes: the K class names.
+
+    Returns:
+        Key -> number of the scalar metrics, and ``per_class``: class -> key -> number, with its ``support``.
 
     Raises:
         BoflError: when the number of names is not K.
 
     >>> p = jnp.array([[0.9, 0.1], [0.6, 0.4]])
-    >>> written = as_dict(metrics(p, jnp.array([0, 0]), jnp.ones(2, bool)), ("N", "V"))
+    >>> written = to_summary(compute_metrics(p, jnp.array([0, 0]), jnp.ones(2, bool)), ("N", "V"))
     >>> written["accuracy"], written["macro_f1_nsv"], written["per_class"]["V"]["recall"]
     (1.0, None, None)
     """
-    if measured.support.shape != (len(classes),):
-        raise BoflError(f"metrics have shape {measured.support.shape}, but there are {len(classes)} class names")
-    measured = jax.device_get(measured)
-    per_class = {name: _class_dict(measured, index) for index, name in enumerate(classes)}
-    scalars = {name: plain(getattr(measured, name)) for name in _SCALARS}
-    ordered = {name: scalars[name] for name in _SCALARS[:3]}
-    ordered["macro_f1_nsv"] = _macro_f1_nsv(per_class)
-    return {**ordered, **scalars, "per_class": per_class}
+    if measured["support"].shape != (len(classes),):
+        raise BoflError(f"metrics have shape {measured['support'].shape}, but there are {len(classes)} class names")
+    values = jax.device_get(measured)
+    per_class = {name: _class_row(values, index) for index, name in enumerate(classes)}
+    scalars = {metric.key: _scalar(metric, values, per_class) for metric in METRICS.select(per_class=False)}
+    return {**scalars, "per_class": per_class}
 
 
-def plain(value: Any) -> float | None:
+def json_number(value: Any) -> float | None:
     """A number as JSON can hold it: a Python float, or ``None`` where it is not finite.
 
-    >>> plain(jnp.float32(0.5)), plain(jnp.nan)
+    >>> json_number(jnp.float32(0.5)), json_number(jnp.nan)
     (0.5, None)
     """
     value = float(value)
     return value if math.isfinite(value) else None
 
 
-def _class_dict(measured: Metrics, index: int) -> dict[str, float | int | None]:
-    row: dict[str, float | int | None] = {name: plain(getattr(measured, name)[index]) for name in _PER_CLASS}
-    return {**row, "support": int(measured.support[index])}
+def _class_row(values: Mapping[str, Any], index: int) -> dict[str, float | int | None]:
+    row: dict[str, float | int | None] = {
+        metric.key: json_number(values[metric.key][index]) for metric in METRICS.select(per_class=True)
+    }
+    return {**row, "support": int(values["support"][index])}
 
 
-def _macro_f1_nsv(per_class: dict[str, dict[str, Any]]) -> float | None:
-    if not set(NSV) <= set(per_class):
-        return None
-    defined = [per_class[name]["f1"] for name in NSV if per_class[name]["f1"] is not None]
-    return sum(defined) / len(defined) if defined else None
+def _scalar(metric: Metric, values: Mapping[str, Any], per_class: Mapping[str, dict[str, Any]]) -> float | None:
+    if isinstance(metric.function, MeanOverClasses):
+        return metric.function.of_summary(per_class)
+    return json_number(values[metric.key])

@@ -1,4 +1,4 @@
-"""Single numbers for operating points and agreement: recall at a wanted specificity, MCC and Cohen's kappa."""
+"""Operating points and agreement: recall at a chosen specificity, MCC and Cohen's kappa."""
 
 from fractions import Fraction
 
@@ -10,15 +10,15 @@ from bofl_jax.metrics.arithmetic import check_predictions, ratio
 from bofl_jax.metrics.discrimination import class_counts
 
 SPECIFICITY = 0.95
-_FINEST = 10_000
+_MAX_DENOMINATOR = 10_000
 
 
 def floor_share(count: jax.Array, share: float) -> jax.Array:
-    """The largest integer that is not above ``share * count``, in integers: 0.05 of 20 is 1, whatever float32 says.
+    """The largest integer that is not above ``share * count``, in integer arithmetic: 0.05 of 20 is exactly 1.
 
     Args:
         count: int32[...], not negative.
-        share: from 0 to 1, static, taken to the nearest fraction with a denominator of at most 10 000.
+        share: from 0 to 1, static, rounded to the nearest fraction with a denominator of at most 10 000.
 
     Returns:
         int32[...].
@@ -31,7 +31,7 @@ def floor_share(count: jax.Array, share: float) -> jax.Array:
     """
     if not 0 <= share <= 1:
         raise BoflError(f"a share of {share} is not between 0 and 1: give 0.05 for 5 %")
-    part = Fraction(share).limit_denominator(_FINEST)
+    part = Fraction(share).limit_denominator(_MAX_DENOMINATOR)
     whole, rest = jnp.divmod(jnp.asarray(count, jnp.int32), part.denominator)
     return whole * part.numerator + rest * part.numerator // part.denominator
 
@@ -39,10 +39,10 @@ def floor_share(count: jax.Array, share: float) -> jax.Array:
 def threshold_at_specificity(
     probability: jax.Array, label: jax.Array, mask: jax.Array, specificity: float = SPECIFICITY
 ) -> jax.Array:
-    """Find each class's lowest score from which a sample may be called positive at the wanted specificity.
+    """Find the lowest threshold of each class's score that reaches the chosen specificity.
 
-    A sample is called positive when its score is at or above the threshold. The threshold is one of the scores seen,
-    as on the ROC curve; choose it on validation data and use it on test data.
+    A sample is predicted positive if its score is at or above the threshold. The threshold is one of the given scores,
+    as on the ROC curve. Choose it on validation data and apply it to test data.
 
     Args:
         probability: float32[N, K].
@@ -51,7 +51,7 @@ def threshold_at_specificity(
         specificity: least share of the other classes' samples below the threshold, static.
 
     Returns:
-        float32[K]; infinite where no score seen is high enough, NaN for a class without negatives or with a NaN score.
+        float32[K]; infinite where no score is high enough, NaN for a class without negatives or with a NaN score.
 
     Raises:
         BoflError: when the shapes do not belong together, or the specificity is not between 0 and 1.
@@ -73,7 +73,8 @@ def threshold_at_specificity(
         lowest = jnp.min(jnp.where(mask & (score > highest_below), score, jnp.inf))
         return jnp.where((negatives > 0) & ~jnp.any(mask & jnp.isnan(score)), lowest, jnp.nan)
 
-    return jax.vmap(one, in_axes=(1, 0))(probability, jnp.arange(probability.shape[1])).astype(jnp.float32)
+    thresholds: jax.Array = jax.vmap(one, in_axes=(1, 0))(probability, jnp.arange(probability.shape[1]))
+    return thresholds.astype(jnp.float32)
 
 
 def recall_at_threshold(probability: jax.Array, label: jax.Array, mask: jax.Array, threshold: jax.Array) -> jax.Array:
@@ -101,7 +102,7 @@ def recall_at_threshold(probability: jax.Array, label: jax.Array, mask: jax.Arra
 def specificity_at_threshold(
     probability: jax.Array, label: jax.Array, mask: jax.Array, threshold: jax.Array
 ) -> jax.Array:
-    """Share of the other classes' samples that score below each class's threshold: what the threshold really gave.
+    """Share of the other classes' samples that score below each class's threshold: the specificity it reaches.
 
     Args:
         probability: float32[N, K].
@@ -125,10 +126,10 @@ def specificity_at_threshold(
 def recall_at_specificity(
     probability: jax.Array, label: jax.Array, mask: jax.Array, specificity: float = SPECIFICITY
 ) -> jax.Array:
-    """Recall of each class where its specificity, on the same samples, is at least the wanted one.
+    """Recall of each class where its specificity, on the same samples, is at least the chosen one.
 
     It is the highest point of the ROC curve with a false positive rate of at most ``1 - specificity``; no point is
-    interpolated. The threshold is chosen on the samples that it is judged on, so this is optimistic.
+    interpolated. The threshold is chosen on the samples that it is evaluated on, so the recall is optimistic.
 
     Args:
         probability: float32[N, K].
@@ -167,9 +168,11 @@ def mcc(matrix: jax.Array) -> jax.Array:
     0.5
     """
     true, predicted = _shares(matrix)
-    spread_true, spread_predicted = jnp.sum(true * (1 - true)), jnp.sum(predicted * (1 - predicted))
-    value = _agreement(matrix) / jnp.sqrt(jnp.where(spread_predicted > 0, spread_true * spread_predicted, 1.0))
-    return jnp.where(spread_true > 0, value, jnp.nan)
+    variance_true, variance_predicted = jnp.sum(true * (1 - true)), jnp.sum(predicted * (1 - predicted))
+    value = _chance_corrected_agreement(matrix) / jnp.sqrt(
+        jnp.where(variance_predicted > 0, variance_true * variance_predicted, 1.0)
+    )
+    return jnp.where(variance_true > 0, value, jnp.nan)
 
 
 def kappa(matrix: jax.Array) -> jax.Array:
@@ -184,18 +187,18 @@ def kappa(matrix: jax.Array) -> jax.Array:
     0.5
     """
     true, predicted = _shares(matrix)
-    return ratio(_agreement(matrix), jnp.sum(true * (1 - predicted)))
+    return ratio(_chance_corrected_agreement(matrix), jnp.sum(true * (1 - predicted)))
 
 
 def _share_above(
     probability: jax.Array, label: jax.Array, mask: jax.Array, threshold: jax.Array, positive: bool
 ) -> jax.Array:
-    """float32[K]: of each class's samples (of all others' when not ``positive``), those at or above its threshold."""
+    """float32[K]: the share of each class's samples (or of all others) with a score at or above its threshold."""
     check_predictions(probability, label=label, mask=mask)
     if threshold.shape != probability.shape[1:]:
         raise BoflError(f"threshold has shape {threshold.shape}: give {probability.shape[1:]}, one for each class")
-    own = label[:, None] == jnp.arange(probability.shape[1])
-    counted = mask[:, None] & (own if positive else ~own)
+    of_class = label[:, None] == jnp.arange(probability.shape[1])
+    counted = mask[:, None] & (of_class if positive else ~of_class)
     share = ratio(jnp.sum(counted & (probability >= threshold), axis=0), jnp.sum(counted, axis=0))
     unknown = jnp.isnan(threshold) | jnp.any(counted & jnp.isnan(probability), axis=0)
     return jnp.where(unknown, jnp.nan, share)
@@ -207,8 +210,8 @@ def _shares(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     return ratio(jnp.sum(matrix, axis=1), total), ratio(jnp.sum(matrix, axis=0), total)
 
 
-def _agreement(matrix: jax.Array) -> jax.Array:
-    """float32[]: the sum over classes of TP TN - FP FN, over N^2, which is P_o - P_e without taking close numbers."""
+def _chance_corrected_agreement(matrix: jax.Array) -> jax.Array:
+    """float32[]: the sum over classes of TP TN - FP FN, over N^2: P_o - P_e without subtracting close numbers."""
     total = jnp.sum(matrix)
-    hit, extra, missed, rest = (ratio(count, total) for count in class_counts(matrix))
-    return jnp.sum(hit * rest - extra * missed)
+    tp, fp, fn, tn = (ratio(count, total) for count in class_counts(matrix))
+    return jnp.sum(tp * tn - fp * fn)

@@ -1,4 +1,4 @@
-"""Prediction with a reject option: how the risk falls when the least confident samples are left to a human."""
+"""Selective prediction: how the risk falls when the least confident samples are left to a human."""
 
 from typing import NamedTuple
 
@@ -6,16 +6,17 @@ import jax
 import jax.numpy as jnp
 
 from bofl_jax.metrics.arithmetic import check_predictions, masked_mean, ratio
-from bofl_jax.metrics.ranks import lower_count
+from bofl_jax.metrics.ranks import count_lower
 from bofl_jax.metrics.scores import floor_share
 
 RISK = 0.01
 
 
 class RiskCoverage(NamedTuple):
-    """The curve over the samples from the most confident one down: entry i accepts all that are as confident as it.
+    """The risk-coverage curve: entry i accepts all samples that are at least as confident as the i-th most confident.
 
-    Tied samples are accepted together and share one point. Entries beyond the number of samples are NaN (counts zero).
+    Tied samples are accepted together and share one point. Entries beyond the number of samples are NaN, their counts
+    zero.
     """
 
     coverage: jax.Array  # float32[N], share of the samples that are accepted
@@ -49,15 +50,15 @@ def risk_coverage(probability: jax.Array, label: jax.Array, mask: jax.Array) -> 
     if not probability.shape[0]:
         return RiskCoverage(jnp.zeros(0), jnp.zeros(0), jnp.zeros(0, jnp.int32), jnp.zeros(0, jnp.int32))
     samples = jnp.sum(mask, dtype=jnp.int32)
-    lower = lower_count(jnp.max(probability, axis=1), mask)
+    lower = count_lower(jnp.max(probability, axis=1), mask)
     order = jnp.argsort(jnp.where(mask, -lower, 1))
-    there = mask[order]
-    wrong = jnp.cumsum(there & (jnp.argmax(probability, axis=1) != label)[order], dtype=jnp.int32)
-    accepted = jnp.where(there, samples - lower[order], 0)
-    errors = jnp.where(there, wrong[accepted - 1], 0)
+    present = mask[order]
+    wrong = jnp.cumsum(present & (jnp.argmax(probability, axis=1) != label)[order], dtype=jnp.int32)
+    accepted = jnp.where(present, samples - lower[order], 0)
+    errors = jnp.where(present, wrong[accepted - 1], 0)
     known = ~jnp.any(mask & jnp.isnan(jnp.max(probability, axis=1)))
     coverage, risk = (
-        jnp.where(known & there, ratio(*parts), jnp.nan) for parts in ((accepted, samples), (errors, accepted))
+        jnp.where(known & present, ratio(*parts), jnp.nan) for parts in ((accepted, samples), (errors, accepted))
     )
     return RiskCoverage(coverage, risk, accepted, errors)
 
@@ -87,18 +88,18 @@ def aurc(probability: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Array
 
 
 def coverage_at_risk(probability: jax.Array, label: jax.Array, mask: jax.Array, risk: float = RISK) -> jax.Array:
-    """Largest coverage of the risk-coverage curve whose risk is not above the wanted one.
+    """Largest coverage of the risk-coverage curve whose risk is not above a limit.
 
-    The point is chosen on the samples that it is judged on, so this is what the confidences allow, not a promise.
+    The point is chosen on the samples that it is evaluated on, so the coverage is optimistic for other samples.
 
     Args:
         probability: float32[N, K].
         label: int32[N].
         mask: bool[N].
-        risk: largest share of wrong labels among the accepted samples, static.
+        risk: the limit, a share of wrong predictions among the accepted samples, static.
 
     Returns:
-        float32[], 0 when no point is good enough; NaN without samples or with a NaN probability.
+        float32[], 0 if no point is within the limit; NaN without samples or with a NaN probability.
 
     Raises:
         BoflError: when the shapes do not belong together, or the risk is not between 0 and 1.
@@ -110,6 +111,6 @@ def coverage_at_risk(probability: jax.Array, label: jax.Array, mask: jax.Array, 
     0.5
     """
     curve = risk_coverage(probability, label, mask)
-    good = curve.errors <= floor_share(curve.accepted, risk)
+    within = curve.errors <= floor_share(curve.accepted, risk)
     undefined = ~jnp.any(mask) | jnp.any(jnp.isnan(curve.coverage) & (curve.accepted > 0))
-    return jnp.where(undefined, jnp.nan, jnp.max(jnp.where(good, curve.accepted, 0), initial=0) / jnp.sum(mask))
+    return jnp.where(undefined, jnp.nan, jnp.max(jnp.where(within, curve.accepted, 0), initial=0) / jnp.sum(mask))

@@ -11,15 +11,15 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.engine.cohort import draw_cohort
 from bofl_jax.engine.problem import build_problem
 from bofl_jax.engine.round import compile_round, digest_location, initial_state
-from bofl_jax.evaluation.client_contribution import Contributions, utility, valued_on
+from bofl_jax.evaluation.client_contribution import ContributionEstimator, utility, valuation_samples
 from bofl_jax.ledger import RejectionReason
 from bofl_jax.metrics.contribution import round_value, shapley
-from bofl_jax.parallel.clients import resolve
+from bofl_jax.parallel.clients import resolve_plan
 from bofl_jax.runs import audit
-from bofl_jax.runs.api import prepare_run
 from bofl_jax.runs.directory import RunDirectory
+from bofl_jax.runs.open_run import open_run
 from bofl_jax.sweep import Axis, sweep
-from tests.support.tiny import ROUNDS, conduct, exact, read_clients, read_rounds, table, write_arrays
+from tests.support.tiny import ROUNDS, exact_results, read_clients, read_rounds, run_tiny, tiny_config, write_arrays
 
 LINEAR = {"model.name": "linear"}
 LOO = LINEAR | {"evaluate.contribution": "leave-one-out"}
@@ -32,15 +32,15 @@ def arrays(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(arrays, tmp_path_factory):
-    return conduct(tmp_path_factory.mktemp("contribution") / "run", arrays, LOO | {"evaluate.contribution_every": 2})
+    return run_tiny(tmp_path_factory.mktemp("contribution") / "run", arrays, LOO | {"evaluate.contribution_every": 2})
 
 
 class Round:
     """The first round of a run, by hand."""
 
     def __init__(self, arrays, overrides):
-        config = bofl.load_config(table(arrays), overrides)
-        self.setting = build_problem(config, resolve(config.engine))
+        config = bofl.load_config(tiny_config(arrays), overrides)
+        self.setting = build_problem(config, resolve_plan(config.engine))
         state = initial_state(self.setting)
         self.before = state.params
         self.cohort = draw_cohort(
@@ -52,7 +52,7 @@ class Round:
 
     def value(self, members):
         """Minus the balanced log-loss of the model of some rows, in NumPy and scikit-learn."""
-        setting, rows = self.setting, valued_on(self.setting)
+        setting, rows = self.setting, valuation_samples(self.setting)
         weight = self.cohort.weight[members]
         lr = setting.config.optimizer.server_lr
         mean = jax.tree.map(lambda u: np.average(np.asarray(u)[members], axis=0, weights=weight), self.info.updates)
@@ -70,7 +70,7 @@ class Round:
         return [whole - self.value(rows[rows != row]) for row in rows]
 
     def contributions(self):
-        return Contributions(self.setting).of_round(1, self.cohort, self.info, self.before)
+        return ContributionEstimator(self.setting).value_round(1, self.cohort, self.info, self.before)
 
 
 @pytest.mark.parametrize("server_lr", [1.0, 0.5])
@@ -115,10 +115,10 @@ def test_gtg_is_close_to_shapley(arrays):
 
 def test_the_samples_are_those_that_were_trained_on_unless_there_are_better(arrays, samples):
     setting = Round(arrays, LOO).setting
-    assert sorted(valued_on(setting)) == sorted(setting.population.train.flat()[0])
+    assert sorted(valuation_samples(setting)) == sorted(setting.population.train.flat()[0])
     held_out = {"partition.test_subjects": ["s0", "s3"], "partition.adapt_minutes": 0.8}
-    config = bofl.load_config(table(arrays), LOO | held_out)
-    rows = valued_on(build_problem(config, resolve(config.engine)))
+    config = bofl.load_config(tiny_config(arrays), LOO | held_out)
+    rows = valuation_samples(build_problem(config, resolve_plan(config.engine)))
     assert sorted(rows) == np.flatnonzero(np.isin(samples.subject, (0, 3)) & (samples.time < 48)).tolist()
 
 
@@ -139,7 +139,7 @@ def test_a_run_values_what_it_trained(arrays, tmp_path):
     """The run's first round is the one by hand; a cohort of four, of which two updates are altered on their way."""
     given = LOO | {"federation.rounds": 1, "federation.cohort": 4}
     given |= {"adversary.channel": "sign-flip", "adversary.altered": 0.5}
-    (line,) = read_rounds(conduct(tmp_path / "run", arrays, given).directory)
+    (line,) = read_rounds(run_tiny(tmp_path / "run", arrays, given).directory)
     clients, worth = Round(arrays, given).contributions()
     assert (line["contributors"], len(clients)) == (clients.tolist(), 2)
     np.testing.assert_allclose(line["contribution"], worth, atol=1e-7)
@@ -148,15 +148,15 @@ def test_a_run_values_what_it_trained(arrays, tmp_path):
 @pytest.mark.parametrize("mode", ["merkle", "off"])
 def test_valuing_changes_no_bit_of_the_training(mode, run, arrays, tmp_path):
     """With a ledger the updates are at hand already; without one they are returned for this alone."""
-    plain = exact(conduct(tmp_path / "plain", arrays, LINEAR | {"ledger.mode": mode}).directory)
-    valued = exact(conduct(tmp_path / "run", arrays, LOO | {"ledger.mode": mode}).directory)
+    plain = exact_results(run_tiny(tmp_path / "plain", arrays, LINEAR | {"ledger.mode": mode}).directory)
+    valued = exact_results(run_tiny(tmp_path / "run", arrays, LOO | {"ledger.mode": mode}).directory)
     assert all({"contributors", "contribution"} < set(line) for line in valued["rounds"])
     for line in valued["rounds"]:
         del line["contributors"], line["contribution"], line["ledger"]
     assert valued["rounds"] == [{name: v for name, v in line.items() if name != "ledger"} for line in plain["rounds"]]
     for name in ("test", "fairness", "predictions"):
         assert valued[name] == plain[name], name
-    assert exact(run.directory)["test"] == plain["test"]
+    assert exact_results(run.directory)["test"] == plain["test"]
 
 
 def test_a_resumed_run_adds_up_all_rounds(run, arrays, tmp_path):
@@ -166,18 +166,20 @@ def test_a_resumed_run_adds_up_all_rounds(run, arrays, tmp_path):
 
     given = LOO | {"evaluate.contribution_every": 2}
     with pytest.raises(KeyboardInterrupt):
-        conduct(tmp_path / "run", arrays, given, on_round=stop)
-    resumed = conduct(tmp_path / "run", arrays, given, resume=True)
-    assert exact(resumed.directory) == exact(run.directory)
+        run_tiny(tmp_path / "run", arrays, given, on_round=stop)
+    resumed = run_tiny(tmp_path / "run", arrays, given, resume=True)
+    assert exact_results(resumed.directory) == exact_results(run.directory)
     assert len(read_rounds(resumed.directory)) == ROUNDS
 
 
 def test_members_side_by_side_value_and_explain_what_they_do_alone(arrays, tmp_path):
     given = LOO | {"federation.rounds": 2, "evaluate.explain": 6}
-    swept = sweep(lambda p: bofl.load_config(table(arrays), given | p), [Axis("seed", (0, 1))], tmp_path / "sweep")
+    swept = sweep(
+        lambda p: bofl.load_config(tiny_config(arrays), given | p), [Axis("seed", (0, 1))], tmp_path / "sweep"
+    )
     assert not swept.failed
     for seed in (0, 1):
-        alone = read_rounds(conduct(tmp_path / str(seed), arrays, given | {"seed": seed}).directory)
+        alone = read_rounds(run_tiny(tmp_path / str(seed), arrays, given | {"seed": seed}).directory)
         member = tmp_path / "sweep" / f"seed={seed}"
         for mine, other in zip(read_rounds(member), alone, strict=True):
             np.testing.assert_allclose(mine["contribution"], other["contribution"], atol=1e-5)
@@ -200,17 +202,17 @@ def test_members_side_by_side_value_and_explain_what_they_do_alone(arrays, tmp_p
 )
 def test_what_cannot_be_valued_is_refused(overrides, said):
     with pytest.raises(BoflError) as error:
-        bofl.load_config(table("own.npz"), LOO | overrides)
+        bofl.load_config(tiny_config("own.npz"), LOO | overrides)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_methods_without_a_shared_classifier_are_refused(arrays, tmp_path):
     with pytest.raises(BoflError, match=r"'perfedavg' ends in no model .*evaluate\.contribution .*: set it to 'none'$"):
-        conduct(tmp_path / "run", arrays, LOO | {"federation.algorithm": "perfedavg"})
+        run_tiny(tmp_path / "run", arrays, LOO | {"federation.algorithm": "perfedavg"})
 
 
 def test_several_processes_are_refused(arrays, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(BoflError, match=r"in one process: leave --distributed out$"):
-        prepare_run(bofl.load_config(table(arrays), LOO), RunDirectory(tmp_path / "run"))
+        open_run(bofl.load_config(tiny_config(arrays), LOO), RunDirectory(tmp_path / "run"))

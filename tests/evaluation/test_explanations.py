@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from bofl_jax.engine.problem import build_problem
-from bofl_jax.evaluation.explanations import _qrs
+from bofl_jax.evaluation.explanations import _qrs_shares
 from bofl_jax.runs import audit
 from tests.conftest import make_samples
 from tests.support.methods import PLANS, configure
-from tests.support.tiny import conduct, exact, write_arrays
+from tests.support.tiny import exact_results, run_tiny, write_arrays
 
 LINEAR = {"model.name": "linear"}
 COUNT = 14
@@ -21,7 +21,7 @@ def arrays(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(arrays, tmp_path_factory):
-    return conduct(tmp_path_factory.mktemp("explain") / "run", arrays, LINEAR | {"evaluate.explain": COUNT})
+    return run_tiny(tmp_path_factory.mktemp("explain") / "run", arrays, LINEAR | {"evaluate.explain": COUNT})
 
 
 def read(run, name="explanations.npz"):
@@ -65,7 +65,7 @@ def test_probabilities_are_those_of_the_test(run, samples):
 def test_a_linear_network_is_explained_by_its_weights_times_the_inputs(own, run, arrays, samples, tmp_path):
     """Each client's own weights where it has some; a gradient that does not change has no error of the rule."""
     if not own:
-        run = conduct(tmp_path / "run", arrays, LINEAR | {"personalise.method": "none", "evaluate.explain": COUNT})
+        run = run_tiny(tmp_path / "run", arrays, LINEAR | {"personalise.method": "none", "evaluate.explain": COUNT})
     found = read(run)
     for row, place in enumerate(places(found, samples)):
         kernel = np.asarray((run.personal_params if own else run.params)["Dense_0"]["kernel"])
@@ -93,8 +93,8 @@ def test_the_summary_says_how_true_it_is(run):
 
 
 def test_explaining_changes_nothing_else(run, arrays, tmp_path):
-    plain = conduct(tmp_path / "run", arrays, LINEAR)
-    one, other = exact(plain.directory), exact(run.directory)
+    plain = run_tiny(tmp_path / "run", arrays, LINEAR)
+    one, other = exact_results(plain.directory), exact_results(run.directory)
     for name in ("test", "fairness", "predictions", "clients"):
         assert one[name] == other[name], name
     assert one["ledger"]["accepted"] == other["ledger"]["accepted"]  # bytes may differ: seals of other headers
@@ -105,17 +105,17 @@ def test_explaining_changes_nothing_else(run, arrays, tmp_path):
 
 
 def test_two_runs_explain_the_same_to_the_bit_and_another_seed_other_samples(run, arrays, tmp_path):
-    same = conduct(tmp_path / "same", arrays, LINEAR | {"evaluate.explain": COUNT})
+    same = run_tiny(tmp_path / "same", arrays, LINEAR | {"evaluate.explain": COUNT})
     assert {name: array.tobytes() for name, array in read(same).items()} == {
         name: array.tobytes() for name, array in read(run).items()
     }
     assert same.summary["explanation"] == run.summary["explanation"]
-    other = conduct(tmp_path / "other", arrays, LINEAR | {"evaluate.explain": COUNT, "seed": 1})
+    other = run_tiny(tmp_path / "other", arrays, LINEAR | {"evaluate.explain": COUNT, "seed": 1})
     assert not np.array_equal(read(other)["x"], read(run)["x"])
 
 
 def test_more_than_there_are_explains_all(arrays, tmp_path):
-    found = read(conduct(tmp_path / "run", arrays, LINEAR | {"evaluate.explain": 1000, "ledger.mode": "off"}))
+    found = read(run_tiny(tmp_path / "run", arrays, LINEAR | {"evaluate.explain": 1000, "ledger.mode": "off"}))
     assert len(found["x"]) == 120
     assert len({x.tobytes() for x in found["x"]}) == 120
 
@@ -127,7 +127,7 @@ def test_beats_tell_how_much_lies_in_the_qrs_complex():
     attribution[3] = 0  # says nothing
     size = np.abs(attribution[:, :, 0])
     share = size[:, 54:75].sum(axis=1)[[0, 1, 2, 4]] / size.sum(axis=1)[[0, 1, 2, 4]]
-    found = _qrs(setting, attribution)
+    found = _qrs_shares(setting, attribution)
     assert found["qrs_share"] == pytest.approx(share.mean(), abs=1e-6)
     assert found["qrs_share_even"] == pytest.approx(21 / 128)
-    assert _qrs(setting, attribution[3:4])["qrs_share"] is None
+    assert _qrs_shares(setting, attribution[3:4])["qrs_share"] is None

@@ -9,10 +9,16 @@ from sklearn import metrics as oracle
 
 import bofl_jax as bofl
 from bofl_jax.core.errors import VerificationError
-from bofl_jax.evaluation.reliability import CALIBRATED, Seen, calibrate, measure_safety, safety_of
+from bofl_jax.evaluation.reliability import (
+    CALIBRATED_KEYS,
+    LabelledPredictions,
+    calibrate,
+    measure_safety,
+    reliability_summary,
+)
 from bofl_jax.metrics import apply_temperature
 from bofl_jax.runs import audit
-from tests.support.tiny import conduct, exact, write_arrays
+from tests.support.tiny import exact_results, run_tiny, write_arrays
 
 LINEAR = {"model.name": "linear"}
 HELD_OUT = {"partition.test_subjects": ["s0", "s3"], "partition.adapt_minutes": 0.8}
@@ -26,12 +32,12 @@ def arrays(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(arrays, tmp_path_factory):
-    return conduct(tmp_path_factory.mktemp("safety") / "run", arrays, LINEAR)
+    return run_tiny(tmp_path_factory.mktemp("safety") / "run", arrays, LINEAR)
 
 
 @pytest.fixture(scope="module")
 def held_out(arrays, tmp_path_factory):
-    return conduct(tmp_path_factory.mktemp("held") / "run", arrays, LINEAR | HELD_OUT)
+    return run_tiny(tmp_path_factory.mktemp("held") / "run", arrays, LINEAR | HELD_OUT)
 
 
 def predictions(run):
@@ -75,7 +81,7 @@ def test_selection_is_the_plain_curve(run, model):
 
 def test_nothing_is_calibrated_on_samples_that_were_trained_or_tested_on(run, held_out):
     for found in (*run.summary["safety"].values(), held_out.summary["safety"]["personalised"]):
-        assert [found[name] for name in CALIBRATED] == [None] * 4
+        assert [found[name] for name in CALIBRATED_KEYS] == [None] * 4
 
 
 def test_held_out_patients_first_minutes_calibrate_the_shared_model(held_out, samples):
@@ -112,7 +118,7 @@ def ece(probability, label, bins=15):
 
 def test_classes_without_s_and_v_have_no_j_index():
     p = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]], np.float32)
-    found = safety_of(p, np.array([0, 1, 0], np.int32), ("worse", "better"))
+    found = reliability_summary(p, np.array([0, 1, 0], np.int32), ("worse", "better"))
     assert (found["j_index"], found["jk_index"]) == (None, None)
     assert set(found["classwise_ece"]) == {"worse", "better"}
 
@@ -122,17 +128,19 @@ def test_padding_changes_nothing():
     rng = np.random.default_rng(0)
     p, y = rng.dirichlet(np.ones(3), 33).astype(np.float32), rng.integers(0, 3, 33).astype(np.int32)
     classes = ("N", "S", "V")
-    padded, seen = safety_of(p, y, classes, known=(p, y)), Seen(p, y, np.ones(33, bool))
+    padded, seen = reliability_summary(p, y, classes, known=(p, y)), LabelledPredictions(p, y, np.ones(33, bool))
     whole = measure_safety(seen, classes)
     for name in ("mcc", "kappa", "nll", "jk_index", "aurc"):
         assert padded[name] == pytest.approx(float(getattr(whole, name)), abs=1e-6)
     assert list(padded["classwise_ece"].values()) == pytest.approx(whole.classwise_ece.tolist(), abs=1e-6)
-    assert [padded[name] for name in CALIBRATED] == pytest.approx([float(v) for v in calibrate(seen, seen)], abs=1e-5)
+    assert [padded[name] for name in CALIBRATED_KEYS] == pytest.approx(
+        [float(v) for v in calibrate(seen, seen)], abs=1e-5
+    )
 
 
 def test_a_method_without_a_shared_model_has_none(arrays, tmp_path):
     off = {"federation.algorithm": "local", "personalise.method": "none", "ledger.mode": "off"}
-    found = conduct(tmp_path / "run", arrays, LINEAR | off).summary["safety"]
+    found = run_tiny(tmp_path / "run", arrays, LINEAR | off).summary["safety"]
     assert found["global"] is None
     assert found["personalised"]["mcc"] is not None
 
@@ -140,7 +148,7 @@ def test_a_method_without_a_shared_model_has_none(arrays, tmp_path):
 def test_safety_is_no_part_of_what_was_there_before(run):
     """New keys come last; the digest of the results, and with it the head, knows nothing of them."""
     assert list(run.summary)[-2:] == ["config_sha256", "safety"]
-    assert "safety" not in exact(run.directory)
+    assert "safety" not in exact_results(run.directory)
 
 
 def test_an_audit_finds_what_does_not_follow_from_the_predictions(run, tmp_path):
@@ -150,7 +158,7 @@ def test_an_audit_finds_what_does_not_follow_from_the_predictions(run, tmp_path)
         "brier_parts": lambda safety: safety["global"]["brier_parts"].update(reliability=0.0),
         "classwise_ece": lambda safety: safety["global"]["classwise_ece"].pop("V"),
         "a key": lambda safety: safety["global"].update(more=1.0),
-        "what is said": lambda safety: safety.update(personalised=None),
+        "a model": lambda safety: safety.update(personalised=None),
         "missing or damaged": lambda safety: safety.pop("global"),
     }
     for named, change in changes.items():

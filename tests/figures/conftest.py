@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bofl_jax.metrics import as_dict, client_metrics, fairness, metrics
+from bofl_jax.metrics import client_metrics, compute_metrics, fairness, to_summary
 from bofl_jax.results import read_run
 
 CLASSES = ("N", "S", "V", "F")
@@ -43,7 +43,7 @@ def build_run(
     }
     _write_predictions(folder, client, label, classes, probability)
     measured = {
-        model: as_dict(metrics(jnp.asarray(p), jnp.asarray(label), jnp.ones(len(label), bool)), classes)
+        model: to_summary(compute_metrics(jnp.asarray(p), jnp.asarray(label), jnp.ones(len(label), bool)), classes)
         for model, p in probability.items()
     }
     _write_rounds(

@@ -15,20 +15,20 @@ from bofl_jax.metrics import (
     apply_temperature,
     brier,
     classwise_ece,
-    classwise_reliability,
+    classwise_reliability_diagram,
     ece,
     fit_temperature,
-    murphy,
+    murphy_decomposition,
     nll,
-    reliability,
+    reliability_diagram,
 )
 
 BINS, CLASSES = 15, 3
 MEASURES = {
     "classwise_ece": classwise_ece,
-    "reliability": reliability,
-    "classwise_reliability": classwise_reliability,
-    "murphy": murphy,
+    "reliability": reliability_diagram,
+    "classwise_reliability": classwise_reliability_diagram,
+    "murphy": murphy_decomposition,
     "nll": nll,
     "fit_temperature": fit_temperature,
 }

@@ -17,9 +17,9 @@ from bofl_jax.metrics import (
     class_thresholds,
     client_thresholds,
     conformal_threshold,
-    covered,
     lac_scores,
     prediction_sets,
+    set_coverage,
 )
 
 CLASSES = 4
@@ -70,7 +70,7 @@ def test_equals_brute_force(name, alpha):
     for threshold in (limit, of_class, of_client[client][:, None]):
         sets = prediction_sets(scores, threshold)
         np.testing.assert_array_equal(sets, expected <= np.asarray(threshold))
-        measured = covered(sets, label, mask)
+        measured = set_coverage(sets, label, mask)
         hits, sizes = np.asarray(sets)[np.arange(300), label], np.asarray(sets).sum(1)
         np.testing.assert_allclose(measured.coverage, hits[mask].mean(), rtol=1e-6)
         np.testing.assert_allclose(measured.size, sizes[mask].mean(), rtol=1e-6)
@@ -92,7 +92,7 @@ def test_coverage_on_exchangeable_data(name):
     calibration, test = predictions(2, 40_000), predictions(3, 4_000)
     score = SCORES[name]
     limit = conformal_threshold(score(calibration[0]), *calibration[1:])
-    measured = covered(prediction_sets(score(test[0]), limit), *test[1:])
+    measured = set_coverage(prediction_sets(score(test[0]), limit), *test[1:])
     assert abs(measured.coverage - 0.9) < 1.96 * math.sqrt(0.09 / test[2].sum())
     assert 1 < measured.size < CLASSES
     top = np.mean((test[0].argmax(1) == test[1])[test[2]])
@@ -102,8 +102,8 @@ def test_coverage_on_exchangeable_data(name):
 def test_each_class_is_covered_by_its_own_threshold():
     calibration, test = predictions(4, 40_000), predictions(5, 20_000)
     scores, scores_of_test = lac_scores(calibration[0]), lac_scores(test[0])
-    one = covered(prediction_sets(scores_of_test, conformal_threshold(scores, *calibration[1:])), *test[1:])
-    each = covered(prediction_sets(scores_of_test, class_thresholds(scores, *calibration[1:])), *test[1:])
+    one = set_coverage(prediction_sets(scores_of_test, conformal_threshold(scores, *calibration[1:])), *test[1:])
+    each = set_coverage(prediction_sets(scores_of_test, class_thresholds(scores, *calibration[1:])), *test[1:])
     supports = np.array([np.sum(test[1][test[2]] == k) for k in range(CLASSES)])
     # 3 standard deviations, of the test and the (two times larger) calibration samples of a class
     band = 3 * np.sqrt(0.09 * 1.5 / supports)
@@ -142,7 +142,7 @@ def test_padding_never_influences_a_result(junk):
     def measure(probability, label, mask):
         scores = aps_scores(probability)
         limits = conformal_threshold(scores, label, mask), class_thresholds(scores, label, mask)
-        return limits, [covered(prediction_sets(scores, limit), label, mask) for limit in limits]
+        return limits, [set_coverage(prediction_sets(scores, limit), label, mask) for limit in limits]
 
     probability, label, mask = predictions(8, 200)
     spoiled = np.where(mask[:, None], probability, junk[0]).astype(np.float32), np.where(mask, label, junk[1]), mask
@@ -157,7 +157,7 @@ def test_nothing_known_means_sets_of_everything():
     assert np.asarray(prediction_sets(scores, limit)).all()
     assert prediction_sets(scores, 0.5).tolist() == [[True, False], [True, True]]
     assert np.isinf(conformal_threshold(scores, jnp.zeros(2, int), jnp.ones(2, bool), alpha=0.4))
-    measured = covered(prediction_sets(scores, limit), jnp.zeros(2, int), jnp.zeros(2, bool))
+    measured = set_coverage(prediction_sets(scores, limit), jnp.zeros(2, int), jnp.zeros(2, bool))
     assert all(np.isnan(values).all() for values in measured)
     assert np.isnan(aps_scores(scores)[1]).all()
 

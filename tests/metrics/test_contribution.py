@@ -9,16 +9,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.metrics.contribution import (
-    Sampling,
-    coalition_model,
-    gtg_shapley,
-    leave_one_out,
-    round_value,
-    shapley,
-    sum_rounds,
-    tmc_shapley,
-)
+from bofl_jax.metrics.contribution import coalition_model, leave_one_out, round_value, shapley
+from bofl_jax.metrics.shapley_sampling import Sampling, gtg_shapley, sum_rounds, tmc_shapley
 
 KEY = jax.random.key(0)
 ROUNDED = {"rtol": 1e-5, "atol": 1e-6}  # values are float32, sums float64
@@ -94,7 +86,7 @@ def test_leave_one_out_is_a_loop():
 def test_estimates_of_a_sum_are_exact_from_one_cycle_on():
     """In a sum every client gains the same whoever came before."""
     worth = np.array([3.0, 1.0, 0.0, -2.0])
-    few = Sampling(least=1, most=4)
+    few = Sampling(min_permutations=1, max_permutations=4)
     for estimate in (tmc_shapley, gtg_shapley):
         found = estimate(lambda mask: float((worth * mask).sum()), 4, KEY, tolerance=0.0, sampling=few)
         np.testing.assert_allclose(found.contribution, worth, atol=1e-12)
@@ -105,7 +97,7 @@ def test_estimates_of_a_sum_are_exact_from_one_cycle_on():
 def test_sampling_goes_to_the_exact_values(estimate):
     """Without truncation: unbiased, so within 5 standard errors; a gain has sd at most sqrt(2) times a value's 1."""
     game, draws = jax.jit(table_game(5, 5)), 600
-    found = estimate(game, 5, KEY, tolerance=0.0, sampling=Sampling(least=draws, most=draws))
+    found = estimate(game, 5, KEY, tolerance=0.0, sampling=Sampling(min_permutations=draws, max_permutations=draws))
     exact = shapley(game, 5)
     assert abs(found.contribution - exact).max() < 5 * 2 / np.sqrt(draws)
     assert found.contribution.sum() == pytest.approx(exact.sum(), abs=1e-5)  # every order alone is efficient
@@ -114,19 +106,35 @@ def test_sampling_goes_to_the_exact_values(estimate):
 
 def test_every_client_stands_first_equally_often():
     """A game in which the first alone gains all: with whole cycles everybody gets the same share, exactly."""
-    found = gtg_shapley(lambda mask: float(mask.any()), 7, KEY, tolerance=0.0, sampling=Sampling(least=7, most=10))
+    found = gtg_shapley(
+        lambda mask: float(mask.any()),
+        7,
+        KEY,
+        tolerance=0.0,
+        sampling=Sampling(min_permutations=7, max_permutations=10),
+    )
     assert found.permutations == 14  # whole cycles
     np.testing.assert_allclose(found.contribution, 1 / 7, rtol=1e-12)
-    plain = tmc_shapley(lambda mask: float(mask.any()), 7, KEY, tolerance=0.0, sampling=Sampling(least=14, most=14))
+    plain = tmc_shapley(
+        lambda mask: float(mask.any()),
+        7,
+        KEY,
+        tolerance=0.0,
+        sampling=Sampling(min_permutations=14, max_permutations=14),
+    )
     assert np.ptp(plain.contribution) > 0  # without the guide it is a lottery
 
 
 def test_sampling_stops_when_it_has_converged():
     smooth = jax.jit(lambda mask: jnp.log1p(mask.sum() + mask[0]))
-    found = gtg_shapley(smooth, 5, KEY, tolerance=0.0, sampling=Sampling(least=10, most=5000, criterion=0.02))
+    found = gtg_shapley(
+        smooth, 5, KEY, tolerance=0.0, sampling=Sampling(min_permutations=10, max_permutations=5000, tolerance=0.02)
+    )
     assert 10 <= found.permutations < 500
     assert found.permutations % 5 == 0
-    never = gtg_shapley(smooth, 5, KEY, tolerance=0.0, sampling=Sampling(least=10, most=200, criterion=0.0))
+    never = gtg_shapley(
+        smooth, 5, KEY, tolerance=0.0, sampling=Sampling(min_permutations=10, max_permutations=200, tolerance=0.0)
+    )
     assert never.permutations == 200
 
 
@@ -254,7 +262,7 @@ def test_the_same_key_gives_the_same_estimate(games):
         (lambda game: shapley(game, 0), "at least one client"),
         (lambda game: leave_one_out(game, 0), "at least one client"),
         (lambda game: gtg_shapley(game, 0, KEY), "at least one client"),
-        (lambda game: tmc_shapley(game, 2, KEY, sampling=Sampling(most=0)), "at least one permutation"),
+        (lambda game: tmc_shapley(game, 2, KEY, sampling=Sampling(max_permutations=0)), "at least one permutation"),
         (lambda game: sum_rounds([tmc_shapley(game, 2, KEY)], [np.arange(3)], 3), "cohort of 3"),
     ],
 )

@@ -98,14 +98,14 @@ def test_unseen_classes_by_brute_force():
     seen = rng.random((6, 4)) < 0.6
     hits = [probability[i].argmax() == label[i] for i in range(300) if not seen[client[i], label[i]]]
     found = unseen_class_recall(jnp.asarray(probability), jnp.asarray(label), jnp.asarray(client), jnp.asarray(seen))
-    assert int(found.unseen_class_support) == len(hits) > 50
-    assert float(found.unseen_class_recall) == pytest.approx(np.mean(hits), rel=1e-6)
+    assert int(found.support) == len(hits) > 50
+    assert float(found.recall) == pytest.approx(np.mean(hits), rel=1e-6)
 
 
 def test_without_unseen_classes_there_is_no_such_recall():
     probability, nothing = jnp.full((3, 2), 0.5), jnp.zeros(3, jnp.int32)
     found = unseen_class_recall(probability, nothing, nothing, jnp.ones((1, 2), bool))
-    assert np.isnan(found.unseen_class_recall)
+    assert np.isnan(found.recall)
     with pytest.raises(BoflError, match=r"needs seen\[C, 2\]"):
         unseen_class_recall(probability, nothing, nothing, jnp.ones((1, 3), bool))
 

@@ -1,4 +1,4 @@
-"""Behaviour that no oracle covers: padding, vmap, degenerate predictors, the written dictionary, refusals."""
+"""Behaviour that no oracle covers: padding, vmap, degenerate predictors, the written dictionary, rejected inputs."""
 
 import json
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.metrics import as_dict, auroc, client_metrics, metrics
+from bofl_jax.metrics import auprc, auroc, client_metrics, compute_metrics, to_summary
 from bofl_jax.metrics.arithmetic import pairwise_sum
 
 JITTED_AUROC = jax.jit(auroc)
@@ -34,13 +34,16 @@ def test_padding_never_influences_a_result(junk):
     probability, label, mask = random_predictions(0, (500,), 4)
     spoiled_probability = jnp.where(mask[:, None], probability, junk[0])
     spoiled_label = jnp.where(mask, label, junk[1])
-    assert_same(metrics(probability, label, mask), metrics(spoiled_probability, spoiled_label, mask))
+    assert_same(compute_metrics(probability, label, mask), compute_metrics(spoiled_probability, spoiled_label, mask))
 
 
 def test_place_of_the_padding_does_not_matter():
     probability, label, mask = random_predictions(1, (500,), 4)
     packed = jnp.argsort(~mask, stable=True)
-    left, right = metrics(probability, label, mask), metrics(probability[packed], label[packed], mask[packed])
+    left, right = (
+        compute_metrics(probability, label, mask),
+        compute_metrics(probability[packed], label[packed], mask[packed]),
+    )
     # The same numbers are added in another order, so the last bits of the sums may differ.
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), left, right)
 
@@ -48,10 +51,10 @@ def test_place_of_the_padding_does_not_matter():
 @pytest.mark.parametrize("classes", [2, 4])
 def test_vmap_over_a_leading_axis_is_a_loop(classes):
     probability, label, mask = random_predictions(2, (5, 500), classes)
-    stacked = jax.vmap(metrics)(probability, label, mask)
+    stacked = jax.vmap(compute_metrics)(probability, label, mask)
     for index in range(5):
-        one = metrics(probability[index], label[index], mask[index])
-        assert_same(one.confusion, stacked.confusion[index])
+        one = compute_metrics(probability[index], label[index], mask[index])
+        assert_same(one["confusion"], stacked["confusion"][index])
         jax.tree.map(lambda a, b, i=index: np.testing.assert_allclose(a, b[i], rtol=1e-6, atol=1e-7), one, stacked)
 
 
@@ -61,7 +64,7 @@ def test_traced_once_for_a_shape():
     @jax.jit
     def counted(*predictions):
         traces.append(1)
-        return metrics(*predictions)
+        return compute_metrics(*predictions)
 
     for seed in range(3):
         counted(*random_predictions(seed, (50,), 3))
@@ -70,7 +73,7 @@ def test_traced_once_for_a_shape():
 
 def test_perfect_predictor():
     label = jnp.asarray(np.random.default_rng(3).integers(0, 4, 500), jnp.int32)
-    measured = as_dict(metrics(jax.nn.one_hot(label, 4), label, jnp.ones(500, bool)), "NSVF")
+    measured = to_summary(compute_metrics(jax.nn.one_hot(label, 4), label, jnp.ones(500, bool)), "NSVF")
     assert [measured[key] for key in KEYS] == [1.0] * 6 + [0.0] * 2
     for row in measured["per_class"].values():
         assert [row[key] for key in ("recall", "precision", "f1", "specificity")] == [1.0] * 4
@@ -79,15 +82,15 @@ def test_perfect_predictor():
 def test_constant_predictor():
     label = jnp.asarray([0] * 60 + [1] * 30 + [2] * 10, jnp.int32)
     probability = jnp.tile(jnp.asarray([0.5, 0.25, 0.25], jnp.float32), (100, 1))
-    measured = metrics(probability, label, jnp.ones(100, bool))
-    np.testing.assert_allclose(measured.accuracy, 0.6, rtol=1e-6)
-    np.testing.assert_allclose(measured.balanced_accuracy, 1 / 3, rtol=1e-6)
-    np.testing.assert_array_equal(measured.auroc, [0.5] * 3)
-    np.testing.assert_allclose(measured.auprc, [0.6, 0.3, 0.1], rtol=1e-6)
-    np.testing.assert_allclose(measured.ece, 0.1, rtol=1e-6)
-    np.testing.assert_array_equal(measured.recall, [1, 0, 0])
-    np.testing.assert_array_equal(measured.precision[1:], [0, 0])
-    np.testing.assert_array_equal(measured.specificity, [0, 1, 1])
+    measured = compute_metrics(probability, label, jnp.ones(100, bool))
+    np.testing.assert_allclose(measured["accuracy"], 0.6, rtol=1e-6)
+    np.testing.assert_allclose(measured["balanced_accuracy"], 1 / 3, rtol=1e-6)
+    np.testing.assert_array_equal(auroc(probability, label, jnp.ones(100, bool)), [0.5] * 3)
+    np.testing.assert_allclose(auprc(probability, label, jnp.ones(100, bool)), [0.6, 0.3, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(measured["ece"], 0.1, rtol=1e-6)
+    np.testing.assert_array_equal(measured["recall"], [1, 0, 0])
+    np.testing.assert_array_equal(measured["precision"][1:], [0, 0])
+    np.testing.assert_array_equal(measured["specificity"], [0, 1, 1])
 
 
 def test_reversed_ranking_has_area_zero():
@@ -98,7 +101,7 @@ def test_reversed_ranking_has_area_zero():
 @pytest.mark.parametrize("samples", [0, 5])
 def test_no_sample_at_all_is_undefined_everywhere(samples):
     shape = jnp.full((samples, 3), 1 / 3), jnp.zeros(samples, jnp.int32), jnp.zeros(samples, bool)
-    written = as_dict(metrics(*shape), "NSV")
+    written = to_summary(compute_metrics(*shape), "NSV")
     assert [written[key] for key in KEYS] == [None] * 8
     none = {"recall": None, "precision": None, "f1": None, "specificity": None, "support": 0}
     assert written["per_class"] == dict.fromkeys("NSV", none)
@@ -106,13 +109,13 @@ def test_no_sample_at_all_is_undefined_everywhere(samples):
 
 def test_a_diverged_model_never_writes_nan():
     probability = jnp.asarray([[0.5, 0.5], [jnp.nan, jnp.nan], [0.1, 0.9]])
-    written = as_dict(metrics(probability, jnp.asarray([0, 0, 1]), jnp.ones(3, bool)), "NV")
+    written = to_summary(compute_metrics(probability, jnp.asarray([0, 0, 1]), jnp.ones(3, bool)), "NV")
     assert [written[key] for key in ("auroc_macro", "auprc_macro", "ece", "brier")] == [None] * 4
     json.dumps(written, allow_nan=False)
 
 
 def test_dictionary_has_exactly_the_contracted_keys_and_plain_values():
-    written = as_dict(metrics(*random_predictions(4, (500,), 4)), ("N", "S", "V", "F"))
+    written = to_summary(compute_metrics(*random_predictions(4, (500,), 4)), ("N", "S", "V", "F"))
     assert list(written) == [*KEYS, "per_class"]
     assert list(written["per_class"]) == ["N", "S", "V", "F"]
     for row in written["per_class"].values():
@@ -135,14 +138,14 @@ def test_dictionary_has_exactly_the_contracted_keys_and_plain_values():
 )
 def test_macro_f1_over_n_s_v(classes, labels, expected):
     label = jnp.asarray(labels)
-    written = as_dict(metrics(jax.nn.one_hot(label, len(classes)), label, jnp.ones(3, bool)), classes)
+    written = to_summary(compute_metrics(jax.nn.one_hot(label, len(classes)), label, jnp.ones(3, bool)), classes)
     assert written["macro_f1_nsv"] == expected
 
 
 def test_macro_f1_over_n_s_v_ignores_the_other_classes():
     label = jnp.asarray([0, 1, 2, 3])
     probability = jax.nn.one_hot(jnp.asarray([0, 1, 2, 0]), 4)
-    written = as_dict(metrics(probability, label, jnp.ones(4, bool)), "NSVF")
+    written = to_summary(compute_metrics(probability, label, jnp.ones(4, bool)), "NSVF")
     assert written["macro_f1_nsv"] == pytest.approx((2 / 3 + 1 + 1) / 3)
     assert written["macro_f1"] == pytest.approx((2 / 3 + 1 + 1 + 0) / 4)
 
@@ -156,15 +159,15 @@ def test_macro_f1_over_n_s_v_ignores_the_other_classes():
 )
 def test_bounds_and_order_invariance(scores, label, mask, seed):
     probability = (scores / 4).astype(np.float32)
-    measured = jax.device_get(metrics(probability, label, mask))
-    for name, value in measured._asdict().items():
+    measured = jax.device_get(compute_metrics(probability, label, mask))
+    for name, value in measured.items():
         if name not in ("confusion", "support"):
             top = 3.0 if name == "brier" else 1.0
             defined = np.asarray(value)[~np.isnan(value)]
             assert ((defined >= 0) & (defined <= top * (1 + 1e-6))).all(), name
-    assert measured.support.sum() == mask.sum()
+    assert measured["support"].sum() == mask.sum()
     order = np.random.default_rng(seed).permutation(40)
-    shuffled = jax.device_get(metrics(probability[order], label[order], mask[order]))
+    shuffled = jax.device_get(compute_metrics(probability[order], label[order], mask[order]))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), measured, shuffled)
 
 
@@ -173,7 +176,7 @@ def test_bounds_and_order_invariance(scores, label, mask, seed):
     arrays.arrays(np.int8, (30, 2), elements=st.integers(0, 5)), arrays.arrays(np.int32, 30, elements=st.integers(0, 1))
 )
 def test_area_is_the_chance_of_a_right_order(scores, label):
-    """Mann and Whitney's pair count, ties one half: the definition, by brute force."""
+    """The definition by Mann and Whitney, by brute force: the share of ordered pairs, where a tie counts half."""
     area = np.asarray(JITTED_AUROC(scores.astype(np.float32) / 8, label, np.ones(30, bool)))
     for k in range(2):
         difference = np.subtract.outer(scores[label == k, k], scores[label != k, k])
@@ -198,10 +201,10 @@ def test_client_metrics_are_the_metrics_of_each_client_alone(classes):
     client = jnp.where(client == 3, 4, client)  # client 3 has no samples
     measured = client_metrics(probability, label, client, 8, mask)
     for index in range(8):
-        alone = metrics(probability, label, mask & (client == index))
-        np.testing.assert_array_equal(measured.accuracy[index], alone.accuracy)
-        np.testing.assert_allclose(measured.macro_f1[index], alone.macro_f1, rtol=1e-6)
-        assert measured.support[index] == alone.support.sum()
+        alone = compute_metrics(probability, label, mask & (client == index))
+        np.testing.assert_array_equal(measured.accuracy[index], alone["accuracy"])
+        np.testing.assert_allclose(measured.macro_f1[index], alone["macro_f1"], rtol=1e-6)
+        assert measured.support[index] == alone["support"].sum()
     assert np.isnan(measured.accuracy[3])
     assert np.isnan(measured.macro_f1[3])
 
@@ -232,15 +235,15 @@ ONES = jnp.ones(3, bool)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: metrics(jnp.ones(3), jnp.zeros(3, int), ONES), r"probability has shape \(3,\)"),
-        (lambda: metrics(jnp.ones((3, 1)), jnp.zeros(3, int), ONES), "K >= 2"),
-        (lambda: metrics(jnp.ones((3, 2)), jnp.zeros(4, int), ONES), r"label has shape \(4,\): give \(3,\)"),
-        (lambda: metrics(jnp.ones((3, 2)), jnp.zeros(3, int), jnp.ones(2, bool)), r"mask has shape \(2,\)"),
+        (lambda: compute_metrics(jnp.ones(3), jnp.zeros(3, int), ONES), r"probability has shape \(3,\)"),
+        (lambda: compute_metrics(jnp.ones((3, 1)), jnp.zeros(3, int), ONES), "K >= 2"),
+        (lambda: compute_metrics(jnp.ones((3, 2)), jnp.zeros(4, int), ONES), r"label has shape \(4,\): give \(3,\)"),
+        (lambda: compute_metrics(jnp.ones((3, 2)), jnp.zeros(3, int), jnp.ones(2, bool)), r"mask has shape \(2,\)"),
         (lambda: client_metrics(jnp.ones((3, 2)), jnp.zeros(3, int), jnp.zeros(2, int), 2), "client has shape"),
         (lambda: client_metrics(jnp.ones((3, 2)), jnp.zeros(3, int), jnp.zeros(3, int), 0), "at least one client"),
-        (lambda: as_dict(metrics(jnp.ones((3, 2)), jnp.zeros(3, int), ONES), "NSV"), "3 class names"),
+        (lambda: to_summary(compute_metrics(jnp.ones((3, 2)), jnp.zeros(3, int), ONES), "NSV"), "3 class names"),
     ],
 )
-def test_shapes_that_do_not_belong_together_are_refused(call, message):
+def test_shapes_that_do_not_belong_together_are_rejected(call, message):
     with pytest.raises(BoflError, match=message):
         call()

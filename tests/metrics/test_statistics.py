@@ -16,10 +16,10 @@ from bofl_jax.metrics import (
     clustered_bootstrap,
     holm,
     macro_f1,
-    of_matrices,
-    over_people,
+    map_matrices,
     paired_permutation,
     recall,
+    resampled_metric,
     tost,
     wilcoxon,
 )
@@ -47,7 +47,7 @@ def by_hand(metric, row, people, seeds):
 
 def test_metrics_of_many_matrices():
     row = matrices(1)
-    found = of_matrices(recall, row)
+    found = map_matrices(recall, row)
     assert found.shape == (SEEDS, PEOPLE, CLASSES)
     np.testing.assert_allclose(found, np.diagonal(row, axis1=2, axis2=3) / row.sum(3), rtol=1e-6)
 
@@ -58,9 +58,9 @@ def test_statistic_counts_the_drawn_people_and_seeds():
     often = np.bincount(people, minlength=PEOPLE)[None], np.bincount(seeds, minlength=SEEDS)[None]
     for metric in (accuracy, macro_f1):
         expected = by_hand(metric, one, people, seeds), by_hand(metric, other, people, seeds)
-        np.testing.assert_allclose(over_people(metric, one)(*often), expected[0], rtol=1e-6)
+        np.testing.assert_allclose(resampled_metric(metric, one)(*often), expected[0], rtol=1e-6)
         difference = expected[0] - expected[1]
-        np.testing.assert_allclose(over_people(metric, one, other)(*often), difference, rtol=1e-5)
+        np.testing.assert_allclose(resampled_metric(metric, one, other)(*often), difference, rtol=1e-5)
 
 
 def test_interval_is_the_one_of_scipy():
@@ -68,7 +68,7 @@ def test_interval_is_the_one_of_scipy():
     hits = np.random.default_rng(3).integers(20, 101, PEOPLE)
     row = np.zeros((1, PEOPLE, 2, 2), int)
     row[0, :, 0, 0], row[0, :, 0, 1] = hits, 100 - hits
-    found = clustered_bootstrap(over_people(accuracy, row), PEOPLE, resamples=999, seed=7)
+    found = clustered_bootstrap(resampled_metric(accuracy, row), PEOPLE, resamples=999, seed=7)
     expected = stats.bootstrap(
         (hits / 100,), np.mean, n_resamples=999, method="percentile", batch=500, rng=np.random.default_rng(7)
     ).confidence_interval
@@ -85,7 +85,7 @@ def test_interval_by_hand():
         drawn.extend(zip(people, seeds, strict=True))
         return statistic(people, seeds)
 
-    statistic = over_people(accuracy, other, one)
+    statistic = resampled_metric(accuracy, other, one)
     found = clustered_bootstrap(spied, PEOPLE, SEEDS, resamples=60, level=0.8)
     values = []
     for often_people, often_seeds in drawn[:60]:
@@ -113,11 +113,13 @@ def test_seeds_can_stay():
 def test_draws_are_paired_and_reproducible():
     """The difference of a row from itself is zero in every draw, and a second call says the same."""
     one, other = matrices(1), matrices(2)
-    same = clustered_bootstrap(over_people(macro_f1, one, one), PEOPLE, SEEDS, resamples=200)
+    same = clustered_bootstrap(resampled_metric(macro_f1, one, one), PEOPLE, SEEDS, resamples=200)
     assert same[:3] == (0, 0, 0)
-    twice = [clustered_bootstrap(over_people(macro_f1, one, other), PEOPLE, SEEDS, resamples=200) for _ in range(2)]
+    twice = [
+        clustered_bootstrap(resampled_metric(macro_f1, one, other), PEOPLE, SEEDS, resamples=200) for _ in range(2)
+    ]
     assert twice[0] == twice[1]
-    assert twice[0] != clustered_bootstrap(over_people(macro_f1, one, other), PEOPLE, SEEDS, resamples=200, seed=1)
+    assert twice[0] != clustered_bootstrap(resampled_metric(macro_f1, one, other), PEOPLE, SEEDS, resamples=200, seed=1)
 
 
 def test_intervals_over_people_are_wider_than_over_samples():
@@ -125,7 +127,7 @@ def test_intervals_over_people_are_wider_than_over_samples():
     hits = np.array([100, 100, 95, 90, 100, 20, 100, 95, 100, 60, 100, 100])
     row = np.zeros((1, PEOPLE, 2, 2), int)
     row[0, :, 0, 0], row[0, :, 0, 1] = hits, 100 - hits
-    found = clustered_bootstrap(over_people(accuracy, row), PEOPLE)
+    found = clustered_bootstrap(resampled_metric(accuracy, row), PEOPLE)
     binomial = 2 * 1.96 * np.sqrt(hits.mean() / 100 * (1 - hits.mean() / 100) / (100 * PEOPLE))
     assert found.high - found.low > 5 * binomial
 
@@ -138,11 +140,11 @@ def test_draws_without_the_class_are_left_out_and_counted():
     def recall_of_1(matrix):
         return recall(matrix)[1]
 
-    found = clustered_bootstrap(over_people(recall_of_1, row), PEOPLE, resamples=2_000)
+    found = clustered_bootstrap(resampled_metric(recall_of_1, row), PEOPLE, resamples=2_000)
     assert found[:3] == (0.75, 0.75, 0.75)
     missed = (1 - 1 / PEOPLE) ** PEOPLE
     assert abs(found.undefined / 2_000 - missed) < 4 * np.sqrt(missed * (1 - missed) / 2_000)
-    nobody = clustered_bootstrap(over_people(recall_of_1, row[:, 1:]), PEOPLE - 1, resamples=50)
+    nobody = clustered_bootstrap(resampled_metric(recall_of_1, row[:, 1:]), PEOPLE - 1, resamples=50)
     assert np.isnan(nobody[:3]).all()
     assert nobody.undefined == 50
 
@@ -252,8 +254,8 @@ def test_equal_to_the_bit_is_equivalent():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: over_people(accuracy, matrices(1)[0]), r"give \[S, P, K, K\]"),
-        (lambda: over_people(accuracy, matrices(1), matrices(1)[:, 1:]), r"give \[S, P, K, K\]"),
+        (lambda: resampled_metric(accuracy, matrices(1)[0]), r"give \[S, P, K, K\]"),
+        (lambda: resampled_metric(accuracy, matrices(1), matrices(1)[:, 1:]), r"give \[S, P, K, K\]"),
         (lambda: paired_permutation(accuracy, matrices(1), matrices(1)[:, 1:]), "not paired"),
         (lambda: clustered_bootstrap(lambda people, _: people[:, 0], 1), "at least 2 people"),
         (lambda: wilcoxon([1.0, 2.0], [1.0]), "not pairs"),
