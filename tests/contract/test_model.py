@@ -107,8 +107,8 @@ class RandomCalls:
         who, number, verdicts = self.role_holder("aggregator"), self.round(), []
         names = self.draw.choices(CLIENTS, k=self.draw.randint(1, 4))
         domain = domain_separator(CHAIN_ID, self.world.address)
-        people = [self.account(name) for name in names]
-        batch = [(p.address, *UPDATE, *sign_update(p.key, domain, Leaf(number, p.address, *UPDATE))) for p in people]
+        accounts = [self.account(name) for name in names]
+        batch = [(p.address, *UPDATE, *sign_update(p.key, domain, Leaf(number, p.address, *UPDATE))) for p in accounts]
         change = lambda: verdicts.extend(self.model.relay(who, number, names))  # noqa: E731
         events = self.both(who, change, "submitSignedUpdates", number, batch)
         assert [ENUMS["Refusal"][event.args.get("reason", 0)] for event in events] == verdicts
@@ -206,14 +206,14 @@ def made():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_random_sequence_leads_to_the_same_state(world, made, seed):
-    walk = RandomCalls(world, seed)
+    calls = RandomCalls(world, seed)
     for name in CLIENTS[: 2 + seed % 3]:
-        walk.both("admin", lambda name=name: walk.model.register("admin", name), "registerClients",
-                  [walk.account(name).address])  # fmt: skip
-        walk.order.append(name)
+        calls.both("admin", lambda name=name: calls.model.register("admin", name), "registerClients",
+                  [calls.account(name).address])  # fmt: skip
+        calls.order.append(name)
     for _ in range(180):
-        walk.step()
-    made += walk.made
+        calls.step()
+    made += calls.made
 
 
 def test_the_sequences_call_every_function_with_and_without_success(made):

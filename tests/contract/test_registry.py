@@ -37,8 +37,8 @@ def to_hex(address):
 def test_the_deployer_is_admin(world):
     granted = [event.args for event in world.events(world.deployment)]
     assert granted == [{"account": to_hex(world.admin.address), "role": ADMIN}]
-    people = (world.admin, world.aggregator, world.auditor, world.stranger)
-    assert [world.call("rolesOf", who.address) for who in people] == [ADMIN, AGGREGATOR, AUDITOR, 0]
+    accounts = (world.admin, world.aggregator, world.auditor, world.stranger)
+    assert [world.call("rolesOf", who.address) for who in accounts] == [ADMIN, AGGREGATOR, AUDITOR, 0]
 
 
 def test_registering_clients_has_events_and_is_counted(world):

@@ -14,7 +14,10 @@ Row = dict[str, Any]
 
 
 def rounds_table(audit: ChainAudit) -> list[Row]:
-    """One row per finalised round: model number, round on the chain, model digest, contributors and gas."""
+    """One row per finalised round: model number, round on the chain, model digest, contributors and gas.
+
+    The keys are the columns of exported tables; ``refused`` counts rejected updates.
+    """
     return [
         {
             "model": found.version,

@@ -249,7 +249,7 @@ def test_the_hash_falls_back_where_pysha3_is_missing():
     assert run(HASH.format(before="sys.modules['sha3'] = None")).split()[::2] == ["c5d24601", "False"]
 
 
-def test_the_users_choice_of_a_hash_stands():
+def test_the_users_choice_of_a_hash_is_kept():
     assert run(HASH.format(before=""), ETH_HASH_BACKEND="pycryptodome").split()[::2] == ["c5d24601", "False"]
 
 

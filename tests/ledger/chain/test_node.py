@@ -301,7 +301,7 @@ def test_calls_have_the_same_results(world, function):
     assert on_node.eth_call(ADDRESS, data) == in_memory.eth_call(ADDRESS, data)
 
 
-def test_the_contract_stands_at_the_same_address(world):
+def test_the_contract_has_the_same_address(world):
     _, on_node, _, in_memory, _ = world
     assert on_node.get_code(ADDRESS) == in_memory.get_code(ADDRESS)
     assert len(on_node.get_code(ADDRESS)) == len(CONTRACT.deployed_bytecode)
@@ -468,8 +468,8 @@ def test_a_batch_larger_than_a_block_fills_several(anvil):
 
 def test_a_node_without_batches_gets_single_requests(free):
     def answer(body):
-        refused = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "batches are not supported"}}
-        return 200, refused if isinstance(body, list) else ask(free, body)
+        unsupported = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "batches are not supported"}}
+        return 200, unsupported if isinstance(body, list) else ask(free, body)
 
     with serving(answer) as simple:
         chain = NodeChain(simple)

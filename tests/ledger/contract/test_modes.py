@@ -77,9 +77,9 @@ def test_each_mode_has_its_events_and_senders(tmp_path, new_ledger, rounds, mode
     events = [event for events, _ in between for event in events]
     assert [event.name for event in events] == names
     assert events[-1].args["reason"] == RejectionReason.NOT_FINITE
-    people = {bytes.fromhex(event.args["client"][2:]) for event in events if "client" in event.args}
+    clients = {bytes.fromhex(event.args["client"][2:]) for event in events if "client" in event.args}
     senders = {sender for _, senders in between for sender in senders}
-    assert (people < senders) == (mode == "per-client")
+    assert (clients < senders) == (mode == "per-client")
 
 
 @pytest.mark.parametrize("mode", ON)
