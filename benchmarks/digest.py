@@ -1,9 +1,9 @@
-"""How fast updates are digested: by `hashlib` on the host, and by the JAX program on the device that holds them.
+"""Measure how fast updates are digested: by `hashlib` on the host, and by a JAX program on their device.
 
     python benchmarks/digest.py --clients 64 --parameters 36901 --json benchmarks/results/digest.json
 
-Both give the same digests, which is checked. From an accelerator the host's way begins with a copy of the updates.
-Prints JSON.
+Both must give the same digests. On an accelerator, digesting on the host begins with a copy of the updates. Prints
+JSON.
 """
 
 import argparse
@@ -33,14 +33,14 @@ def main() -> None:
     compile_s = time.perf_counter() - began
 
     def by_host() -> np.ndarray:
-        fresh = jax.tree.map(lambda a: a + 0, updates)  # an array keeps the host's copy of it, once there is one
+        fresh = jax.tree.map(lambda a: a + 0, updates)  # an array caches its copy on the host
         return digest_rows(*stacked_canonical_bytes(jax.device_get(fresh)))
 
     def by_device() -> np.ndarray:
         return words_to_bytes(jax.device_get(on_device(updates)))
 
-    assert (by_host() == by_device()).all(), "the two ways differ"
-    host, device = (timed(way, arguments.repeats) for way in (by_host, by_device))
+    assert (by_host() == by_device()).all(), "the digests differ"
+    host, device = (median_seconds(digest, arguments.repeats) for digest in (by_host, by_device))
     result = {
         "work": {"clients": arguments.clients, "parameters": arguments.parameters, "bytes": size},
         "machine": {**machine(), "device": jax.devices()[0].device_kind, "jax": jax.__version__},
@@ -54,18 +54,23 @@ def main() -> None:
     emit(result, arguments.json)
 
 
-def timed(way: Callable[[], np.ndarray], repeats: int) -> float:
-    """Median seconds of a call."""
+def median_seconds(function: Callable[[], np.ndarray], repeats: int) -> float:
+    """Median seconds of a call.
+
+    Args:
+        function: what is called.
+        repeats: number of calls.
+    """
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()
-        way()
+        function()
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=64, help="C")
     parser.add_argument("--parameters", type=int, default=36901, help="P")

@@ -1,4 +1,4 @@
-"""Time rounds of the reference work and compare with the machine's matrix-multiply peak, measured in the same run.
+"""Time rounds of the reference work, and compare with the machine's matrix-multiply peak, measured in the same run.
 
     python benchmarks/engine.py --clients 64 --steps 10 --batch 32 --json benchmarks/results/engine.json
 
@@ -10,19 +10,26 @@ import argparse
 import resource
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from output import emit, machine
 
-from bofl_jax.config import load_config
-from bofl_jax.core.types import Samples
+from bofl_jax import Config, Samples, algorithms, load_config
+from bofl_jax.engine import FederatedProblem, SingleRunPrograms, build_problem, draw_cohort, initial_state, train
+from bofl_jax.models import Params, parameter_count
+from bofl_jax.parallel import ExecutionPlan, configure_devices, resolve_plan
 
 SAMPLES_PER_CLIENT = 64
 
 
 def reference_samples(clients: int) -> Samples:
-    """Random windows: 64 training samples and one test sample a client."""
+    """Random windows: 64 training samples and one test sample for each client."""
     rng = np.random.default_rng(0)
     total = clients * (SAMPLES_PER_CLIENT + 1)
     return Samples(
@@ -37,7 +44,7 @@ def reference_samples(clients: int) -> Samples:
     )
 
 
-def reference_config(arguments: argparse.Namespace) -> dict:
+def reference_config(arguments: argparse.Namespace) -> dict[str, Any]:
     """The configuration of the reference work."""
     return {
         "data": {"source": "simulator"},
@@ -66,43 +73,37 @@ def reference_config(arguments: argparse.Namespace) -> dict:
 def main() -> None:
     """Measure and print."""
     arguments = parse()
-    from bofl_jax.parallel import devices
-
-    config = load_config(reference_config(arguments))
-    devices.configure_devices(config.engine)
-    result = measure(config, arguments)
-    emit(result, arguments.json)
+    config = load_config(reference_config(arguments), {"federation.rounds": arguments.rounds + 1})
+    configure_devices(config.engine)
+    emit(measure(config, arguments), arguments.json)
 
 
-def measure(config, arguments: argparse.Namespace) -> dict:
-    """Interleave rounds and matrix products, so that both see the same load of the machine."""
-    import jax
+def measure(config: Config, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Time rounds and matrix products in turn, so that both see the same load of the machine.
 
-    from bofl_jax.engine.cohort import draw_cohort
-    from bofl_jax.engine.problem import build_problem
-    from bofl_jax.engine.round import compile_round, initial_state
-    from bofl_jax.models import parameters
-    from bofl_jax.parallel.clients import resolve
+    Every round has the same cohort: drawing it is not timed.
 
-    plan = resolve(config.engine)
-    setting = build_problem(config, plan, reference_samples(arguments.clients))
-    params = setting.initial_params
-    state = initial_state(setting)
-    cohort = draw_cohort(config.federation, setting.training, setting.root, 1)
-    began = time.perf_counter()
-    one_round = compile_round(setting, state, cohort, digests="off")
-    compile_s = time.perf_counter() - began
+    Args:
+        config: the configuration of the reference work.
+        arguments: the command line.
+    """
+    plan = resolve_plan(config.engine)
+    problem = build_problem(config, plan, reference_samples(arguments.clients))
+    cohort = draw_cohort(config.federation, problem.training, problem.root, 1)
+    state, programs = initial_state(problem), SingleRunPrograms(problem)
+    programs.prepare(state, [cohort])
+    rounds = train(problem, programs=programs, state=state, draw=lambda _: [cohort])
+    jax.block_until_ready(next(rounds).state)
     multiply = matrix_product(plan)
-    state, _ = jax.block_until_ready(one_round(state, cohort, 1, 0.05))
     seconds, peaks = [], []
-    for number in range(2, arguments.rounds + 2):
+    for _ in range(arguments.rounds):
         peaks.append(multiply())
         began = time.perf_counter()
-        state, _ = jax.block_until_ready(one_round(state, cohort, number, 0.05))
+        jax.block_until_ready(next(rounds).state)
         seconds.append(time.perf_counter() - began)
     samples = (arguments.cohort or arguments.clients) * arguments.steps * arguments.batch
     per_second = samples / statistics.median(seconds)
-    flop = step_flop(setting, params) / arguments.batch
+    flop = step_flop(problem, problem.initial_params) / arguments.batch
     peak = statistics.median(peaks)
     return {
         "work": {name: getattr(arguments, name) for name in ("clients", "cohort", "steps", "batch")},
@@ -113,8 +114,8 @@ def measure(config, arguments: argparse.Namespace) -> dict:
             "jax": jax.__version__,
         },
         "plan": plan._asdict(),
-        "parameters": parameters(params),
-        "compile_s": round(compile_s, 2),
+        "parameters": parameter_count(problem.initial_params),
+        "compile_s": round(programs.compile_s, 2),
         "rounds": arguments.rounds,
         "round_s_median": statistics.median(seconds),
         "peak_mib": peak_mib(),
@@ -128,9 +129,7 @@ def measure(config, arguments: argparse.Namespace) -> dict:
 
 
 def peak_mib() -> dict[str, float]:
-    """Most memory so far, in MiB: resident in this process, and in use on an accelerator."""
-    import jax
-
+    """Peak memory so far in MiB: resident memory of this process, and memory of an accelerator."""
     kibi = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = {"resident": round(kibi / 1024)}
     if jax.default_backend() != "cpu":
@@ -138,28 +137,22 @@ def peak_mib() -> dict[str, float]:
     return found
 
 
-def step_flop(setting, params) -> float:
+def step_flop(problem: FederatedProblem, params: Params) -> float:
     """Floating-point operations of one SGD step, as the compiler counts them."""
-    import jax
-    import jax.numpy as jnp
 
-    from bofl_jax import algorithms
+    def step(params: Params, batch: algorithms.Batch) -> Params:
+        _, gradient = jax.value_and_grad(problem.loss)(params, batch)
+        return jax.tree.map(lambda w, g: w - 0.1 * g, params, gradient)
 
-    def step(params, batch):
-        _, slope = jax.value_and_grad(setting.loss)(params, batch)
-        return jax.tree.map(lambda w, g: w - 0.1 * g, params, slope)
-
-    batch = algorithms.take(setting.pool, jnp.arange(setting.sampler.batch_size))
+    batch = algorithms.take(problem.pool, jnp.arange(problem.sampler.batch_size))
     return jax.jit(step).lower(params, batch).compile().cost_analysis()["flops"]
 
 
-def matrix_product(plan):
+def matrix_product(plan: ExecutionPlan) -> Callable[[], float]:
     """A function that times one product of two square matrices on every device at once, in FLOP/s."""
-    import jax
-    import jax.numpy as jnp
-    from jax.sharding import NamedSharding, PartitionSpec
-
-    size = 1024 if jax.default_backend() == "cpu" else 8192  # a GPU would mostly wait for the launch of a smaller one
+    size = (
+        1024 if jax.default_backend() == "cpu" else 8192
+    )  # on a GPU, launching a smaller product takes most of its time
     devices = max(plan.devices, 1)
     mesh = plan.mesh()
     operands = jax.device_put(jnp.ones((devices, size, size)), NamedSharding(mesh, PartitionSpec("clients")))
@@ -169,22 +162,22 @@ def matrix_product(plan):
     )
     jax.block_until_ready(product(operands))
 
-    def run() -> float:
+    def multiply() -> float:
         began = time.perf_counter()
         jax.block_until_ready(product(operands))
         return devices * 2 * size**3 / (time.perf_counter() - began)
 
-    return run
+    return multiply
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--cohort", type=int, help="clients drawn for a round; all when left out")
+    parser.add_argument("--cohort", type=int, help="clients drawn for a round; all clients when left out")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--hidden", type=int, default=64, help="units of the dense layer; another size, another work")
+    parser.add_argument("--hidden", type=int, default=64, help="units of the dense layer; 64 in the reference work")
     parser.add_argument("--rounds", type=int, default=10, help="timed rounds; the median counts")
     parser.add_argument("--execution", choices=("auto", "vmap", "map", "shard"), default="auto")
     parser.add_argument("--devices", type=int, default=0)

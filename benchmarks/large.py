@@ -22,8 +22,7 @@ import tomli_w
 from engine import reference_config
 from output import emit, machine
 
-from bofl_jax.results.rounds import read_round_records
-from bofl_jax.results.summary import read_summary_record
+from bofl_jax.results import read_round_records, read_summary_record
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from engine import reference_config, reference_samples
 from output import emit, machine
 
 import bofl_jax as bofl
-from bofl_jax.results.rounds import RoundRecord
+from bofl_jax.results import RoundRecord
 
 
 def write_samples(path: Path, clients: int) -> None:

@@ -1,4 +1,4 @@
-"""What every benchmark prints, and where: one JSON document, on standard output and in a file if one is named."""
+"""Output of every benchmark: one JSON document, printed and written to a file if one is named."""
 
 import json
 import platform
@@ -7,12 +7,17 @@ from typing import Any
 
 
 def machine() -> dict[str, str]:
-    """What can be said of the machine without JAX."""
+    """Processor and Python version."""
     return {"cpu": platform.processor() or platform.machine(), "python": platform.python_version()}
 
 
 def emit(result: dict[str, Any], path: Path | None) -> None:
-    """Print a result, and write it."""
+    """Print a result, and write it.
+
+    Args:
+        result: the result.
+        path: file that is written, or None.
+    """
     text = json.dumps(result, indent=1)
     print(text)
     if path:

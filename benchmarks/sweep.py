@@ -21,7 +21,8 @@ from pathlib import Path
 
 from output import emit, machine
 
-from bofl_jax.results.sweep import DONE, SweepRow, read_sweep_table
+from bofl_jax.results import read_sweep_table
+from bofl_jax.results.sweep import DONE, SweepRow
 
 FIXED = {
     "data.patients": "50",

@@ -3,10 +3,9 @@
 A run composed of these parts, without a run directory and without a ledger:
 
     problem = build_problem(config, resolve_plan(config.engine))
-    programs = SingleRunPrograms(problem)
-    for done in train(problem, programs=programs):  # TrainedRound: number, cohorts, before, state, info
+    for trained in train(problem):  # TrainedRound: number, cohorts, before, state, info
         ...
-    probabilities = programs.test(done.state)[0]  # by the global model
+    probabilities = SingleRunPrograms(problem).test(trained.state)[0]  # of the test samples, by the global model
 """
 
 from bofl_jax.engine.cohort import Cohort, draw_cohort

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from bofl_jax.data import persons_of_records
-from bofl_jax.metrics import Interval, clustered_bootstrap, holm, map_matrices, resampled_metric
-from bofl_jax.metrics.resampling import MatrixMetric
+from bofl_jax.metrics import Interval, MatrixMetric, clustered_bootstrap, holm, map_matrices, resampled_metric
 
 
 def person_index(records: Sequence[str]) -> np.ndarray:

@@ -4,12 +4,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bofl_jax.figures import style
+from bofl_jax.figures.style import COLUMN_WIDTH
 
 
 def wide_figure(height: float) -> Figure:
     """An empty figure of two columns' width; ``height`` in inches."""
-    figure = Figure(figsize=(2 * style.WIDTH + 0.2, height))
+    figure = Figure(figsize=(2 * COLUMN_WIDTH + 0.2, height))
     FigureCanvasAgg(figure)
     return figure
 

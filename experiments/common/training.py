@@ -18,6 +18,7 @@ from bofl_jax.engine import (
     global_model,
     train,
 )
+from bofl_jax.results import is_complete
 
 
 def train_all_rounds(
@@ -87,11 +88,6 @@ def local_training_options(problem: FederatedProblem) -> OwnOptions:
     """Unseen patients train alone on their labelled minutes, for as many local steps as the federation trained."""
     federation, optimizer = problem.config.federation, problem.config.optimizer
     return OwnOptions(method="own", steps=federation.rounds * federation.local_steps, lr=optimizer.lr / 2)
-
-
-def is_complete(directory: Path) -> bool:
-    """Whether a run directory holds a finished run."""
-    return (directory / "summary.json").exists()
 
 
 def complete_run(config: bofl.Config, directory: Path, generator_cache: Path | None = None) -> bofl.Run | None:

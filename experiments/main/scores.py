@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax import metrics
-from bofl_jax.metrics.resampling import MatrixMetric, Statistic
+from bofl_jax.metrics import MatrixMetric, Statistic
 from experiments.common.contrasts import sd_over_seeds
 from experiments.main.counts import GAP_UNIT, RARE
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import bofl_jax as bofl
-from bofl_jax.figures.intervals import over_seeds
+from bofl_jax.figures.intervals import mean_over_seeds
 from bofl_jax.results.writing import write_arrays, write_json
 from experiments.common.command import argument_parser, run_command
 from experiments.common.contrasts import adjust_by_holm, person_index, sum_by_person, tested_people
@@ -179,7 +179,7 @@ def curve_lines(row: Row, counts: Counts) -> Iterator[tuple[Any, ...]]:
     """The lines of one curve in rounds.csv; one seed has no interval."""
     scores = counts[f"{row.model}_by_round"]
     for number, by_seed in zip(counts[f"{row.model}_rounds"][0], np.transpose(scores), strict=True):
-        mean = over_seeds(by_seed)
+        mean = mean_over_seeds(by_seed)
         ends = ["" if np.isnan(end) else round(end, DIGITS) for end in (mean.low, mean.high)]
         yield (row.protocol, row.name, row.title, int(number), round(mean.mean, DIGITS), *ends)
 

@@ -19,8 +19,8 @@ from bofl_jax.engine import (
     personal_options,
 )
 from bofl_jax.parallel import ExecutionPlan
+from bofl_jax.results import read_requests
 from bofl_jax.results.predictions import MODELS, read_prediction_arrays
-from bofl_jax.results.requests import read_requests
 from experiments.common.training import Predictor, complete_run, local_training_options, train_all_rounds
 from experiments.main.arms import ARMS, PROTOCOLS, TEST_INTERVAL, Protocol
 from experiments.main.dirichlet import dirichlet_population

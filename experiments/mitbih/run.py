@@ -19,7 +19,6 @@ from bofl_jax import results
 from bofl_jax.results.writing import write_json
 from experiments.common.command import argument_parser, run_command
 from experiments.common.files import training_name
-from experiments.common.training import is_complete
 from experiments.mitbih.measure import RESAMPLES, measure, most_influential, person_interval, read_predictions
 from experiments.mitbih.plan import HERE, ROWS, TRAININGS, WITHOUT_LEDGER, config_hashes
 from experiments.mitbih.table import write_table
@@ -66,7 +65,7 @@ def train(work: Path, training: str, seed: int, short: bool) -> None:
     if short:
         config = bofl.load_config(HERE / file, {"seed": seed, **overrides, **_shortened(config)})
     out = run_directory(work, training, seed)
-    if is_complete(out):
+    if results.is_complete(out):
         _require_same_config(config, out)
         return
     print(f"{training}, seed {seed}", flush=True)

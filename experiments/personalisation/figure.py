@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from bofl_jax.figures import style
+from bofl_jax.figures.style import RC
 from experiments.common.figures import legend_below, wide_figure
 from experiments.personalisation.plan import HERE, PROTOCOLS
 
@@ -52,7 +52,7 @@ def draw(results: dict[str, Any]) -> Figure:
 def main() -> None:
     """Write the PNG beside the results."""
     results = json.loads((HERE / "results.json").read_text())
-    with mpl.rc_context(style.RC):
+    with mpl.rc_context(RC):
         draw(results).savefig(HERE / "label_scarcity.png")
 
 

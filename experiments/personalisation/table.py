@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bofl_jax import metrics
-from bofl_jax.metrics import map_matrices, paired_permutation
-from bofl_jax.metrics.resampling import MatrixMetric
+from bofl_jax.metrics import MatrixMetric, map_matrices, paired_permutation
 from bofl_jax.results.writing import write_json
 from experiments.common.command import argument_parser, run_command
 from experiments.common.contrasts import (

@@ -13,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from bofl_jax.figures import style
+from bofl_jax.figures.style import RC
 from experiments.common.figures import legend_below, wide_figure
 
 HERE = Path(__file__).resolve().parent
@@ -56,7 +56,7 @@ def draw(result: dict[str, Any]) -> Figure:
 def main() -> None:
     """Write the PNG beside the results."""
     result = json.loads((HERE / "results" / "fedprox.json").read_text())
-    with mpl.rc_context(style.RC):
+    with mpl.rc_context(RC):
         draw(result).savefig(HERE / "results" / "fedprox.png", metadata={"Software": None})
 
 

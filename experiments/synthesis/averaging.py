@@ -17,7 +17,7 @@ from typing import Any
 
 import bofl_jax as bofl
 from bofl_jax.parallel import enable_compilation_cache
-from bofl_jax.results.requests import read_requests
+from bofl_jax.results import read_requests
 from bofl_jax.results.writing import write_json
 from experiments.common.command import argument_parser, run_command
 from experiments.common.training import complete_run

@@ -14,11 +14,11 @@ import numpy as np
 import bofl_jax as bofl
 from bofl_jax.engine import build_problem
 from bofl_jax.parallel import resolve_plan
-from bofl_jax.results.requests import read_batch, read_requests
+from bofl_jax.results import is_complete, read_requests
+from bofl_jax.results.requests import read_batch
 from bofl_jax.results.writing import write_arrays
 from experiments.common.command import argument_parser, run_command
 from experiments.common.files import training_name
-from experiments.common.training import is_complete
 from experiments.synthesis.plan import DOSES, GENERATORS, HERE, PROTOCOLS, QUOTA
 
 MOST = 30

@@ -9,14 +9,11 @@ import numpy as np
 
 import bofl_jax as bofl
 from bofl_jax.metrics import group_confusions
-from bofl_jax.results.clients import read_clients
-from bofl_jax.results.predictions import read_predictions
-from bofl_jax.results.requests import read_requests
+from bofl_jax.results import is_complete, read_clients, read_predictions, read_requests
 from bofl_jax.results.writing import write_arrays
 from bofl_jax.synthesis.gates import QualityScores
 from experiments.common.contrasts import person_index
 from experiments.common.files import read_arrays
-from experiments.common.training import is_complete
 from experiments.synthesis.plan import ARMS, PROTOCOLS
 
 MODELS = ("global", "personalised")

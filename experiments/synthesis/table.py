@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bofl_jax.metrics import macro_f1, paired_permutation, precision, recall
-from bofl_jax.metrics.resampling import MatrixMetric
+from bofl_jax.metrics import MatrixMetric, macro_f1, paired_permutation, precision, recall
 from bofl_jax.results.writing import write_json
 from experiments.common.command import argument_parser, run_command
 from experiments.common.contrasts import (
