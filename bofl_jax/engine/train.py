@@ -1,7 +1,7 @@
 """The public training loop: a generator that yields every round of one run, or of some runs side by side."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from bofl_jax.engine.cohort import Cohort, draw_cohort
 from bofl_jax.engine.problem import FederatedProblem
@@ -19,6 +19,14 @@ class TrainedRound(NamedTuple):
     info: RoundInfo  # what explains it
 
 
+class DrawCohorts(Protocol):
+    """Call signature of the argument ``draw`` of `train`."""
+
+    def __call__(self, number: int, /) -> Sequence[Cohort]:
+        """Return the cohort of each run for round ``number``."""
+        ...
+
+
 def train(
     problem: FederatedProblem,
     *,
@@ -26,7 +34,7 @@ def train(
     state: TrainState | None = None,
     rounds: int | None = None,
     first_round: int = 1,
-    draw: Callable[[int], Sequence[Cohort]] | None = None,
+    draw: DrawCohorts | None = None,
 ) -> Iterator[TrainedRound]:
     """Train round after round.
 
@@ -39,7 +47,7 @@ def train(
         state: the state before ``first_round``; the initial state when left out.
         rounds: number of the last round; ``federation.rounds`` when left out.
         first_round: number of the first round, from 1.
-        draw: round number -> the cohort of each run; every round draws from all clients of ``problem`` when left out.
+        draw: draws the cohort of each run; every round draws from all clients of ``problem`` when left out.
 
     Yields:
         Every round from ``first_round`` to ``rounds``.
