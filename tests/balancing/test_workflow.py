@@ -198,8 +198,8 @@ def damage(path, change):
     ("change", "match"),
     [
         (lambda lines: lines.pop(), "requests, the ledger"),
-        (lambda lines: lines[0].update(used=lines[0]["used"] + 1), "request 1: the ledger says something else"),
-        (lambda lines: lines[1].update(state="rejected"), "request 2: the ledger says something else"),
+        (lambda lines: lines[0].update(used=lines[0]["used"] + 1), "request 1: the ledger has another entry"),
+        (lambda lines: lines[1].update(state="rejected"), "request 2: the ledger has another entry"),
         (lambda lines: lines[0].pop("label"), "is damaged"),
     ],
 )
@@ -231,7 +231,7 @@ def test_the_validation_gate_rejects_batches_that_raise_the_loss(tmp_path, monke
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ledger": {"mode": "off"}}, "asked for through the contract: set ledger.mode"),
+        ({"ledger": {"mode": "off"}}, "requested through the contract: set ledger.mode"),
         ({"synthesis": {"generator": "smote", "training": "federated"}}, "cannot be trained as 'federated'"),
         ({"synthesis": {"generator": "timgan"}}, "synthesis.generator = 'timgan' is unknown: choose one of"),
     ],
