@@ -17,8 +17,8 @@ from output import emit
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.runs.tampering.kinds import KINDS
-from tests.runs.tampering.runs import conduct_all
-from tests.runs.tampering.trials import conduct_trials
+from tests.runs.tampering.runs import make_runs
+from tests.runs.tampering.trials import run_trials
 
 
 def measure(trials: int, seed: int) -> dict:
@@ -30,7 +30,7 @@ def measure(trials: int, seed: int) -> dict:
     """
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        counts = conduct_trials(conduct_all(Path(folder)), trials, seed)
+        counts = run_trials(make_runs(Path(folder)), trials, seed)
     total = {name: sum(count[name] for count in counts.values()) for name in ("tried", "found", "missed")}
     seconds = round(time.perf_counter() - began, 1)
     return {"seed": seed, "kinds": len(KINDS), "trials": trials, **total, "seconds": seconds, "by_kind": counts}

@@ -1,4 +1,4 @@
-"""The audit of a run directory: it holds on a good run, and any change to what the chain vouches for is named."""
+"""The audit of a run directory passes on a good run and names any change of a verified value."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def finished(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy whose files may be changed."""
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
@@ -65,7 +65,7 @@ def edit_round(run: Path, number: int, change) -> None:
 
 
 def block_ends(log: bytes) -> list[int]:
-    """Where each block of the log ends: RLP lists with one, two or three bytes of length."""
+    """The end of each block in the log; blocks are RLP lists with one, two or three bytes of length."""
     ends = [0]
     while ends[-1] < len(log):
         width = log[ends[-1]] - 0xF7
@@ -107,7 +107,7 @@ def test_changed_results_are_found(run):
 
 
 def test_an_unfinished_run_holds_up_to_its_last_checkpoint(arrays, tmp_path):
-    """Stopped with everything in step: chain, rounds and checkpoint end in the same round."""
+    """Chain, rounds and checkpoint of a run that was stopped end in the same round."""
 
     def copy_at_4(record):
         if record["round"] == 4:
@@ -119,7 +119,7 @@ def test_an_unfinished_run_holds_up_to_its_last_checkpoint(arrays, tmp_path):
 
 @pytest.mark.parametrize("number", range(FLIPS))
 def test_any_changed_byte_of_the_block_log_is_found(number, finished, run):
-    """The first and the last byte and positions drawn all over the log, with a random other value each."""
+    """The first byte, the last one and random ones get another random value."""
     log = run / "ledger" / "blocks.rlp"
     size = log.stat().st_size
     rng = np.random.default_rng(number)
@@ -130,7 +130,7 @@ def test_any_changed_byte_of_the_block_log_is_found(number, finished, run):
 
 @pytest.mark.parametrize("blocks", [0, 1, 2, 3, 2 + 2 * ROUNDS - 1, 2 + 2 * ROUNDS])
 def test_a_truncated_block_log_is_found(blocks, run):
-    """Cut exactly between two blocks: every block that is left is sound."""
+    """Cut exactly between two blocks, so that all remaining blocks are valid."""
     log = run / "ledger" / "blocks.rlp"
     ends = [0, *block_ends(log.read_bytes())]
     assert len(ends) == 1 + 3 + 2 * ROUNDS
@@ -139,7 +139,7 @@ def test_a_truncated_block_log_is_found(blocks, run):
 
 
 def test_a_log_and_rounds_truncated_together_are_found(run):
-    """The last round taken out of the chain, the leaves and rounds.jsonl alike: the model and the summary tell."""
+    """The last round is missing in chain, leaves and rounds.jsonl; model and summary reveal it."""
     log, leaves, rounds = run / "ledger" / "blocks.rlp", run / "ledger" / "leaves.rlp", run / "rounds.jsonl"
     log.write_bytes(log.read_bytes()[: block_ends(log.read_bytes())[-4]])
     leaves.write_bytes(leaves.read_bytes()[: block_ends(leaves.read_bytes())[-2]])
@@ -156,7 +156,7 @@ def test_a_changed_checkpoint_is_found(run):
 
 
 def test_an_exchanged_model_is_found(run, arrays, tmp_path):
-    """A sound checkpoint, with matching digests of its own, of another run."""
+    """A valid checkpoint of another run, with correct digests of its own."""
     other = run_tiny(tmp_path / "other", arrays, {"optimizer.lr": 0.2}).directory
     shutil.rmtree(run / "checkpoints")
     shutil.copytree(other / "checkpoints", run / "checkpoints")
@@ -172,7 +172,7 @@ def test_a_missing_checkpoint_is_found(empty, run):
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "told"),
+    ("keys", "value", "message"),
     [
         (("ledger", "gas_total"), 1, "ledger.gas_total is 1"),
         (("ledger", "head_hash"), "0x" + 64 * "0", "ledger.head_hash is 0x000"),
@@ -182,11 +182,11 @@ def test_a_missing_checkpoint_is_found(empty, run):
         (("ledger",), None, "is damaged (ledger is None, not dict)"),
     ],
 )
-def test_a_changed_summary_is_found(keys, value, told, run):
+def test_a_changed_summary_is_found(keys, value, message, run):
     edit_json(run / "summary.json", *keys, value=value)
     line = refused(run)
     assert "summary.json" in line
-    assert told in line
+    assert message in line
 
 
 def test_a_damaged_summary_is_found(run):
@@ -259,17 +259,17 @@ def test_a_run_without_a_ledger_is_a_bad_request(run):
 def test_a_configuration_without_a_section_is_one_line(old, new, run):
     path = run / "config.toml"
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(BoflError, match=r"config\.toml is no run's configuration") as told:
+    with pytest.raises(BoflError, match=r"config\.toml is no run's configuration") as caught:
         audit(run)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["config.toml", "summary.json", "rounds.jsonl", "ledger/genesis.json"])
 def test_a_text_that_is_nested_too_deeply_ends_nothing(name, run):
     (run / name).write_text("x = " * (name == "config.toml") + "[" * 200_000)
-    with pytest.raises(BoflError) as told:
+    with pytest.raises(BoflError) as caught:
         audit(run)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("added", ['"extra": 1,', '"test": {},', '"config_sha256": "0",'])

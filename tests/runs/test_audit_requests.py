@@ -1,4 +1,4 @@
-"""Batches of synthetic samples in a run directory: those on the ledger, all of them, and no others."""
+"""The batches of synthetic samples in a run directory must be exactly those on the ledger."""
 
 import hashlib
 from pathlib import Path
@@ -25,7 +25,7 @@ def batch(seed: int) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def logged(tmp_path: Path) -> list[dict]:
-    """What the ledger says: batches of requests 1 and 2 are used, that of request 3 is not."""
+    """Events of the ledger: the batches of requests 1 and 2 are used, that of request 3 is not."""
     digests = [write_batch(tmp_path, number, batch(number)) for number in (1, 2)]
     return [*({"request": n, "used": 5, "batchDigest": d} for n, d in enumerate(digests, 1)), UNUSED]
 

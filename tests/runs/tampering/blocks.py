@@ -40,7 +40,7 @@ def insert_bytes(rng: random.Random, run: Path) -> None:
 
 
 def on_chain(change: Callable[[random.Random, Forger], Any]) -> Kind:
-    """A kind that alters the chain; the summary is told."""
+    """A kind that alters the chain and writes its new head hash into the summary."""
 
     def kind(rng: random.Random, run: Path) -> None:
         forger = Forger(run)
@@ -57,7 +57,7 @@ def drop_a_block(rng: random.Random, f: Forger) -> None:
 def drop_a_block_and_reseal(rng: random.Random, f: Forger) -> None:
     index = f.any_block(rng)
     del f.blocks[index]
-    f.renew(index)
+    f.reseal_from(index)
 
 
 def swap_two_blocks(rng: random.Random, f: Forger) -> None:
@@ -68,7 +68,7 @@ def swap_two_blocks(rng: random.Random, f: Forger) -> None:
 def swap_two_blocks_and_reseal(rng: random.Random, f: Forger) -> None:
     index = rng.randrange(len(f.blocks) - 1)
     f.blocks[index : index + 2] = f.blocks[index : index + 2][::-1]
-    f.renew(index)
+    f.reseal_from(index)
 
 
 def repeat_a_block(rng: random.Random, f: Forger) -> None:
@@ -78,7 +78,7 @@ def repeat_a_block(rng: random.Random, f: Forger) -> None:
 def repeat_a_block_and_reseal(rng: random.Random, f: Forger) -> None:
     index = f.any_block(rng, 1)
     f.blocks.insert(index, f.blocks[index])
-    f.renew(index)
+    f.reseal_from(index)
 
 
 def replace_a_block_by_another_runs(rng: random.Random, f: Forger) -> None:
@@ -86,11 +86,11 @@ def replace_a_block_by_another_runs(rng: random.Random, f: Forger) -> None:
     index = rng.randrange(min(len(others), len(f.blocks)))
     f.blocks[index] = others[index]
     if rng.random() < 0.5:
-        f.renew(index)
+        f.reseal_from(index)
 
 
 def empty_a_block(rng: random.Random, f: Forger) -> None:
-    f.put(f.any_block(rng, 1), ())
+    f.replace_transactions(f.any_block(rng, 1), ())
 
 
 def cut_whole_blocks(rng: random.Random, f: Forger) -> None:
@@ -98,13 +98,13 @@ def cut_whole_blocks(rng: random.Random, f: Forger) -> None:
 
 
 def in_a_block(at_least: int, change: Callable[[random.Random, list[Any], Forger], Any]) -> Kind:
-    """A kind that alters a block's transactions, with the right root, and seals it and all that follow."""
+    """A kind that alters the transactions of a block, corrects its root, and seals it and all later blocks."""
 
     def edit(rng: random.Random, f: Forger) -> None:
         index = f.any_block(rng, at_least)
         transactions = list(f.blocks[index].transactions)
         change(rng, transactions, f)
-        f.put(index, transactions)
+        f.replace_transactions(index, transactions)
 
     return on_chain(edit)
 
@@ -152,34 +152,34 @@ def sign_as_an_outsider(rng: random.Random, transactions: list[Any], _f: Forger)
 
 
 def with_a_seal(make: Callable[[random.Random, bytes], bytes]) -> Kind:
-    """A kind that exchanges the seal of a block; those that follow are sealed anew."""
+    """A kind that replaces the seal of a block; all later blocks are sealed again."""
 
     def edit(rng: random.Random, f: Forger) -> None:
         index = f.any_block(rng)
         block = f.blocks[index]
         vanity, old = block.header.extra_data[:32], block.header.extra_data[32:]
         f.blocks[index] = block.copy(header=block.header.copy(extra_data=vanity + make(rng, old)))
-        f.renew(index + 1)
+        f.reseal_from(index + 1)
 
     return on_chain(edit)
 
 
-def malleated(_rng: random.Random, old: bytes) -> bytes:
+def malleate(_rng: random.Random, old: bytes) -> bytes:
     signature = keys.Signature(old)
     return keys.Signature(vrs=(1 - signature.v, signature.r, SECPK1_N - signature.s)).to_bytes()
 
 
-def sealed_by(whom: Callable[[random.Random, Forger, int], Account]) -> Kind:
-    """A kind in which somebody else seals a block, perhaps in its own name; those that follow are sealed anew."""
+def sealed_by(choose: Callable[[random.Random, Forger, int], Account]) -> Kind:
+    """A kind in which another account seals a block, perhaps as its beneficiary; all later blocks are sealed again."""
 
     def edit(rng: random.Random, f: Forger) -> None:
         index = f.any_block(rng)
-        sealer = whom(rng, f, index)
+        sealer = choose(rng, f, index)
         header = f.blocks[index].header
         if rng.random() < 0.5:
             header = header.copy(coinbase=sealer.address)
         f.blocks[index] = f.blocks[index].copy(header=seal_header(header, sealer))
-        f.renew(index + 1)
+        f.reseal_from(index + 1)
 
     return on_chain(edit)
 
@@ -193,15 +193,15 @@ def out_of_turn(rng: random.Random, f: Forger, index: int) -> Account:
 
 
 def with_a_header(**makers: Callable[[random.Random, Any], Any]) -> Kind:
-    """A kind in which the authority in turn seals another header, and the blocks that follow are sealed anew."""
+    """A kind in which the authority in turn seals another header; all later blocks are sealed again."""
 
     def edit(rng: random.Random, f: Forger) -> None:
         index, field = f.any_block(rng), rng.choice(list(makers))
         f.reseal(index, **{field: makers[field](rng, getattr(f.blocks[index].header, field))})
-        f.renew(index + 1)
+        f.reseal_from(index + 1)
 
     return on_chain(edit)
 
 
-def more(rng: random.Random, value: int) -> int:
+def changed_number(rng: random.Random, value: int) -> int:
     return max(0, value + rng.choice((-1, 1)) * rng.randint(1, 1000))

@@ -1,4 +1,4 @@
-"""Kinds of tampering with what lies beside the chain: configuration, leaves, results, checkpoints, batches."""
+"""Kinds of tampering with files beside the chain: configuration, leaves, results, checkpoints, batches."""
 
 import csv
 import functools
@@ -22,17 +22,17 @@ from bofl_jax.results.requests import batch_path, write_batch
 from bofl_jax.runs.checkpoint import CheckpointStore
 from tests.runs.tampering.forger import (
     Forger,
-    add_up,
-    add_up_times,
     change_number,
     changed_leaf,
     edit_summary,
-    numbers,
+    number_paths,
     rewrite_leaves,
-    rooted,
+    update_sums,
+    update_times,
+    with_new_root,
     write_rounds,
 )
-from tests.runs.tampering.histories import found_anew
+from tests.runs.tampering.histories import write_new_genesis
 from tests.runs.tampering.runs import CLIENTS, CONTRACT, ROUNDS, Kind, other_run
 from tests.support.tiny import biggest_file, flip_byte, read_rounds
 
@@ -45,18 +45,18 @@ def change_the_configuration(rng: random.Random, run: Path) -> None:
 
 
 def change_the_configuration_and_reseal(rng: random.Random, run: Path) -> None:
-    """The genesis and every header are made to fit it, and so is the summary."""
+    """Change the configuration, and make the genesis, every header and the summary fit it."""
     f = Forger(run)
     change_the_configuration(rng, run)
     digest = sha256((run / "config.toml").read_bytes()).digest()
-    found_anew(f, f.genesis._replace(config_hash=digest))
-    f.renew(0)
+    write_new_genesis(f, f.genesis._replace(config_hash=digest))
+    f.reseal_from(0)
     f.write()
     edit_summary(run, lambda summary: summary.update(config_sha256=digest.hex()))
 
 
 def in_the_leaves(change: Callable[[random.Random, RoundLeaves], RoundLeaves]) -> Kind:
-    """A kind that alters one record, as a run would write it."""
+    """A kind that alters one record of the leaf file."""
 
     def kind(rng: random.Random, run: Path) -> None:
         records = read_leaves(ledger_files(run).leaves)
@@ -71,12 +71,12 @@ def change_a_leaf(rng: random.Random, record: RoundLeaves) -> RoundLeaves:
 
 
 def change_a_leaf_and_its_root(rng: random.Random, record: RoundLeaves) -> RoundLeaves:
-    return rooted(record, changed_leaf(rng, record))
+    return with_new_root(record, changed_leaf(rng, record))
 
 
 def remove_a_leaf(rng: random.Random, record: RoundLeaves) -> RoundLeaves:
     kept = np.delete(np.arange(len(record.leaves)), rng.randrange(len(record.leaves)))
-    return rooted(record, record.leaves[kept], record.clients[kept])
+    return with_new_root(record, record.leaves[kept], record.clients[kept])
 
 
 def give_a_leaf_to_another_client(rng: random.Random, record: RoundLeaves) -> RoundLeaves:
@@ -98,11 +98,11 @@ def shuffle_leaf_records(rng: random.Random, run: Path) -> None:
 
 
 def in_the_summary(section: str) -> Kind:
-    """A kind that changes a number of the summary; ``timing.compile_s`` is the one that nothing vouches for."""
+    """A kind that changes a number of the summary, except ``timing.compile_s``, which nothing verifies."""
 
     def kind(rng: random.Random, run: Path) -> None:
         def change(summary: dict[str, Any]) -> None:
-            paths = [p for p in numbers(summary[section], (section,)) if p[-1] != "compile_s"]
+            paths = [p for p in number_paths(summary[section], (section,)) if p[-1] != "compile_s"]
             change_number(summary, rng.choice(paths), rng)
 
         edit_summary(run, change)
@@ -111,15 +111,15 @@ def in_the_summary(section: str) -> Kind:
 
 
 def in_the_rounds(*, ledger: bool) -> Kind:
-    """A kind that changes a number of ``rounds.jsonl``; its sums in the summary are made to fit, but for clocks."""
+    """A kind that changes a number of ``rounds.jsonl`` and makes the sums in the summary fit, except times."""
 
     def kind(rng: random.Random, run: Path) -> None:
         records = read_rounds(run)
         record = rng.choice(records)
-        paths = [p for p in numbers(record) if (p[0] == "ledger") == ledger and p[-1] != "digest_ms"]
+        paths = [p for p in number_paths(record) if (p[0] == "ledger") == ledger and p[-1] != "digest_ms"]
         change_number(record, rng.choice(paths), rng)
         write_rounds(run, records)
-        add_up(run)
+        update_sums(run)
 
     return kind
 
@@ -129,14 +129,14 @@ def shuffle_rounds(rng: random.Random, run: Path) -> None:
     k = rng.randrange(len(records) - 1)
     swapped = [*records[:k], records[k + 1], records[k], *records[k + 2 :]]
     write_rounds(run, rng.choice((records[:k] + records[k + 1 :], swapped, [*records[: k + 1], *records[k:]])))
-    add_up(run)
+    update_sums(run)
 
 
 def improve_the_last_test(rng: random.Random, run: Path) -> None:
-    """The same better figure in the summary and in the last line of ``rounds.jsonl``."""
+    """Improve a metric of the last test in the summary and in the last line of ``rounds.jsonl``."""
     records = read_rounds(run)
     metrics = records[-1]["metrics"]
-    path = rng.choice([p for p in numbers(metrics) if isinstance(p[-1], str) and p[-1] != "support"])
+    path = rng.choice([p for p in number_paths(metrics) if isinstance(p[-1], str) and p[-1] != "support"])
     change_number(metrics, path, rng)
     write_rounds(run, records)
     edit_summary(run, lambda summary: summary["test"].update({"global": metrics}))
@@ -174,14 +174,14 @@ def remove_results(rng: random.Random, run: Path) -> None:
 
 
 def cut_rounds_off(rng: random.Random, run: Path) -> None:
-    """The end of chain, leaves, rounds and checkpoints; half of the time an auditor publishes the rest as results."""
+    """Remove the last rounds everywhere; in half of the trials, the auditor publishes the rest as results."""
     left = ROUNDS - rng.randint(1, 3)
     f = Forger(run)
-    calls = f.calls()[: f.found("finaliseRound")[left - 1][0] + 1]
+    calls = f.calls()[: f.find_calls("finaliseRound")[left - 1][0] + 1]
     rewrite_leaves(run, lambda records: records[:left])
     write_rounds(run, read_rounds(run)[:left])
-    add_up(run)
-    add_up_times(run)
+    update_sums(run)
+    update_times(run)
     shutil.rmtree(run / "checkpoints" / str(ROUNDS))
     if rng.random() < 0.5:
         digest = results_digest(run, json.loads((run / "summary.json").read_text()))
@@ -192,7 +192,7 @@ def cut_rounds_off(rng: random.Random, run: Path) -> None:
 
 
 def save_another_model(rng: random.Random, run: Path) -> None:
-    """A sound checkpoint with another number in it."""
+    """Save a valid checkpoint with one changed parameter."""
     leaves, layout = _last_model(run)
     leaf = leaves[rng.randrange(len(leaves))]
     leaf[tuple(rng.randrange(size) for size in leaf.shape)] += rng.choice((-1, 1)) * 10.0 ** -rng.randint(0, 3)
@@ -200,7 +200,7 @@ def save_another_model(rng: random.Random, run: Path) -> None:
 
 
 def save_an_older_model(_rng: random.Random, run: Path) -> None:
-    """The model of the round before, as if it were the last."""
+    """Save the model of the round before as the last model."""
     shutil.rmtree(run / "checkpoints" / str(ROUNDS))
     _save_model(run, ROUNDS, *_last_model(run))
 
@@ -214,7 +214,7 @@ def leave_an_older_checkpoint(_rng: random.Random, run: Path) -> None:
     shutil.rmtree(run / "checkpoints" / str(ROUNDS))
 
 
-def lose_checkpoints(rng: random.Random, run: Path) -> None:
+def remove_checkpoints(rng: random.Random, run: Path) -> None:
     shutil.rmtree(run / "checkpoints")
     if rng.random() < 0.5:
         (run / "checkpoints").mkdir()
@@ -230,7 +230,7 @@ def copy_another_runs_checkpoints(_rng: random.Random, run: Path) -> None:
 
 
 def flip_in_the_checkpoint(rng: random.Random, run: Path) -> None:
-    """A byte of the file that holds the numbers; what Orbax notes beside them, nothing vouches for or depends on."""
+    """Change a byte of the file with the parameters; nothing depends on the other files of Orbax."""
     path = biggest_file(run / "checkpoints" / str(ROUNDS) / "state" / "d")
     flip_byte(path, rng.randrange(path.stat().st_size), rng.randrange(1, 256))
 
@@ -244,7 +244,7 @@ def _last_model(run: Path) -> tuple[list[np.ndarray], str]:
 
 
 def _save_model(run: Path, number: int, leaves: Sequence[np.ndarray], layout: str) -> None:
-    """The way a run does it, so that the checkpoint's own digests are right."""
+    """Save a checkpoint as a run does, with correct digests of its own."""
     params: dict[str, Any] = {}
     for line, leaf in zip(layout.splitlines(), leaves, strict=True):
         *folders, name = re.findall(r"\['(\w+)'\]", line)
@@ -267,7 +267,7 @@ def flip_in_the_batch(rng: random.Random, run: Path) -> None:
     flip_byte(batch_path(run, 1), rng.randrange(batch_path(run, 1).stat().st_size), rng.randrange(1, 256))
 
 
-def lose_the_batch(rng: random.Random, run: Path) -> None:
+def remove_the_batch(rng: random.Random, run: Path) -> None:
     if rng.random() < 0.5:
         batch_path(run, 1).unlink()
     else:

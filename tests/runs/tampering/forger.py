@@ -1,4 +1,4 @@
-"""What a forger has: the keys of everybody who is not honest, and all that a run is made of."""
+"""A forger of runs, who has all keys of the simulated network and all files of a run."""
 
 import functools
 import json
@@ -15,11 +15,11 @@ from bofl_jax.ledger import merkle
 from bofl_jax.ledger.chain.accounts import Account, derive_accounts
 from bofl_jax.ledger.chain.base import TransactionRequest
 from bofl_jax.ledger.chain.genesis import BLOCK_SECONDS, GENESIS_TIMESTAMP
-from bofl_jax.ledger.storage.genesis_file import read_genesis
-from bofl_jax.ledger.chain.py_evm.proof_of_authority import in_turn_signer, seal_header
 from bofl_jax.ledger.chain.py_evm.chain import ProofOfAuthorityVM, PyEvmChain
-from bofl_jax.ledger.storage.contract_file import read_contract
+from bofl_jax.ledger.chain.py_evm.proof_of_authority import in_turn_signer, seal_header
 from bofl_jax.ledger.storage.block_log import read_blocks
+from bofl_jax.ledger.storage.contract_file import read_contract
+from bofl_jax.ledger.storage.genesis_file import read_genesis
 from bofl_jax.ledger.storage.layout import ledger_files
 from bofl_jax.ledger.storage.leaves import RoundLeaves, append_leaves, read_leaves
 from tests.runs.tampering.runs import CLIENTS, CONTRACT, configuration
@@ -27,7 +27,7 @@ from tests.support.tiny import read_rounds
 
 
 class Forger:
-    """A run's chain in the hands of somebody who has whatever keys it takes."""
+    """The chain of a run, and all keys to change it."""
 
     def __init__(self, run: Path) -> None:
         config = configuration(run)
@@ -35,23 +35,23 @@ class Forger:
         self.network = derive_accounts(config["seed"], config["ledger"]["authorities"], CLIENTS)
         self.genesis, self.genesis_hash = read_genesis(self.files.genesis)
         self.address = read_contract(self.files.contract)
-        self.blocks = [decoded(raw) for raw in read_blocks(self.files.blocks)]
+        self.blocks = [decode_block(raw) for raw in read_blocks(self.files.blocks)]
         self.authorities: Sequence[Account] = self.network.signers
 
-    def write(self, tell_summary: bool = True) -> None:
-        """Put the blocks into the log, and their head hash into the summary."""
+    def write(self, update_summary: bool = True) -> None:
+        """Write the blocks into the log, and their head hash into the summary."""
         self.files.blocks.write_bytes(b"".join(map(rlp.encode, self.blocks)))
-        if tell_summary and self.blocks:
+        if update_summary and self.blocks:
             edit_summary(self.run, lambda s: s["ledger"].update(head_hash="0x" + self.blocks[-1].hash.hex()))
 
     def reseal(self, index: int, **fields: Any) -> None:
-        """Change a header; the authority in turn seals it."""
+        """Change fields of a header; the authority in turn seals the block."""
         block = self.blocks[index]
         header = seal_header(block.header.copy(**fields), self.in_turn(block.number))
         self.blocks[index] = block.copy(header=header)
 
-    def renew(self, start: int) -> None:
-        """Seal the blocks from one on once more, each as the child of the one before. Nothing is executed again."""
+    def reseal_from(self, start: int) -> None:
+        """Seal a block and all later ones again, each as the child of its predecessor. Nothing is executed again."""
         for index in range(start, len(self.blocks)):
             number = index + 1
             self.reseal(
@@ -63,19 +63,19 @@ class Forger:
                 extra_data=self.genesis.config_hash + bytes(65),
             )
 
-    def put(self, index: int, transactions: Sequence[Any]) -> None:
-        """Exchange a block's transactions, and seal it and all that follow."""
+    def replace_transactions(self, index: int, transactions: Sequence[Any]) -> None:
+        """Replace the transactions of a block, and seal it and all later blocks."""
         root = make_trie_root_and_nodes(transactions)[0]
         self.blocks[index] = self.blocks[index].copy(transactions=tuple(transactions))
         self.reseal(index, transaction_root=root)
-        self.renew(index)
+        self.reseal_from(index)
 
     def in_turn(self, number: int) -> Account:
-        """Who seals a block."""
+        """The authority that must seal a block."""
         return {a.address: a for a in self.authorities}[in_turn_signer(self.genesis, number)]
 
     def calls(self) -> list[list[TransactionRequest]]:
-        """What was called in every block, with the callers' keys."""
+        """The calls of every block, with the callers' keys."""
         staff = (self.network.admin, self.network.aggregator, self.network.auditor)
         keys_of = {a.address: a.key for a in (*staff, *self.network.clients)}
         return [
@@ -84,12 +84,12 @@ class Forger:
         ]
 
     def execute(self, calls: Sequence[Sequence[TransactionRequest]]) -> None:
-        """Another history: these calls, signed and executed from block 1 on, and correctly sealed."""
+        """Replace the chain: sign, execute and seal these calls from block 1 on."""
         engine = PyEvmChain(self.genesis, self.authorities)
-        self.blocks = [decoded(engine.seal_block(group, strict=False).raw) for group in calls]
+        self.blocks = [decode_block(engine.seal_block(group, strict=False).raw) for group in calls]
 
-    def found(self, function: str) -> list[tuple[int, int]]:
-        """Where a function of the contract is called: block and transaction."""
+    def find_calls(self, function: str) -> list[tuple[int, int]]:
+        """All calls of a function of the contract: indices of block and transaction."""
         return [
             (i, j)
             for i, block in enumerate(self.blocks)
@@ -98,11 +98,11 @@ class Forger:
         ]
 
     def any_block(self, rng: random.Random, transactions: int = 0) -> int:
-        """A block with at least so many transactions."""
+        """A random block with at least this number of transactions."""
         return rng.choice([i for i, block in enumerate(self.blocks) if len(block.transactions) >= transactions])
 
 
-def decoded(raw: bytes) -> Any:
+def decode_block(raw: bytes) -> Any:
     return rlp.decode(raw, sedes=ProofOfAuthorityVM.get_block_class())
 
 
@@ -116,8 +116,8 @@ def write_rounds(run: Path, records: list[dict[str, Any]]) -> None:
     (run / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
-def add_up(run: Path) -> None:
-    """Make the summary say what follows from ``rounds.jsonl``, but for CPU times."""
+def update_sums(run: Path) -> None:
+    """Make the sums in the summary fit ``rounds.jsonl``, except CPU times."""
     records = read_rounds(run)
     total = {name: sum(r["ledger"][name] for r in records) for name in ("gas", "bytes", "accepted", "rejected")}
     per_round = {"gas_total": total.pop("gas"), "bytes_total": total.pop("bytes"), "rounds": len(records), **total}
@@ -125,7 +125,7 @@ def add_up(run: Path) -> None:
     edit_summary(run, lambda summary: summary["ledger"].update(per_round))
 
 
-def add_up_times(run: Path) -> None:
+def update_times(run: Path) -> None:
     records = read_rounds(run)
     seconds = sum(record["seconds"] for record in records)
     speed = sum(record["examples"] for record in records) / seconds
@@ -135,17 +135,17 @@ def add_up_times(run: Path) -> None:
 
 
 def other_bytes(rng: random.Random, old: bytes) -> bytes:
-    """The same with one byte changed."""
+    """The same bytes with one byte changed."""
     data = bytearray(old)
     data[rng.randrange(len(data))] ^= rng.randrange(1, 256)
     return bytes(data)
 
 
-def numbers(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def number_paths(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Paths to all numbers and hashes in a JSON value."""
     if isinstance(content, dict):
         for name, inner in content.items():
-            yield from numbers(inner, (*path, name))
+            yield from number_paths(inner, (*path, name))
     elif isinstance(content, int | float) or (isinstance(content, str) and len(content) >= 64):
         yield path
 
@@ -170,15 +170,15 @@ def rewrite_leaves(run: Path, change: Callable[[list[RoundLeaves]], list[RoundLe
         append_leaves(path, record)
 
 
-def rooted(record: RoundLeaves, leaves: np.ndarray, clients: np.ndarray | None = None) -> RoundLeaves:
-    """A record of other leaves, under the root that they have."""
+def with_new_root(record: RoundLeaves, leaves: np.ndarray, clients: np.ndarray | None = None) -> RoundLeaves:
+    """The record with other leaves and their correct root."""
     return record._replace(
         leaves=leaves, root=merkle.root(leaves), clients=record.clients if clients is None else clients
     )
 
 
 def changed_leaf(rng: random.Random, record: RoundLeaves) -> np.ndarray:
-    """The leaves with another number in one of them."""
+    """The leaves with one number changed."""
     leaves = record.leaves.copy()
     leaves[rng.choice(("samples", "metric"))][rng.randrange(len(leaves))] += rng.randint(1, 1000)
     return leaves

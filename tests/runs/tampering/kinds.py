@@ -1,10 +1,9 @@
-"""Ways to tamper with a finished run, and trials of whether the audit finds them.
+"""The kinds of tampering with a finished run that the audit must find.
 
-What a forger has: every file of the run directory; the keys of whoever is named to be dishonest, all of which follow
-from the seed in this simulation; and the will to make the rest fit, so that all blocks that follow a forged one are
-sealed anew by all authorities together, and ``summary.json`` names the new head. What no audit of a directory can find
-by itself is a whole other history that all its keepers agree on: those are in `AGREED`, apart from `KINDS`, and it
-takes the head hash that somebody noted.
+A forger has every file of the run directory, and all keys, which follow from the seed in this simulation. The forger
+makes the rest fit: all authorities together seal the blocks after a forged one again, and ``summary.json`` names the
+new head. An audit of a directory alone cannot find a whole other history on which all keepers of the chain agree. Such
+kinds are in `AGREED`, not in `KINDS`; only a head hash that was noted before betrays them.
 """
 
 import json
@@ -17,6 +16,7 @@ from bofl_jax.ledger.chain.genesis import Genesis
 from bofl_jax.results.digest import results_digest
 from tests.runs.tampering.blocks import (
     change_a_field,
+    changed_number,
     cut_off,
     cut_whole_blocks,
     drop_a_block,
@@ -26,8 +26,7 @@ from tests.runs.tampering.blocks import (
     flip_in,
     in_a_block,
     insert_bytes,
-    malleated,
-    more,
+    malleate,
     on_chain,
     out_of_turn,
     outsider,
@@ -63,10 +62,10 @@ from tests.runs.tampering.files import (
     in_the_rounds,
     in_the_summary,
     leave_an_older_checkpoint,
-    lose_checkpoints,
-    lose_the_batch,
     remove_a_leaf,
+    remove_checkpoints,
     remove_results,
+    remove_the_batch,
     rename_a_checkpoint,
     save_a_later_model,
     save_an_older_model,
@@ -76,23 +75,23 @@ from tests.runs.tampering.files import (
 )
 from tests.runs.tampering.forger import Forger, other_bytes, rewrite_leaves, write_rounds
 from tests.runs.tampering.histories import (
-    calling,
+    add_a_call_by_an_outsider,
+    change_the_contract_address,
     deploy_another_contract,
-    executed,
-    forget_a_registry_change,
-    found_anew,
-    let_an_outsider_call,
-    name_another_contract,
-    name_other_authorities,
-    never_publish,
+    drop_a_registry_change,
+    drop_the_publication,
+    other_authorities,
     other_count,
     other_digest,
+    replace_authorities,
+    rewrite_history,
     sign_another_update,
-    strangers,
     swap_parts,
     swap_the_genesis,
     swap_the_whole_ledger,
-    tell_another_history,
+    with_calls,
+    with_changed_call,
+    write_new_genesis,
 )
 from tests.runs.tampering.runs import CONTRACT, FINALISED, FIRST, LAST, ROUNDS, Kind
 from tests.support.tiny import read_rounds
@@ -126,34 +125,34 @@ KINDS: dict[str, Kind] = {
     "transaction signed by an outsider": in_a_block(1, sign_as_an_outsider),
     "seal changed": with_a_seal(other_bytes),
     "seal blank": with_a_seal(lambda _rng, old: bytes(len(old))),
-    "seal malleated": with_a_seal(malleated),
+    "seal malleated": with_a_seal(malleate),
     "sealed by an outsider": sealed_by(outsider),
     "sealed out of turn": sealed_by(out_of_turn),
     "state root, resealed by the authority": with_a_header(state_root=other_bytes),
-    "gas, resealed by the authority": with_a_header(gas_used=more),
+    "gas, resealed by the authority": with_a_header(gas_used=changed_number),
     "other roots, resealed by the authority": with_a_header(
         receipt_root=other_bytes, transaction_root=other_bytes, bloom=lambda rng, b: b ^ 1 << rng.randrange(2048)
     ),
     "time or limits, resealed by the authority": with_a_header(
-        timestamp=more, gas_limit=more, mix_hash=other_bytes, parent_beacon_block_root=other_bytes
+        timestamp=changed_number, gas_limit=changed_number, mix_hash=other_bytes, parent_beacon_block_root=other_bytes
     ),
-    "history with another update of a client": executed(sign_another_update),
-    "history without a registry change": executed(forget_a_registry_change),
-    "history with an outsider's call": executed(let_an_outsider_call),
-    "history of another contract": executed(deploy_another_contract),
-    "history with another commitment": calling("commitRound", other_digest(1), *map(other_count, (2, 3, 4))),
-    "history with another cohort": calling("openRound", other_digest(3), other_count(4), among=FINALISED),
-    "history of another configuration": calling("openRound", other_digest(2)),
-    "history with another final model": calling("finaliseRound", other_digest(1), among=LAST),
-    "history with another synthetic batch": calling("logSynthetic", other_digest(2), among=FIRST),
-    "history with other results": calling("publishResults", other_digest(1)),
-    "history without results": executed(never_publish),
-    "history of all keys under the old head": tell_another_history,
-    "genesis of other authorities": name_other_authorities,
+    "history with another update of a client": with_calls(sign_another_update),
+    "history without a registry change": with_calls(drop_a_registry_change),
+    "history with an outsider's call": with_calls(add_a_call_by_an_outsider),
+    "history of another contract": with_calls(deploy_another_contract),
+    "history with another commitment": with_changed_call("commitRound", other_digest(1), *map(other_count, (2, 3, 4))),
+    "history with another cohort": with_changed_call("openRound", other_digest(3), other_count(4), among=FINALISED),
+    "history of another configuration": with_changed_call("openRound", other_digest(2)),
+    "history with another final model": with_changed_call("finaliseRound", other_digest(1), among=LAST),
+    "history with another synthetic batch": with_changed_call("logSynthetic", other_digest(2), among=FIRST),
+    "history with other results": with_changed_call("publishResults", other_digest(1)),
+    "history without results": with_calls(drop_the_publication),
+    "history of all keys under the old head": rewrite_history,
+    "genesis of other authorities": replace_authorities,
     "genesis or blocks of another seed": swap_the_genesis,
     "ledger of another seed": swap_the_whole_ledger,
     "some files of another seed": swap_parts,
-    "contract at another address": name_another_contract,
+    "contract at another address": change_the_contract_address,
     "configuration changed": change_the_configuration,
     "configuration changed and resealed": change_the_configuration_and_reseal,
     "leaf changed": in_the_leaves(change_a_leaf),
@@ -178,30 +177,30 @@ KINDS: dict[str, Kind] = {
     "model of an older round": save_an_older_model,
     "model of a round that never was": save_a_later_model,
     "older checkpoint only": leave_an_older_checkpoint,
-    "checkpoints removed": lose_checkpoints,
+    "checkpoints removed": remove_checkpoints,
     "checkpoint under another number": rename_a_checkpoint,
     "checkpoints of another run": copy_another_runs_checkpoints,
     "synthetic batch changed": change_a_batch,
-    "synthetic batch missing": lose_the_batch,
+    "synthetic batch missing": remove_the_batch,
     "synthetic batch added": add_a_batch,
 }
 SIGNED_ONLY = {"history with another update of a client"}
 """Kinds that need updates on the chain."""
 BAD_REQUESTS = {"a byte of config.toml"}
-"""Kinds after which there may be no run to audit: exit code 2."""
+"""Kinds after which the directory may hold no run that could be audited: exit code 2."""
 
 
-def _found_everything_anew(rng: random.Random, run: Path) -> None:
-    """Another genesis, whose authorities seal the very same transactions."""
+def _reseal_under_another_genesis(rng: random.Random, run: Path) -> None:
+    """Write another genesis, whose authorities seal the same transactions."""
     f = Forger(run)
-    f.authorities = strangers(rng)
-    found_anew(f, Genesis(f.genesis.config_hash, tuple(sorted(a.address for a in f.authorities))))
-    f.renew(0)
+    f.authorities = other_authorities(rng)
+    write_new_genesis(f, Genesis(f.genesis.config_hash, tuple(sorted(a.address for a in f.authorities))))
+    f.reseal_from(0)
     f.write()
 
 
 def _publish_better_results(rng: random.Random, run: Path) -> None:
-    """The auditor puts its name to changed figures."""
+    """Improve the metrics and publish their digest with the key of the auditor."""
     improve_the_last_test(rng, run)
     f = Forger(run)
     calls = f.calls()
@@ -211,9 +210,9 @@ def _publish_better_results(rng: random.Random, run: Path) -> None:
     f.write()
 
 
-def _forget_a_request(_rng: random.Random, f: Forger, calls: list[list[TransactionRequest]]) -> None:
-    """The last one, which was rejected."""
-    del calls[f.found("requestSynthetic")[-1][0]]
+def _drop_a_request(_rng: random.Random, f: Forger, calls: list[list[TransactionRequest]]) -> None:
+    """Remove the last request, which was rejected."""
+    del calls[f.find_calls("requestSynthetic")[-1][0]]
 
 
 def _add_an_empty_block(rng: random.Random, _f: Forger, calls: list[list[TransactionRequest]]) -> None:
@@ -221,9 +220,9 @@ def _add_an_empty_block(rng: random.Random, _f: Forger, calls: list[list[Transac
 
 
 def _pretend_to_be_unfinished(_rng: random.Random, run: Path) -> None:
-    """The last round and all results gone: a run that was stopped looks the same."""
+    """Remove the last round and all results, so that the run looks like one that was interrupted."""
     f = Forger(run)
-    del f.blocks[f.found("finaliseRound")[ROUNDS - 2][0] + 1 :]
+    del f.blocks[f.find_calls("finaliseRound")[ROUNDS - 2][0] + 1 :]
     f.write()
     rewrite_leaves(run, lambda records: records[:-1])
     write_rounds(run, read_rounds(run)[:-1])
@@ -233,11 +232,11 @@ def _pretend_to_be_unfinished(_rng: random.Random, run: Path) -> None:
 
 
 AGREED: dict[str, Kind] = {
-    "everything sealed by authorities of another genesis": _found_everything_anew,
+    "everything sealed by authorities of another genesis": _reseal_under_another_genesis,
     "better results, published by the auditor": _publish_better_results,
-    "a rejected request left out": executed(_forget_a_request),
-    "an empty block": executed(_add_an_empty_block),
-    "another cohort of an aborted round": calling("openRound", other_digest(3), among=FIRST),
+    "a rejected request left out": with_calls(_drop_a_request),
+    "an empty block": with_calls(_add_an_empty_block),
+    "another cohort of an aborted round": with_changed_call("openRound", other_digest(3), among=FIRST),
     "a finished run that pretends to be an unfinished one": _pretend_to_be_unfinished,
 }
-"""Histories without a flaw, in which all who keep them agree. They have another head hash, and that is all."""
+"""Valid histories on which all keepers of the chain agree. Only their head hash differs."""

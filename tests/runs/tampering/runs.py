@@ -1,4 +1,4 @@
-"""The finished runs that are tampered with: eventful ones, in two modes and of two seeds."""
+"""Finished runs to tamper with, with events of every kind, in two ledger modes and with two seeds."""
 
 import random
 from collections.abc import Callable
@@ -35,42 +35,42 @@ EVENTFUL = {
     "adversary.uninvited": 1,
     "adversary.duplicates": 1,
 }
-"""Clients that come and go, intruders and duplicates: blocks of every kind."""
+"""Changes of the registry, uninvited senders and duplicates: blocks of every kind."""
 MODES = {
     "signed": {"ledger.mode": "signed"},
     "merkle": {"ledger.mode": "merkle"},
 }
 ALTERING = {"adversary.channel": "bit-flip", "adversary.altered": 0.2}
-"""A channel that alters updates takes long to compile: it is in one of the four runs only."""
+"""A channel that alters updates takes long to compile, so only one of the four runs has it."""
 
 
 def configuration(run: Path) -> dict[str, Any]:
-    """What a run was begun with."""
+    """The configuration of a run, as nested tables."""
     return read_config(run).tables
 
 
-def conduct_governed(directory: Path, arrays: Path, overrides: dict[str, Any]) -> Path:
-    """A finished run on whose chain there is everything: an aborted round and synthetic batches too."""
-    with mock.patch("bofl_jax.runs.session.create_ledger", _create_busy_ledger):
+def run_eventful(directory: Path, arrays: Path, overrides: dict[str, Any]) -> Path:
+    """A finished run whose chain also has an aborted round and synthetic batches."""
+    with mock.patch("bofl_jax.runs.session.create_ledger", _create_eventful_ledger):
         return run_tiny(directory, arrays, EVENTFUL | overrides).directory
 
 
-def conduct_all(folder: Path) -> Path:
-    """The runs that are tampered with, ``signed`` and ``merkle``, and ``other-...``, of another seed; the folder."""
+def make_runs(folder: Path) -> Path:
+    """Make the runs ``signed`` and ``merkle``, and ``other-...`` with another seed; returns their folder."""
     arrays = write_arrays(folder / "own.npz")
     for mode, overrides in MODES.items():
-        conduct_governed(folder / mode, arrays, overrides | (ALTERING if mode == "signed" else {}))
-        conduct_governed(folder / f"other-{mode}", arrays, overrides | {"seed": 1})
+        run_eventful(folder / mode, arrays, overrides | (ALTERING if mode == "signed" else {}))
+        run_eventful(folder / f"other-{mode}", arrays, overrides | {"seed": 1})
     return folder
 
 
 def other_run(run: Path) -> Path:
-    """The run with another seed that lies beside a run."""
+    """The run with another seed beside a run."""
     return run.parent / f"other-{configuration(run)['ledger']['mode']}"
 
 
-def _create_busy_ledger(options: Any, directory: Path, clients: int, seed: int, config_hash: bytes) -> Ledger:
-    """The run's ledger after a round that was aborted, with requests for synthetic samples before and in rounds."""
+def _create_eventful_ledger(options: Any, directory: Path, clients: int, seed: int, config_hash: bytes) -> Ledger:
+    """The ledger of the run after an aborted round, with sample requests before the first round and during rounds."""
     ledger: Any = create_ledger(options, directory, clients, seed, config_hash)
     desk, open_round = SampleRequestClient(ledger), ledger.open_round
     ledger.eligibility(1)
