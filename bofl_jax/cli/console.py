@@ -87,20 +87,23 @@ def describe_member(result: "MemberResult") -> str:
 
 def summary_tables(summary: "SummaryRecord") -> list[Table]:
     """The tables that a run prints at its end: overall metrics and fairness, metrics by class, and costs."""
+    from bofl_jax.metrics import METRICS, Place
+
     models = {name: measured for name, measured in summary["test"].items() if measured}
     overall = Table("test", *models, title="Overall")
-    names = ("accuracy", "balanced_accuracy", "macro_f1", "macro_f1_nsv", "auroc_macro", "auprc_macro", "ece", "brier")
-    for name in names:
-        overall.add_row(name, *(_number(measured[name]) for measured in models.values()))
+    for metric in METRICS.select(place=Place.CONSOLE, per_class=False):
+        overall.add_row(metric.title, *(_number(measured.get(metric.key)) for measured in models.values()))
     for name in ("mean", "sd", "worst_10_percent", "jain"):
         row = [_number(summary["fairness"][model][name]) for model in models]
         overall.add_row(f"client accuracy, {name.replace('_', ' ')}", *row)
     row = [_number(summary["fairness"][model]["unseen_class_recall"]) for model in models]
     overall.add_row("recall of classes unseen by the client", *row)
-    classes = Table("class", "samples", "recall", "precision", "F1", title=f"Per class ({' / '.join(models)})")
+    of_class = METRICS.select(place=Place.CONSOLE, per_class=True)
+    titles = (metric.title for metric in of_class)
+    classes = Table("class", "samples", *titles, title=f"Per class ({' / '.join(models)})")
     for name in next(iter(models.values()))["per_class"]:
         rows = [measured["per_class"][name] for measured in models.values()]
-        cells = [" / ".join(_number(row[field]) for row in rows) for field in ("recall", "precision", "f1")]
+        cells = [" / ".join(_number(row.get(metric.key)) for row in rows) for metric in of_class]
         classes.add_row(name, str(rows[0]["support"]), *cells)
     ledger, timing = summary["ledger"], summary["timing"]
     costs = Table("ledger", "rounds", "gas/round", "bytes", "CPU ms/round", "accepted", "rejected", title="Cost")

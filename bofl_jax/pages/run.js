@@ -21,9 +21,8 @@ function model_columns(data, quantities) {
 }
 
 function class_table(data) {
-  const quantities = { recall: "Recall", precision: "Precision", f1: "F1", specificity: "Specificity" };
   const columns = [{ key: "class", title: "Class", kind: "text" }, { key: "samples", title: "Test\nsamples", kind: "count" }];
-  return new Table("classes", [...columns, ...model_columns(data, quantities)], data.per_class).element;
+  return new Table("classes", [...columns, ...model_columns(data, data.class_metrics)], data.per_class).element;
 }
 
 /** Recall by class and group of people, and the largest difference between two groups. */

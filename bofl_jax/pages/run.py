@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from bofl_jax.metrics import METRICS, Place, reliability_points
 from bofl_jax.pages.provenance import ledger_data
-from bofl_jax.pages.reliability import reliability
 from bofl_jax.results import Clients, Explanations, RunResults, Summary, read_run
 from bofl_jax.results.clients import ROLES
 from bofl_jax.results.environment import read_environment
@@ -24,8 +24,6 @@ EXAMPLES = 24
 DIGITS = 4
 """Digits of a drawn number: nobody sees more in a drawing."""
 
-_HEADLINE = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "ece": "Calibration error (ECE)"}
-_CLASS_METRICS = ("recall", "precision", "f1", "specificity")
 _CLIENT_METRICS = ("accuracy", "macro_f1")
 _CLIENT_NUMBERS = ("n_train", "n_test", "n_synthetic", "label_divergence")
 _LEDGER = ("rounds", "gas_per_round", "bytes_total", "cpu_ms_per_round", "accepted", "rejected", "head_hash")
@@ -52,7 +50,7 @@ def page_data(directory: Path) -> dict[str, Any]:
         "classes": classes,
         "curves": _curves(run),
         "clients": _clients(run.clients, classes),
-        "reliability": {model: reliability(p, run.predictions.label) for model, p in _tested(run).items()},
+        "reliability": _reliability(run),
         "beats": _explained(run.explanations),
         "requests": [_request(record, config) for record in read_requests(directory)],
         "environment": flatten(read_environment(directory)),
@@ -74,6 +72,7 @@ def _summary(summary: Summary) -> dict[str, Any]:
     return {
         "models": [model for model in MODELS if model in summary.test],
         "headline": _headline(summary),
+        "class_metrics": {metric.key: metric.headline for metric in METRICS.select(place=Place.PAGE, per_class=True)},
         "per_class": _per_class(summary.test),
         "groups": group_data(summary.fairness),
         "ledger": {"mode": summary.ledger_mode, **{name: summary.ledger.get(name) for name in _LEDGER}},
@@ -85,7 +84,8 @@ def _summary(summary: Summary) -> dict[str, Any]:
 def _headline(summary: Summary) -> list[dict[str, Any]]:
     """A row for each number: its name, and its value by model."""
     test = summary.test
-    rows = [{"name": title} | {model: test[model].get(key) for model in test} for key, title in _HEADLINE.items()]
+    metrics = METRICS.select(place=Place.PAGE, per_class=False)
+    rows = [{"name": one.headline} | {model: test[model].get(one.key) for model in test} for one in metrics]
     worst = {model: (summary.fairness.get(model) or {}).get("worst_10_percent") for model in test}
     return [*rows[:2], {"name": "Accuracy of the worst 10 % of clients", **worst}, *rows[2:]]
 
@@ -94,9 +94,10 @@ def _per_class(test: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     if not test:
         return []
     tables = {model: measured["per_class"] for model, measured in test.items()}
+    keys = [metric.key for metric in METRICS.select(place=Place.PAGE, per_class=True)]
     return [
         {"class": name, "samples": row["support"]}
-        | {f"{model}_{metric}": table[name].get(metric) for model, table in tables.items() for metric in _CLASS_METRICS}
+        | {f"{model}_{key}": table[name].get(key) for model, table in tables.items() for key in keys}
         for name, row in next(iter(tables.values())).items()
     ]
 
@@ -141,9 +142,11 @@ def _clients(clients: Clients, classes: tuple[str, ...]) -> list[dict[str, Any]]
     ]
 
 
-def _tested(run: RunResults) -> dict[str, np.ndarray]:
-    """float32[N, K] by model; nothing without test samples."""
-    return run.predictions.models if len(run.predictions.label) else {}
+def _reliability(run: RunResults) -> dict[str, dict[str, np.ndarray]]:
+    """The reliability diagram of each model; nothing without test samples."""
+    label = run.predictions.label
+    tested = run.predictions.models if len(label) else {}
+    return {model: reliability_points(probability, label)._asdict() for model, probability in tested.items()}
 
 
 def _explained(found: Explanations | None) -> dict[str, Any] | None:

@@ -1,22 +1,15 @@
 """The data of a sweep's page, from ``sweep.csv`` alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from bofl_jax.metrics import METRICS, Metric, Place
+from bofl_jax.results.predictions import MODELS
 from bofl_jax.results.sweep import SweepRow, read_sweep_table
 
-SHOWN_AT_FIRST = (
-    "test.global.accuracy",
-    "test.personalised.accuracy",
-    "test.global.macro_f1",
-    "test.personalised.macro_f1",
-    "fairness.global.worst_10_percent",
-    "fairness.personalised.worst_10_percent",
-    "ledger.gas_per_round",
-)
-"""Columns that the table of members shows at first; a check box shows the others."""
+_SHOWN_AFTER_METRICS = (*(f"fairness.{model}.worst_10_percent" for model in MODELS), "ledger.gas_per_round")
 
 
 def page_data(directory: Path) -> dict[str, Any]:
@@ -40,7 +33,7 @@ def page_data(directory: Path) -> dict[str, Any]:
             {"member": row.member, "status": row.status, "error": row.error, **row.point} for row in table.rows
         ],
         "measures": list(measures),
-        "shown": [name for name in SHOWN_AT_FIRST if name in measures],
+        "shown": [*_metric_columns(measures), *(name for name in _SHOWN_AFTER_METRICS if name in measures)],
         "values": measures,
     }
 
@@ -58,6 +51,18 @@ def parse_number(text: str | None) -> float | str | None:
     except ValueError:
         return text
     return value if math.isfinite(value) else None
+
+
+def _metric_columns(measures: Collection[str]) -> list[str]:
+    """The metrics that the table of members shows at first; a check box shows the other columns."""
+    metrics = METRICS.select(place=Place.SWEEP_PAGE)
+    return [name for metric in metrics for model in MODELS for name in measures if _is_metric(name, model, metric)]
+
+
+def _is_metric(name: str, model: str, metric: Metric) -> bool:
+    if metric.per_class:
+        return name.startswith(f"test.{model}.per_class.") and name.endswith(f".{metric.key}")
+    return name == f"test.{model}.{metric.key}"
 
 
 def _statuses(rows: Sequence[SweepRow]) -> str:

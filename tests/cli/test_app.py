@@ -108,7 +108,7 @@ def test_a_run_prints_lines_tables_and_where_it_wrote(command, tiny, home, tmp_p
     assert all(f"{word} " in lines[1] for word in ("loss", "samples/s", "ledger", "accuracy", "macro-F1"))
     assert "accuracy" not in lines[0]
     assert "\x1b" not in ended.out
-    for word in ("Overall", "Per class", "Cost", "balanced_accuracy", "worst 10 percent", "jain", "merkle", "gas"):
+    for word in ("Overall", "Per class", "Cost", "balanced accuracy", "worst 10 percent", "jain", "merkle", "gas"):
         assert word in ended.out
     assert lines[-1] == f"Written to {Path('runs/first')}"
     out = tmp_path / "runs" / "first"
@@ -253,7 +253,7 @@ def test_figures_are_listed_with_what_makes_their_data(command):
     for line, (name, entry) in zip(ended.out.splitlines(), FIGURES.items(), strict=True):
         assert line.split()[0] == name
         assert entry.title in line
-        assert line.endswith(entry.needs)
+        assert line.endswith(entry.how_to_make)
 
 
 def test_figures_of_nothing_are_refused(command):
