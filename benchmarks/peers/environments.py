@@ -1,10 +1,10 @@
-"""Make the virtual environments of the peers, one each, with the exact versions of ``requirements/NAME.txt``.
+"""Make a virtual environment for each peer, with the exact versions of ``requirements/NAME.txt``.
 
     python benchmarks/peers/environments.py --root build/peers              # all of them
     python benchmarks/peers/environments.py --root build/peers torch pfl    # some
 
-The versions are those of Python 3.11, so run it with that. ``ours`` is this package with ``constraints.txt``. An
-environment that was made from the same versions is left alone. One that cannot be made is said, and the rest go on.
+The versions are for Python 3.11, so run it with that. ``ours`` is this package with ``constraints.txt``. An environment
+that was made from the same versions is kept. If one cannot be made, its name is printed and the others are made.
 """
 
 import argparse
@@ -29,27 +29,31 @@ def pinned(name: str) -> Path:
 
 
 def make(root: Path, name: str) -> None:
-    """Make one environment, unless it is there.
+    """Make one environment, unless it exists.
+
+    Args:
+        root: folder of the environments.
+        name: name of the environment.
 
     Raises:
-        subprocess.CalledProcessError: if a version is not to be had here.
+        subprocess.CalledProcessError: if a version cannot be installed.
     """
     stamp = root / name / "made-from.txt"
     if stamp.exists() and stamp.read_text() == pinned(name).read_text():
         return
     shutil.rmtree(root / name, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", root / name], check=True)
-    what = ["-c", pinned(name), REPOSITORY] if name == "ours" else ["-r", pinned(name)]
+    packages = ["-c", pinned(name), REPOSITORY] if name == "ours" else ["-r", pinned(name)]
     python = python_of(root, name)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages], check=True)
     stamp.write_text(pinned(name).read_text())
 
 
 def main() -> int:
-    """Make what is asked for; the exit code is the number of environments that could not be made."""
+    """Make the environments; returns the number of those that could not be made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="the folder of the environments")
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(NAMES)}; all when left out")
+    parser.add_argument("--root", type=Path, required=True, help="folder of the environments")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(NAMES)}; all of them when left out")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(NAMES):
         parser.error(f"no such peer: {', '.join(sorted(unknown))}")

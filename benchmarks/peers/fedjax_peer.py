@@ -2,9 +2,9 @@
 
     python benchmarks/peers/fedjax_peer.py --protocol 1000x1x16 --setting '{"backend": "pmap", "devices": 2}'
 
-A setting says ``backend`` ("jit": client after client; "pmap": one client on each of ``devices``), ``eigen_threads``
-(whether XLA's products may use several threads) and ``copies`` (so many runs beside each other, each with its share of
-the clients, as if averaging between them cost nothing: `run.py` starts them).
+A setting has ``backend`` ("jit": client after client; "pmap": one client on each of ``devices``), ``eigen_threads``
+(whether XLA's products may use several threads) and ``copies`` (runs at the same time, each with its share of the
+clients, as if averaging between them cost nothing: `run.py` starts them).
 """
 
 import os
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from fedjax.algorithms import fed_avg
-from work import Data, Outcome, Protocol, Setting, cohorts, load, main, parser
+from work import Data, Outcome, Protocol, Setting, cohorts, load, main, peer_parser
 
 
 def windows_network(x: jax.Array, classes: int) -> jax.Array:
@@ -40,7 +40,7 @@ def images_network(x: jax.Array, classes: int, training: bool) -> jax.Array:
 
 
 def model_of(protocol: Protocol) -> fedjax.Model:
-    """The protocol's network as FedJAX knows networks."""
+    """The protocol's network as a FedJAX model."""
 
     def forward(batch: dict, training: bool = False) -> jax.Array:
         if protocol.images:
@@ -59,13 +59,13 @@ def model_of(protocol: Protocol) -> fedjax.Model:
 
 
 def probe_loss(model: fedjax.Model, params: dict, data: Data) -> float:
-    """The loss of ``params`` on samples that nobody trains on."""
+    """The loss on samples that nobody trains on."""
     batch = {"x": jnp.asarray(data.probe_x), "y": jnp.asarray(data.probe_y)}
     return float(jnp.mean(model.train_loss(batch, model.apply_for_eval(params, batch))))
 
 
 def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> Outcome:
-    """Federated averaging for so many rounds."""
+    """Federated averaging; see `work`."""
     del device
     several = setting.get("eigen_threads", False)
     os.environ["XLA_FLAGS"] = (
@@ -98,7 +98,7 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
 
 
 def settings(protocol: Protocol, device: str) -> list[Setting]:
-    """Settings worth trying, the likeliest first."""
+    """Settings that are tried, the most promising first."""
     del protocol, device
     return [
         {"backend": "jit", "copies": 2},
@@ -109,4 +109,4 @@ def settings(protocol: Protocol, device: str) -> list[Setting]:
 
 
 if __name__ == "__main__":
-    main("fedjax", settings, simulate, parser(__doc__).parse_args())
+    main("fedjax", settings, simulate, peer_parser(__doc__).parse_args())

@@ -1,4 +1,4 @@
-"""Flower's client app. It has a module of its own so that Ray's actors import it once and keep model and data."""
+"""Flower's client app, in a module of its own: Ray's actors import it once and keep model and data."""
 
 import functools
 import json
@@ -10,13 +10,13 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor, nn
 from torch_networks import channels_first, network
-from work import PROTOCOLS, Data, Protocol, batches, load, shrunk
+from work import PROTOCOLS, Data, Protocol, batches, load, with_fewer_clients
 
 app = ClientApp()
 
 
-class Held(NamedTuple):
-    """What an actor keeps between clients."""
+class ActorState(NamedTuple):
+    """Objects that an actor keeps between clients."""
 
     protocol: Protocol
     model: nn.Module
@@ -26,26 +26,26 @@ class Held(NamedTuple):
 
 
 @functools.cache
-def held(name: str, shrink: int, setting: str) -> Held:
-    """Set up once in each actor."""
-    said: dict[str, Any] = json.loads(setting)
-    torch.set_num_threads(said.get("threads", 1))
-    protocol = shrunk(PROTOCOLS[name], shrink)
+def actor_state(name: str, shrink: int, setting: str) -> ActorState:
+    """The state of this actor, made at the first call."""
+    options: dict[str, Any] = json.loads(setting)
+    torch.set_num_threads(options.get("threads", 1))
+    protocol = with_fewer_clients(PROTOCOLS[name], shrink)
     model = network(protocol)
-    kind = said.get("sgd", "foreach")
+    kind = options.get("sgd", "foreach")
     optimizer = torch.optim.SGD(model.parameters(), protocol.lr, fused=kind == "fused", foreach=kind == "foreach")
-    return Held(protocol, model, load(protocol), optimizer, np.random.default_rng())
+    return ActorState(protocol, model, load(protocol), optimizer, np.random.default_rng())
 
 
-def packed(model: nn.Module, flat: bool) -> ArrayRecord:
-    """The parameters as Flower sends them: one array for each, or all in one."""
+def pack(model: nn.Module, flat: bool) -> ArrayRecord:
+    """The parameters as Flower sends them: one array for each layer, or one array with all."""
     if flat:
         return ArrayRecord([nn.utils.parameters_to_vector(model.parameters()).detach().numpy()])
     return ArrayRecord(model.state_dict())
 
 
 def unpack(arrays: ArrayRecord, model: nn.Module, flat: bool) -> None:
-    """Put what was sent into the network."""
+    """Load received parameters into the network."""
     if flat:
         vector = torch.from_numpy(arrays.to_numpy_ndarrays()[0].copy())
         nn.utils.vector_to_parameters(vector, model.parameters())
@@ -53,27 +53,27 @@ def unpack(arrays: ArrayRecord, model: nn.Module, flat: bool) -> None:
         model.load_state_dict(arrays.to_torch_state_dict())
 
 
-def fit(kept: Held, client: int) -> float:
-    """A client's local steps; the mean loss of its batches."""
-    x: Tensor = channels_first(torch.from_numpy(kept.data.x[client]))
-    y = torch.from_numpy(kept.data.y[client])
+def fit(state: ActorState, client: int) -> float:
+    """Do a client's local steps; returns the mean loss of its batches."""
+    x: Tensor = channels_first(torch.from_numpy(state.data.x[client]))
+    y = torch.from_numpy(state.data.y[client])
     total = torch.zeros(())
-    for rows in torch.from_numpy(batches(kept.protocol, kept.rng, 1)[0]):
-        kept.optimizer.zero_grad(set_to_none=True)
-        loss = nn.functional.cross_entropy(kept.model(x[rows]), y[rows])
+    for rows in torch.from_numpy(batches(state.protocol, state.rng, 1)[0]):
+        state.optimizer.zero_grad(set_to_none=True)
+        loss = nn.functional.cross_entropy(state.model(x[rows]), y[rows])
         loss.backward()
-        kept.optimizer.step()
+        state.optimizer.step()
         total += loss.detach()
-    return total.item() / kept.protocol.steps
+    return total.item() / state.protocol.steps
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """One client's part of a round."""
+    """Train one client in a round."""
     config = message.content["config"]
     flat = json.loads(config["setting"]).get("flat", False)
-    kept = held(config["protocol"], config["shrink"], config["setting"])
-    unpack(message.content["arrays"], kept.model, flat)
-    loss = fit(kept, context.node_config["partition-id"])
-    metrics = MetricRecord({"loss": loss, "num-examples": kept.protocol.samples})
-    return Message(RecordDict({"arrays": packed(kept.model, flat), "metrics": metrics}), reply_to=message)
+    state = actor_state(config["protocol"], config["shrink"], config["setting"])
+    unpack(message.content["arrays"], state.model, flat)
+    loss = fit(state, context.node_config["partition-id"])
+    metrics = MetricRecord({"loss": loss, "num-examples": state.protocol.samples})
+    return Message(RecordDict({"arrays": pack(state.model, flat), "metrics": metrics}), reply_to=message)

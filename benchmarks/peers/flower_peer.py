@@ -2,9 +2,9 @@
 
     python benchmarks/peers/flower_peer.py --protocol 64x10x32 --setting '{"cpus": 1, "threads": 1}'
 
-A setting says ``cpus`` (of the machine's cores that each Ray actor is given: 1 makes as many actors as cores),
-``threads`` of PyTorch in each actor, ``sgd`` ("fused" or "foreach", of torch.optim), ``flat`` (all parameters sent as
-one array, not one for each layer). Actors keep network, optimiser and mapped data between clients.
+A setting has ``cpus`` (cores of each Ray actor: with 1 there are as many actors as cores), ``threads`` of PyTorch in
+each actor, ``sgd`` ("fused" or "foreach", of torch.optim) and ``flat`` (all parameters are sent as one array, not as
+one for each layer). Actors keep network, optimiser and mapped data between clients.
 """
 
 import json
@@ -12,37 +12,37 @@ import time
 
 import flower_client
 import torch
-from flower_client import packed, unpack
+from flower_client import pack, unpack
 from flwr.app import ArrayRecord, ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 from torch_networks import channels_first, count, loss_on, network
-from work import PROTOCOLS, Outcome, Protocol, Setting, cores, load, main, parser
+from work import PROTOCOLS, Outcome, Protocol, Setting, cores, load, main, peer_parser
 
 
 class Clock:
-    """Flower calls it before the first round and after each: notes the time, and keeps the parameters."""
+    """Stores the time and the parameters before the first round and after each; Flower calls it."""
 
     def __init__(self):
         self.ends: list[float] = []
         self.arrays: ArrayRecord | None = None
 
     def __call__(self, server_round: int, arrays: ArrayRecord) -> None:
-        """What Flower would take for the evaluation of the shared model."""
+        """Flower calls this to evaluate the global model."""
         del server_round
         self.ends.append(time.time())
         self.arrays = arrays
 
 
 def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> Outcome:
-    """Federated averaging for so many rounds."""
+    """Federated averaging; see `work`."""
     del device
     data, model, clock, flat = load(protocol), network(protocol), Clock(), setting.get("flat", False)
     probe = channels_first(torch.from_numpy(data.probe_x)), torch.from_numpy(data.probe_y)
     before = loss_on(model, *probe)
     shrink = PROTOCOLS[protocol.name].clients // protocol.clients
-    said = ConfigRecord({"protocol": protocol.name, "shrink": shrink, "setting": json.dumps(setting)})
+    config = ConfigRecord({"protocol": protocol.name, "shrink": shrink, "setting": json.dumps(setting)})
     server = ServerApp()
 
     @server.main()
@@ -54,7 +54,7 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
             min_train_nodes=protocol.cohort,
             min_available_nodes=protocol.clients,
         )
-        strategy.start(grid, packed(model, flat), rounds, train_config=said, evaluate_fn=clock)
+        strategy.start(grid, pack(model, flat), rounds, train_config=config, evaluate_fn=clock)
 
     run_simulation(
         server,
@@ -73,11 +73,16 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
 
 
 def settings(protocol: Protocol, device: str) -> list[Setting]:
-    """Settings worth trying, the likeliest first."""
+    """Settings that are tried, the most promising first."""
     del protocol, device
-    one = {"cpus": 1, "threads": 1, "sgd": "fused"}
-    return [one | {"flat": True}, one, one | {"cpus": 0.5, "flat": True}, {"cpus": 2, "threads": 2, "flat": True}]
+    one_core = {"cpus": 1, "threads": 1, "sgd": "fused"}
+    return [
+        one_core | {"flat": True},
+        one_core,
+        one_core | {"cpus": 0.5, "flat": True},
+        {"cpus": 2, "threads": 2, "flat": True},
+    ]
 
 
 if __name__ == "__main__":
-    main("flower", settings, simulate, parser(__doc__).parse_args())
+    main("flower", settings, simulate, peer_parser(__doc__).parse_args())

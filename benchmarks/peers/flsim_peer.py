@@ -2,7 +2,7 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node 2 benchmarks/peers/flsim_peer.py --protocol cifar10
 
-A setting says ``threads`` and ``processes`` (ranks of torch.distributed, each with a share of the clients). FLSim was
+A setting has ``threads`` and ``processes`` (ranks of torch.distributed, each with a share of the clients). FLSim was
 written for Python 3.10: see `hashable_dataclasses`.
 """
 
@@ -21,12 +21,12 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, distributed, nn
 from torch_networks import channels_first, count, loss_on, network
-from work import Data, Outcome, Protocol, Setting, load, main, parser
+from work import Data, Outcome, Protocol, Setting, load, main, peer_parser
 
 
 @contextlib.contextmanager
 def hashable_dataclasses() -> Iterator[None]:
-    """Let dataclasses of FLSim be defaults of dataclasses' fields, as up to Python 3.10: by giving them a hash."""
+    """Give FLSim's dataclasses a hash, so that they may be defaults of fields, as up to Python 3.10."""
     original = dataclasses.dataclass
 
     def dataclass(cls: type | None = None, **options: Any) -> Any:
@@ -49,7 +49,7 @@ with hashable_dataclasses():
 
 
 class Metrics(IFLBatchMetrics):
-    """What FLSim wants to know of one batch."""
+    """Metrics of one batch as FLSim needs them."""
 
     def __init__(self, loss: Tensor, batch: tuple[Tensor, Tensor], logits: Tensor):
         self._loss, self._batch, self._logits = loss, batch, logits
@@ -62,7 +62,7 @@ class Metrics(IFLBatchMetrics):
 
 
 class Model(IFLModel):
-    """The protocol's network as FLSim knows networks; a batch is a pair of tensors."""
+    """The protocol's network as an FLSim model; a batch is a pair of tensors."""
 
     def __init__(self, module: nn.Module):
         self.module = module
@@ -73,7 +73,7 @@ class Model(IFLModel):
         return Metrics(nn.functional.cross_entropy(logits, batch[1]), batch, logits)
 
     def fl_create_training_batch(self, batch: tuple[Tensor, Tensor], **_: Any) -> tuple[Tensor, Tensor]:
-        """It is one already."""
+        """Return the batch unchanged."""
         return batch
 
     def fl_get_module(self) -> nn.Module:
@@ -81,7 +81,7 @@ class Model(IFLModel):
         return self.module
 
     def fl_cuda(self) -> None:
-        """It stays on the CPU."""
+        """Do nothing: the network stays on the CPU."""
 
     def get_eval_metrics(self, batch: tuple[Tensor, Tensor]) -> Metrics:
         """The loss of a batch, without a gradient."""
@@ -94,27 +94,39 @@ class Model(IFLModel):
 
 
 class Trainer(SyncTrainer):
-    """FLSim's trainer, with a clock."""
+    """FLSim's trainer, which stores the time at the end of each round."""
 
-    def __init__(self, **how: Any):
-        super().__init__(**how)
+    def __init__(self, **options: Any):
+        super().__init__(**options)
         self.ends = [time.time()]
 
-    def _train_one_round(self, *given: Any, **named: Any) -> None:
-        super()._train_one_round(*given, **named)
+    def _train_one_round(self, *args: Any, **kwargs: Any) -> None:
+        super()._train_one_round(*args, **kwargs)
         self.ends.append(time.time())
 
 
 def users(protocol: Protocol, data: Data, model: Model, rank: int, ranks: int) -> FLDataProviderFromList:
-    """The batches that the clients of one rank walk through in an epoch, without further samples."""
-    seen = protocol.steps * protocol.batch // protocol.epochs
-    cut = [
+    """The batches of the clients of one rank in an epoch.
+
+    Args:
+        protocol: the protocol.
+        data: its data.
+        model: the model.
+        rank: index of the rank.
+        ranks: number of ranks.
+    """
+    samples = protocol.steps * protocol.batch // protocol.epochs
+    clients = [
         list(
-            zip(channels_first(torch.from_numpy(x[:seen])).split(protocol.batch), y.split(protocol.batch), strict=True)
+            zip(
+                channels_first(torch.from_numpy(x[:samples])).split(protocol.batch),
+                y.split(protocol.batch),
+                strict=True,
+            )
         )
-        for x, y in zip(data.x[rank::ranks], torch.from_numpy(data.y[rank::ranks, :seen]), strict=True)
+        for x, y in zip(data.x[rank::ranks], torch.from_numpy(data.y[rank::ranks, :samples]), strict=True)
     ]
-    return FLDataProviderFromList(cut, [], [], model)
+    return FLDataProviderFromList(clients, [], [], model)
 
 
 def configuration(protocol: Protocol, rounds: int) -> SyncTrainerConfig:
@@ -155,10 +167,10 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
 
 
 def settings(protocol: Protocol, device: str) -> list[Setting]:
-    """Settings worth trying, the likeliest first."""
+    """Settings that are tried, the most promising first."""
     del protocol, device
     return [{"processes": 2, "threads": 1}, {"threads": 1}, {"threads": 2}]
 
 
 if __name__ == "__main__":
-    main("flsim", settings, simulate, parser(__doc__).parse_args())
+    main("flsim", settings, simulate, peer_parser(__doc__).parse_args())

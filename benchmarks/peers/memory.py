@@ -7,11 +7,11 @@ from pathlib import Path
 
 PROC = Path("/proc")
 SHARE = 100
-"""Looking takes at most one part in so many of one core's time."""
+"""The measurement takes at most 1 / SHARE of one core's time."""
 
 
 def children() -> dict[int, list[int]]:
-    """Every process's children."""
+    """Process -> its children."""
     found: dict[int, list[int]] = {}
     for stat in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -20,16 +20,16 @@ def children() -> dict[int, list[int]]:
     return found
 
 
-def tree(root: int) -> list[int]:
+def process_tree(root: int) -> list[int]:
     """A process and its descendants."""
-    family, members = children(), [root]
-    for member in members:
-        members.extend(family.get(member, ()))
-    return members
+    children_of, found = children(), [root]
+    for process in found:
+        found.extend(children_of.get(process, ()))
+    return found
 
 
-def held(pid: int) -> int:
-    """Bytes of one process; of pages shared by n processes, one part in n. 0 if it has ended."""
+def resident_bytes(pid: int) -> int:
+    """Memory of one process, which has a share of 1 / n of a page that n processes share; 0 if it has ended."""
     with contextlib.suppress(OSError):
         for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -41,21 +41,21 @@ def held(pid: int) -> int:
     return 0
 
 
-class Watch:
-    """Looks again and again while the ``with`` block runs; ``peak`` is in bytes.
+class PeakMemory:
+    """Measures the peak memory of processes and their descendants while the ``with`` block runs.
 
     Attributes:
-        roots: process ids, to be filled in.
-        peak: the most that they and their descendants held together.
+        roots: process ids; the caller adds them.
+        peak: peak memory of all of them together, in bytes.
     """
 
     def __init__(self):
         self.roots: list[int] = []
         self.peak = 0
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._measure, daemon=True)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "PeakMemory":
         self._thread.start()
         return self
 
@@ -63,9 +63,9 @@ class Watch:
         self._done.set()
         self._thread.join()
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         pause = 0.1
         while not self._done.wait(pause):
             began = time.thread_time()
-            self.peak = max(self.peak, sum(held(pid) for root in self.roots for pid in tree(root)))
+            self.peak = max(self.peak, sum(resident_bytes(pid) for root in self.roots for pid in process_tree(root)))
             pause = max(0.2, SHARE * (time.thread_time() - began))

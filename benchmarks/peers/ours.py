@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from work import Data, Outcome, Protocol, Setting, load, main, parser
+from work import Data, Outcome, Protocol, Setting, load, main, peer_parser
 
 from bofl_jax import Samples, algorithms, load_config, models
 from bofl_jax.engine import (
@@ -288,4 +288,4 @@ def settings(protocol: Protocol, device: str) -> list[Setting]:
 
 
 if __name__ == "__main__":
-    main("ours", settings, simulate, parser(__doc__).parse_args())
+    main("ours", settings, simulate, peer_parser(__doc__).parse_args())

@@ -2,8 +2,8 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node 2 benchmarks/peers/pfl_peer.py --protocol 64x10x32
 
-A setting says ``threads``, ``processes`` (ranks of torch.distributed, pfl's own way to share out a cohort), ``sgd``
-("fused", "foreach" or "single", of torch.optim), ``compile`` (pfl's ``use_torch_compile``), ``channels_last``.
+A setting has ``threads``, ``processes`` (ranks of torch.distributed, among which pfl divides a cohort), ``sgd``
+("fused", "foreach" or "single", of torch.optim), ``compile`` (pfl's ``use_torch_compile``) and ``channels_last``.
 """
 
 import functools
@@ -26,50 +26,50 @@ from pfl.metrics import Metrics, Weighted
 from pfl.model.pytorch import PyTorchModel
 from torch import Tensor, nn
 from torch_networks import channels_first, count, loss_on, network
-from work import Data, Outcome, Protocol, Setting, load, main, parser
+from work import Data, Outcome, Protocol, Setting, load, main, peer_parser
 
 NEVER = 1 << 30
 
 
 class Clock(TrainingProcessCallback):
-    """Notes when each round ends."""
+    """Stores the time at the end of each round."""
 
     def __init__(self):
         self.ends: list[float] = []
 
     def on_train_begin(self, *, model) -> Metrics:
-        """The rounds begin."""
+        """Store the time before the first round."""
         del model
         self.ends.append(time.time())
         return Metrics()
 
     def after_central_iteration(self, aggregate_metrics, model, *, central_iteration) -> tuple[bool, Metrics]:
-        """One round has been aggregated."""
+        """Store the time after a round."""
         del aggregate_metrics, model, central_iteration
         self.ends.append(time.time())
         return False, Metrics()
 
 
 def loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """What a client's step descends, as pfl calls it."""
+    """The loss of a local step, as pfl calls it."""
     return nn.functional.cross_entropy(model(x), y)
 
 
 def metrics(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Weighted]:
-    """What pfl evaluates, where it is asked to."""
+    """The metrics that pfl evaluates."""
     return {"loss": Weighted(loss(model, x, y).item() * len(y), len(y))}
 
 
-def placed(x, channels_last: bool) -> Tensor:
-    """Samples with the channels first (in memory too, unless ``channels_last``)."""
+def to_tensor(x, channels_last: bool) -> Tensor:
+    """Samples with the channels first; in memory too, unless ``channels_last``."""
     tensor = torch.from_numpy(x)
     return tensor.movedim(-1, 1) if channels_last else channels_first(tensor)
 
 
 def users(protocol: Protocol, data: Data, channels_last: bool) -> FederatedDataset:
-    """Every client's samples as tensors in memory, sampled in turn without repetition."""
+    """Every client's samples as tensors; clients are drawn in turn without repetition."""
     datasets = [
-        PyTorchTensorDataset((placed(x, channels_last), torch.from_numpy(y)), user_id=str(number))
+        PyTorchTensorDataset((to_tensor(x, channels_last), torch.from_numpy(y)), user_id=str(number))
         for number, (x, y) in enumerate(zip(data.x, data.y, strict=True))
     ]
     sampler = get_user_sampler("minimize_reuse", list(range(protocol.clients)))
@@ -77,7 +77,7 @@ def users(protocol: Protocol, data: Data, channels_last: bool) -> FederatedDatas
 
 
 def optimizer_of(setting: Setting):
-    """The local optimiser's constructor."""
+    """The constructor of the local optimiser."""
     kind = setting.get("sgd", "foreach")
     return functools.partial(torch.optim.SGD, fused=kind == "fused", foreach=kind == "foreach")
 
@@ -96,7 +96,7 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
     data, channels_last = load(protocol), setting.get("channels_last", False)
     net = network(protocol, setting.get("patches", False))
     net.loss, net.metrics = types.MethodType(loss, net), types.MethodType(metrics, net)
-    probe = placed(data.probe_x, channels_last), torch.from_numpy(data.probe_y)
+    probe = to_tensor(data.probe_x, channels_last), torch.from_numpy(data.probe_y)
     model = PyTorchModel(
         net,
         local_optimizer_create=optimizer_of(setting),
@@ -105,7 +105,7 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
     )
     dataset = users(protocol, data, channels_last)
     clock, before = Clock(), loss_on(net, *probe)
-    # A client that walks through all its samples is asked for epochs, another for the steps that it stops after.
+    # If a round is whole passes over the samples, pfl gets a number of epochs; otherwise a number of steps.
     whole = protocol.steps * protocol.batch == protocol.epochs * protocol.samples
     FederatedAveraging().run(
         NNAlgorithmParams(
@@ -128,7 +128,7 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
 
 
 def settings(protocol: Protocol, device: str) -> list[Setting]:
-    """Settings worth trying, the likeliest first."""
+    """Settings that are tried, the most promising first."""
     del device
     two = {"processes": 2, "threads": 1}
     tried = [two | {"sgd": "fused"}, two, two | {"sgd": "single"}, two | {"compile": True}, {"threads": 2}]
@@ -139,4 +139,4 @@ def settings(protocol: Protocol, device: str) -> list[Setting]:
 
 if __name__ == "__main__":
     os.environ["PFL_PYTORCH_DEVICE"] = "cpu"  # read when the model is made
-    main("pfl-research", settings, simulate, parser(__doc__).parse_args())
+    main("pfl-research", settings, simulate, peer_parser(__doc__).parse_args())

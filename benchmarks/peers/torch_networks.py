@@ -1,4 +1,4 @@
-"""The two networks in PyTorch. Needs PyTorch alone; Flower, pfl-research and FLSim use them too."""
+"""The two networks in PyTorch. Needs PyTorch only; Flower, pfl-research and FLSim use them too."""
 
 import itertools
 
@@ -21,7 +21,7 @@ class PatchConv1d(nn.Conv1d):
 
 
 class PatchConv2d(nn.Conv2d):
-    """The same in two dimensions, without padding, stride 1."""
+    """The same in two dimensions, without padding and with stride 1."""
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, L, H, W] -> [B, channels, H', W']``."""
@@ -33,7 +33,7 @@ class PatchConv2d(nn.Conv2d):
 
 
 def network(protocol: Protocol, patches: bool = False) -> nn.Sequential:
-    """The protocol's network, channels first, with the same start for every peer that uses PyTorch."""
+    """The protocol's network, channels first, with the same initial parameters for every peer that uses PyTorch."""
     torch.manual_seed(0)
     return _images(protocol, patches) if protocol.images else _windows(protocol, patches)
 
@@ -59,7 +59,7 @@ def _images(protocol: Protocol, patches: bool) -> nn.Sequential:
     """The network of pfl-research's CIFAR10 benchmark (Granqvist et al., NeurIPS 2024)."""
     conv = PatchConv2d if patches else nn.Conv2d
     height, width, channels = protocol.shape
-    made = nn.Sequential(
+    layers = nn.Sequential(
         conv(channels, 32, 3),
         nn.ReLU(),
         conv(32, 64, 3),
@@ -72,11 +72,11 @@ def _images(protocol: Protocol, patches: bool) -> nn.Sequential:
         nn.Dropout(0.5),
         nn.Linear(128, protocol.classes),
     )
-    for layer in made:
+    for layer in layers:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
-    return made
+    return layers
 
 
 def count(model: nn.Module) -> int:
@@ -85,7 +85,7 @@ def count(model: nn.Module) -> int:
 
 
 def channels_first(x: Tensor) -> Tensor:
-    """``[..., time, leads]`` or ``[..., height, width, channels]``, laid out as PyTorch wants it."""
+    """Make the last axis of ``[N, time, leads]`` or ``[N, height, width, channels]`` the second one, in memory too."""
     return x.movedim(-1, 1).contiguous()
 
 

@@ -1,8 +1,8 @@
-"""The work that every peer does, its data, and what is printed of it. Needs nothing but NumPy.
+"""The work of every peer, its data and its result. Needs NumPy only.
 
-A peer is a script with two functions: ``settings(protocol, device)`` lists the settings worth trying, and
-``simulate(protocol, setting, device, rounds)`` runs that many rounds of federated averaging and returns an `Outcome`.
-`main` is the command line of all of them.
+A peer is a script with two functions: ``settings(protocol, device)`` lists the settings that are tried, and
+``simulate(protocol, setting, device, rounds)`` runs so many rounds of federated averaging and returns an `Outcome`.
+`main` is the command line of all peers.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 BEGAN = float(os.environ.get("PEERS_BEGAN", time.time()))
-"""When the process was started: `run.py` says so; else the moment of this import."""
+"""Time at which the process was started; without `run.py`, which passes it on, the time of this import."""
 
 PROBE = 512
 Setting = dict[str, Any]
@@ -32,7 +32,7 @@ class Protocol(NamedTuple):
     """One row of the table."""
 
     name: str
-    clients: int  # the population
+    clients: int  # C, in the population
     cohort: int  # clients of a round
     samples: int  # of each client
     steps: int  # local SGD steps of a client in a round
@@ -45,17 +45,17 @@ class Protocol(NamedTuple):
 
     @property
     def samples_a_round(self) -> int:
-        """Samples that all clients of a round see."""
+        """Training samples of a round, over all its clients."""
         return self.cohort * self.steps * self.batch
 
     @property
     def epochs(self) -> int:
-        """Passes over a client's samples that the steps amount to, rounded up."""
+        """Passes over a client's samples in a round, rounded up."""
         return -(-self.steps * self.batch // self.samples)
 
     @property
     def images(self) -> bool:
-        """Whether the samples are images, else windows of a signal."""
+        """Whether the samples are images; otherwise they are windows of a signal."""
         return len(self.shape) == 3
 
 
@@ -71,7 +71,7 @@ PROTOCOLS = {
 
 
 class Data(NamedTuple):
-    """All clients' samples, and a few that nobody trains on."""
+    """All clients' samples, and samples that nobody trains on."""
 
     x: np.ndarray  # float32[C, n, *shape]
     y: np.ndarray  # int64[C, n]
@@ -80,12 +80,12 @@ class Data(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a peer's run came to."""
+    """The result of a peer's run."""
 
-    ends: list[float]  # time.time() at which each round ended; one more, first, where the rounds began
+    ends: list[float]  # time.time() before the first round and at the end of each
     parameters: int
-    loss: tuple[float, float]  # on the probe, before and after all rounds
-    packages: tuple[str, ...]  # whose versions are worth saying
+    loss: tuple[float, float]  # on the probe samples, before and after all rounds
+    packages: tuple[str, ...]  # packages whose versions are reported
     device: str = "cpu"
     device_mib: float | None = None  # peak memory of the accelerator
 
@@ -106,7 +106,7 @@ def random_data(protocol: Protocol) -> Data:
 
 
 def load(protocol: Protocol) -> Data:
-    """The data, mapped from files (written by whoever asks first), so that processes share one copy."""
+    """Map the data from files, so that processes share one copy; the first call writes the files."""
     sizes = "-".join(map(str, (protocol.clients, protocol.samples, *protocol.shape, protocol.classes)))
     folder = Path(os.environ.get("PEERS_DATA", Path(tempfile.gettempdir()) / "bofl-peers-data")) / sizes
     if not folder.exists():
@@ -129,18 +129,30 @@ def cohorts(protocol: Protocol) -> Iterator[np.ndarray]:
 
 
 def batches(protocol: Protocol, rng: np.random.Generator, clients: int) -> np.ndarray:
-    """int64[clients, steps, batch]: rows of each client's samples, every pass over them in a new order."""
+    """int64[clients, steps, batch]: rows of each client's samples, in a new order in every pass.
+
+    Args:
+        protocol: the protocol.
+        rng: random generator.
+        clients: number of clients.
+    """
     order = rng.random((clients, protocol.epochs, protocol.samples)).argsort(axis=-1).reshape(clients, -1)
     return order[:, : protocol.steps * protocol.batch].reshape(clients, protocol.steps, protocol.batch)
 
 
-def seconds(outcome: Outcome) -> list[float]:
-    """How long each round after the first took: the first one compiles and warms up."""
+def round_seconds(outcome: Outcome) -> list[float]:
+    """Seconds of each round after the first, which compiles and warms up."""
     return np.diff(outcome.ends)[1:].tolist()
 
 
-def document(peer: str, protocol: Protocol, setting: Setting, outcome: Outcome) -> dict[str, Any]:
-    """What is printed of a run.
+def to_result(peer: str, protocol: Protocol, setting: Setting, outcome: Outcome) -> dict[str, Any]:
+    """The result of a run as it is printed.
+
+    Args:
+        peer: name of the peer.
+        protocol: the protocol.
+        setting: the setting.
+        outcome: outcome of the run.
 
     Raises:
         ValueError: if another network was trained, or it learned nothing.
@@ -150,8 +162,8 @@ def document(peer: str, protocol: Protocol, setting: Setting, outcome: Outcome) 
         raise ValueError(f"{peer} trains {outcome.parameters} parameters, the protocol's network has others")
     if not after < before:
         raise ValueError(f"{peer} learns nothing: the loss goes from {before} to {after}")
-    each = seconds(outcome)
-    median = statistics.median(each)
+    seconds = round_seconds(outcome)
+    median = statistics.median(seconds)
     return {
         "peer": peer,
         "protocol": protocol.name,
@@ -161,8 +173,8 @@ def document(peer: str, protocol: Protocol, setting: Setting, outcome: Outcome) 
         "versions": {"python": platform.python_version()} | {name: version(name) for name in outcome.packages},
         "parameters": outcome.parameters,
         "loss": {"before": round(before, 4), "after": round(after, 4)},
-        "rounds": len(each),
-        "round_s": [round(one, 5) for one in each],
+        "rounds": len(seconds),
+        "round_s": [round(one, 5) for one in seconds],
         "round_s_median": round(median, 5),
         "samples_per_s": round(protocol.samples_a_round / median, 1),
         "rounds_per_s": round(1 / median, 4),
@@ -172,7 +184,7 @@ def document(peer: str, protocol: Protocol, setting: Setting, outcome: Outcome) 
 
 
 def version(package: str) -> str:
-    """The installed version of a package; the package of this repository may run from its working tree."""
+    """The installed version of a package; this repository's package may run from the working tree."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -189,21 +201,41 @@ Simulate = Callable[[Protocol, Setting, str, int], Outcome]
 
 
 def tune(protocol: Protocol, device: str, rounds: int, settings: Settings, simulate: Simulate) -> list[dict[str, Any]]:
-    """Try every setting in this process, the fastest first; one that fails is kept, with its error, at the end."""
+    """Try every setting in this process.
+
+    Args:
+        protocol: the protocol.
+        device: cpu, cuda or auto.
+        rounds: number of rounds.
+        settings: lists the settings.
+        simulate: runs one setting.
+
+    Returns:
+        The settings with their speeds, the fastest first; settings that failed come last, with their errors.
+    """
     tried = []
     for setting in settings(protocol, device):
         try:
-            speed = protocol.samples_a_round / statistics.median(seconds(simulate(protocol, setting, device, rounds)))
+            speed = protocol.samples_a_round / statistics.median(
+                round_seconds(simulate(protocol, setting, device, rounds))
+            )
             tried.append({"setting": setting, "samples_per_s": round(speed, 1)})
-        except Exception as error:  # whatever a library raises on a setting that it cannot do
+        except Exception as error:  # a library may raise anything for a setting that it does not support
             tried.append({"setting": setting, "error": f"{type(error).__name__}: {error}"[:300]})
         print(json.dumps(tried[-1]), file=sys.stderr, flush=True)
     return sorted(tried, key=lambda one: -one.get("samples_per_s", 0))
 
 
 def main(peer: str, settings: Settings, simulate: Simulate, arguments: argparse.Namespace) -> None:
-    """Run one peer as the command line says, and print one JSON document."""
-    protocol = shrunk(PROTOCOLS[arguments.protocol], arguments.shrink)
+    """Run one peer, and print one JSON document.
+
+    Args:
+        peer: name of the peer.
+        settings: lists the settings.
+        simulate: runs one setting.
+        arguments: the command line.
+    """
+    protocol = with_fewer_clients(PROTOCOLS[arguments.protocol], arguments.shrink)
     if arguments.list:
         result: Any = settings(protocol, arguments.device)
     elif arguments.tune:
@@ -211,7 +243,7 @@ def main(peer: str, settings: Settings, simulate: Simulate, arguments: argparse.
     else:
         setting = json.loads(arguments.setting) if arguments.setting else settings(protocol, arguments.device)[0]
         outcome = simulate(protocol, setting, arguments.device, arguments.rounds + 1)
-        result = document(peer, protocol, setting, outcome)
+        result = to_result(peer, protocol, setting, outcome)
     if os.environ.get("RANK", "0") != "0":
         return
     text = json.dumps(result, indent=1)
@@ -221,20 +253,24 @@ def main(peer: str, settings: Settings, simulate: Simulate, arguments: argparse.
         arguments.json.write_text(text + "\n")
 
 
-def shrunk(protocol: Protocol, times: int) -> Protocol:
-    """The protocol with so many times fewer clients, in the population and in a round."""
-    return protocol._replace(clients=protocol.clients // times, cohort=protocol.cohort // times)
+def with_fewer_clients(protocol: Protocol, factor: int) -> Protocol:
+    """Divide the number of clients by a factor, in the population and in a round."""
+    return protocol._replace(clients=protocol.clients // factor, cohort=protocol.cohort // factor)
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """The command line that all peers have."""
+def peer_parser(description: str) -> argparse.ArgumentParser:
+    """The parser of the command line of every peer."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--protocol", choices=PROTOCOLS, default="64x10x32")
-    made.add_argument("--rounds", type=int, default=10, help="timed rounds, after one that is not; the median counts")
+    made.add_argument(
+        "--rounds", type=int, default=10, help="timed rounds, after one that is not timed; the median is reported"
+    )
     made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    made.add_argument("--setting", help="JSON; left out: the first that --list shows")
-    made.add_argument("--list", action="store_true", help="print the settings worth trying")
-    made.add_argument("--tune", action="store_true", help="try them all in this process and print how fast each is")
-    made.add_argument("--shrink", type=int, default=1, help="so many times fewer clients, for a try")
+    made.add_argument("--setting", help="JSON; the first setting of --list when left out")
+    made.add_argument("--list", action="store_true", help="print the settings that are tried")
+    made.add_argument(
+        "--tune", action="store_true", help="try all settings in this process and print the speed of each"
+    )
+    made.add_argument("--shrink", type=int, default=1, help="divide the number of clients by this, for a quick try")
     made.add_argument("--json", type=Path)
     return made

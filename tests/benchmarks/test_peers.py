@@ -1,4 +1,4 @@
-"""The comparison with other simulators: the work is the same for all, failures and lost comparisons are said."""
+"""The comparison with other simulators: all do the same work, failures and lost comparisons are reported."""
 
 import importlib
 import json
@@ -17,7 +17,7 @@ MODULES = ("work", "memory", "environments", "run", "ours", "torch_networks", "t
 
 @pytest.fixture(scope="module")
 def peers():
-    """Imports a module of the benchmark by its name."""
+    """A function that imports a module of the benchmark by its name."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         for name in MODULES:
@@ -29,7 +29,7 @@ def peers():
 
 @pytest.fixture
 def data(peers, tmp_path, monkeypatch):
-    """The benchmark's data go to a folder of the test's own."""
+    """The module `work`, whose data are written to a folder of the test."""
     monkeypatch.setenv("PEERS_DATA", str(tmp_path))
     return peers("work")
 
@@ -83,11 +83,11 @@ def test_data_are_written_once_and_are_the_same_for_all(data):
     np.testing.assert_array_equal(first.x, data.random_data(protocol).x)
 
 
-def test_the_document_takes_the_median_and_leaves_the_first_round_out(peers):
+def test_a_result_has_the_median_without_the_first_round(peers):
     work = peers("work")
     protocol = work.PROTOCOLS["64x10x32"]
     outcome = work.Outcome([100.0, 109.0, 110.0, 112.0, 115.0], protocol.parameters, (1.6, 1.5), ("numpy",))
-    result = work.document("peer", protocol, {"threads": 1}, outcome)
+    result = work.to_result("peer", protocol, {"threads": 1}, outcome)
     assert result["round_s"] == [1.0, 2.0, 3.0]
     assert result["samples_per_s"] == 64 * 10 * 32 / 2
     assert result["start_up_s"] == round(109.0 - work.BEGAN, 2)
@@ -96,14 +96,14 @@ def test_the_document_takes_the_median_and_leaves_the_first_round_out(peers):
 @pytest.mark.parametrize(
     ("parameters", "loss", "said"), [(36901, (1.5, 1.6), "learns nothing"), (9, (1.6, 1.5), "9 parameters")]
 )
-def test_other_work_is_refused(peers, parameters, loss, said):
+def test_other_work_is_rejected(peers, parameters, loss, said):
     work = peers("work")
     outcome = work.Outcome([0.0, 1.0, 2.0], parameters, loss, ())
     with pytest.raises(ValueError, match=said):
-        work.document("peer", work.PROTOCOLS["64x10x32"], {}, outcome)
+        work.to_result("peer", work.PROTOCOLS["64x10x32"], {}, outcome)
 
 
-def test_tuning_keeps_what_fails_at_the_end(peers, capsys):
+def test_tuning_keeps_failed_settings_at_the_end(peers, capsys):
     work = peers("work")
     protocol = work.PROTOCOLS["64x10x32"]
 
@@ -123,14 +123,14 @@ def test_tuning_keeps_what_fails_at_the_end(peers, capsys):
 # The table
 
 
-def test_the_table_says_that_ours_meets_its_aim(peers):
+def test_the_table_shows_that_ours_meets_its_aim(peers):
     said = peers("run").table("64x10x32", {"fedjax": row(1000.0), "ours": row(4000.0), "flower": row(500.0)})
     assert [line.split("|")[1].strip() for line in said.splitlines()[4:7]] == ["ours", "fedjax", "flower"]
     assert "| fedjax | 1000 | 4.00 x |" in said
     assert said.endswith("Ours is 4.00 x as fast as the best peer, fedjax. The aim, 3.5 x on two cores, is met.")
 
 
-def test_the_table_says_that_a_peer_wins(peers):
+def test_the_table_shows_that_a_peer_wins(peers):
     said = peers("run").table("cifar10", {"ours": row(200.0), "torch-loop": row(250.0)})
     assert said.endswith("**torch-loop wins**: ours has 0.80 x the speed of the best peer, torch-loop.")
 
@@ -142,17 +142,17 @@ def test_the_aims_are_not_for_a_gpu(peers):
     assert said.endswith("Ours is 2.00 x as fast as the best peer, torch-loop.")
 
 
-def test_what_failed_is_in_the_table(peers):
+def test_failed_peers_are_in_the_table(peers):
     said = peers("run").table("cifar10", {"ours": row(1.0), "flsim": {"error": "no environment flsim"}})
     assert "| flsim | failed: no environment flsim |" in said
     assert said.endswith("Nothing to compare.")
 
 
-def test_copies_side_by_side_add_up(peers):
+def test_the_speeds_of_copies_are_added(peers):
     run, work = peers("run"), peers("work")
     protocol = work.PROTOCOLS["64x10x32"]
     halves = [row(speed, round_s=[1.0], start_up_s=start) for speed, start in ((1000.0, 3.0), (1048.0, 4.0))]
-    both = run.added(halves, protocol)
+    both = run.add_copies(halves, protocol)
     assert both["samples_per_s"] == 2048.0
     assert both["round_s_median"] == 10.0
     assert both["start_up_s"] == 4.0
@@ -170,29 +170,29 @@ def test_ranks_have_a_launcher(peers, tmp_path):
     assert "torch.distributed.run" not in runner.command(run.PEERS["torch-loop"], "cifar10", 2)
 
 
-def test_a_missing_environment_is_said(peers, tmp_path):
+def test_a_missing_environment_is_reported(peers, tmp_path):
     run = peers("run")
     with pytest.raises(run.PeerError, match=r"environment fedjax: make it with environments\.py"):
         run.Runner(tmp_path, "cpu", 1, 10.0).tune("fedjax", "cifar10", 1)
 
 
-def test_a_process_that_takes_too_long_is_ended(peers, monkeypatch):
+def test_a_process_that_takes_too_long_is_killed(peers, monkeypatch):
     run = peers("run")
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
     monkeypatch.setattr(run.Runner, "command", lambda *_: [*sleeper])
     began = time.monotonic()
     with pytest.raises(run.PeerError, match="took too long"):
-        run.Runner(None, "cpu", 1, 0.5).ask("ours", "cifar10")
+        run.Runner(None, "cpu", 1, 0.5).run_peer("ours", "cifar10")
     assert time.monotonic() - began < 30
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="peak memory is read from Linux's /proc")
-def test_memory_of_descendants_counts(peers):
+def test_memory_of_descendants_is_counted(peers):
     grandchild = "held = b'1' * (100 << 20); import time; time.sleep(3)"
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
-    with peers("memory").Watch() as watch, subprocess.Popen([sys.executable, "-c", child]) as process:
-        watch.roots.append(process.pid)
-    assert 100 << 20 < watch.peak < 200 << 20
+    with peers("memory").PeakMemory() as memory, subprocess.Popen([sys.executable, "-c", child]) as process:
+        memory.roots.append(process.pid)
+    assert 100 << 20 < memory.peak < 200 << 20
 
 
 def test_requirements_are_exact_and_name_no_address(peers):
@@ -213,9 +213,9 @@ def test_every_peer_has_an_environment_and_a_script(peers):
 
 
 def test_ours_learns_windows(peers, data):
-    protocol = data.shrunk(data.PROTOCOLS["64x10x32"], 16)
+    protocol = data.with_fewer_clients(data.PROTOCOLS["64x10x32"], 16)
     outcome = peers("ours").simulate(protocol, {"execution": "auto"}, "cpu", rounds=2)
-    result = data.document("ours", protocol, {}, outcome)
+    result = data.to_result("ours", protocol, {}, outcome)
     assert result["parameters"] == 36901
     assert result["rounds"] == 1
 
@@ -224,7 +224,7 @@ def test_ours_learns_windows(peers, data):
 def test_ours_learns_images(peers, data, how):
     protocol = tiny_images(data)
     outcome = peers("ours").simulate(protocol, {"execution": "auto", "convolution": how}, "cpu", rounds=4)
-    assert data.document("ours", protocol, {}, outcome)["rounds"] == 3
+    assert data.to_result("ours", protocol, {}, outcome)["rounds"] == 3
 
 
 def test_both_convolutions_are_the_same(peers):
@@ -288,10 +288,10 @@ def test_torchs_patches_are_its_convolutions(peers, torch):
 
 
 def test_torchs_loop_and_vmap_do_the_same(peers, torch, data):
-    torch_peer, protocol = peers("torch_peer"), data.shrunk(data.PROTOCOLS["64x10x32"], 16)
+    torch_peer, protocol = peers("torch_peer"), data.with_fewer_clients(data.PROTOCOLS["64x10x32"], 16)
     sums = []
     for how, setting in (("loop", {}), ("vmap", {}), ("vmap", {"width": 2, "patches": True})):
-        clients = torch_peer.Clients(how, protocol, setting, "cpu", seed=0)
-        sums.append(clients(np.arange(4), clients.shelf.flat.clone()))
+        clients = torch_peer.ClientTrainer(how, protocol, setting, "cpu", seed=0)
+        sums.append(clients(np.arange(4), clients.workspace.flat.clone()))
     torch.testing.assert_close(sums[0], sums[1])
     torch.testing.assert_close(sums[0], sums[2])
