@@ -72,11 +72,23 @@ def test_a_sweep_on_eight_devices_is_the_sweep_on_one(runs):
 @pytest.mark.skipif(CORES < 2, reason="one core, one device")
 def test_a_new_process_has_one_device_for_each_core(tmp_path):
     """The number of devices is set before JAX is initialised."""
-    given = tiny_config(write_arrays(tmp_path / "own.npz"))
-    (tmp_path / "tiny.toml").write_text(tomli_w.dumps(given | {"federation": given["federation"] | {"rounds": 1}}))
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    command = [sys.executable, "-m", "bofl_jax", "run", tmp_path / "tiny.toml", "--out", tmp_path / "run"]
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    command_line(tmp_path, "run")
     engine = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["engine"]
     assert engine["devices"] == max(n for n in range(1, CORES + 1) if engine["blocks"] % n == 0)
     assert engine["devices"] > 1
+
+
+@pytest.mark.skipif(CORES < 2, reason="one core, one device")
+def test_a_sweep_is_resumed_by_a_new_process(tmp_path):
+    """The new process resolves the same number of devices."""
+    command_line(tmp_path, "sweep", "--grid", "seed=0")
+    assert "seed=0  was complete" in command_line(tmp_path, "sweep", "--grid", "seed=0", "--resume")
+
+
+def command_line(folder, command, *options):
+    """Run one round in a new process, in which no variable sets the number of devices; returns its output."""
+    config = tiny_config(write_arrays(folder / "own.npz"))
+    (folder / "tiny.toml").write_text(tomli_w.dumps(config | {"federation": config["federation"] | {"rounds": 1}}))
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    words = [sys.executable, "-m", "bofl_jax", command, folder / "tiny.toml", "--out", folder / command, *options]
+    return subprocess.run(words, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout

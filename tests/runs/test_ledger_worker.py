@@ -58,9 +58,9 @@ def meddle(monkeypatch):
 
 @pytest.mark.parametrize("mode", ["signed", "per-client"])
 def test_a_differing_verdict_aborts_the_round_and_returns_to_the_one_before(mode, meddle, arrays, tmp_path):
-    """Client 1 is suspended while round 3 is under way: the contract refuses the update that the server accepted."""
+    """Client 1 is suspended while round 3 is under way: the contract rejects the update that the server accepted."""
     meddle("close_round", 3, suspend)
-    message = r"round 3 was aborted on chain: client 1 is refused \(suspended\)"
+    message = r"round 3 was aborted on chain: client 1 is rejected \(suspended\)"
     with pytest.raises(VerdictDiffersError, match=message) as error:
         run_tiny(tmp_path / "run", arrays, {"ledger.mode": mode})
     assert "the run is back at round 2" in str(error.value)
