@@ -1,4 +1,4 @@
-"""Boxes with words in them and arrows between them, laid out in rows and columns; all lengths are inches."""
+"""Diagrams of boxes with text and arrows between them, in rows and columns; all lengths are inches."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from matplotlib.path import Path
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox
 
-from bofl_jax.figures.style import PAGE
+from bofl_jax.figures.style import PAGE_WIDTH
 
 Point = tuple[float, float]
 
@@ -24,10 +24,10 @@ _LINE = {TITLE: 0.15, SMALL: 0.118}
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is said of a component."""
+    """One fact about a component."""
 
     name: str
-    value: Any  # the number or word behind the text
+    value: Any  # the number or word in the text
     text: str
 
 
@@ -42,24 +42,24 @@ class Box:
     thick: bool = False
 
     def lines(self, width: float) -> list[str]:
-        """What stands under the title of a box that is so wide."""
-        return [line for fact in self.facts for line in wrapped(fact.text, width - 2 * PAD)]
+        """The lines below the title of a box of this width."""
+        return [line for fact in self.facts for line in wrap_text(fact.text, width - 2 * PAD)]
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """A line with right angles from box to box, and the words at it."""
+    """A line with right angles from box to box, and its label."""
 
     path: tuple[Point, ...]
     label: str
-    at: Point
+    label_at: Point
     align: tuple[str, str] = ("center", "bottom")
 
 
-def place(boxes: Sequence[Box]) -> dict[str, Bbox]:
-    """Where the boxes stand, by their titles: columns of equal width over the page, rows as high as they need."""
+def layout_boxes(boxes: Sequence[Box]) -> dict[str, Bbox]:
+    """Positions of the boxes by their titles: columns of equal width, rows as high as their highest box."""
     columns = 1 + max(box.column for box in boxes)
-    width = (PAGE - 2 * MARGIN - COLUMN_GAP * (columns - 1)) / columns
+    width = (PAGE_WIDTH - 2 * MARGIN - COLUMN_GAP * (columns - 1)) / columns
     heights = [max(_height(box, width) for box in boxes if box.row == row) for row in sorted({b.row for b in boxes})]
     bottoms = [MARGIN + sum(heights[row + 1 :]) + ROW_GAP * (len(heights) - 1 - row) for row in range(len(heights))]
     return {
@@ -74,10 +74,10 @@ def _height(box: Box, width: float) -> float:
     return 2 * PAD + _LINE[TITLE] + _LINE[SMALL] * len(box.lines(width))
 
 
-def wrapped(text: str, width: float) -> list[str]:
-    """A text of `SMALL` points, cut between words into lines that are at most so wide; a longer word stays whole.
+def wrap_text(text: str, width: float) -> list[str]:
+    """Wrap a text of `SMALL` points into lines of at most this width; longer words are not split.
 
-    >>> wrapped("one Merkle root a round", 0.8)
+    >>> wrap_text("one Merkle root a round", 0.8)
     ['one Merkle root a', 'round']
     """
     lines: list[str] = []
@@ -92,39 +92,53 @@ def _width(text: str) -> float:
     return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
 
-def at(box: Bbox, x: float, y: float) -> Point:
-    """A point of a box; (0, 0) is its lower left corner and (1, 1) its upper right one."""
+def point_in(box: Bbox, x: float, y: float) -> Point:
+    """A point of a box; (0, 0) is its lower left corner and (1, 1) its upper right corner."""
     return float(box.x0 + x * box.width), float(box.y0 + y * box.height)
 
 
-def across(start: Bbox, end: Bbox, label: str, height: float = 0.5) -> Arrow:
-    """An arrow to a box of the same row, to the right or to the left."""
+def horizontal_arrow(start: Bbox, end: Bbox, label: str, height: float = 0.5) -> Arrow:
+    """An arrow to a box of the same row, to the right or to the left.
+
+    Args:
+        start: the first box.
+        end: the second box.
+        label: of the arrow.
+        height: of the arrow, as a share of the boxes' height.
+    """
     forward = start.x0 < end.x0
-    path = (at(start, float(forward), height), at(end, float(not forward), height))
+    path = (point_in(start, float(forward), height), point_in(end, float(not forward), height))
     return Arrow(path, label, ((path[0][0] + path[1][0]) / 2, path[0][1] + 0.03))
 
 
-def along(start: Bbox, end: Bbox, label: str, share: float = 0.6) -> Arrow:
-    """An arrow to a box of the same column, above or below."""
+def vertical_arrow(start: Bbox, end: Bbox, label: str, share: float = 0.6) -> Arrow:
+    """An arrow to a box of the same column, above or below.
+
+    Args:
+        start: the first box.
+        end: the second box.
+        label: of the arrow.
+        share: horizontal position of the arrow, as a share of the boxes' width.
+    """
     down = start.y0 > end.y0
-    path = (at(start, share, float(not down)), at(end, share, float(down)))
+    path = (point_in(start, share, float(not down)), point_in(end, share, float(down)))
     return Arrow(path, label, (path[0][0] + 0.05, (path[0][1] + path[1][1]) / 2), ("left", "center"))
 
 
-def draw(boxes: Sequence[Box], places: Mapping[str, Bbox], arrows: Iterable[Arrow]) -> Figure:
-    """The figure, as wide as a page, on an Agg canvas of its own.
+def draw_diagram(boxes: Sequence[Box], places: Mapping[str, Bbox], arrows: Iterable[Arrow]) -> Figure:
+    """Draw a diagram, as wide as a page, on its own Agg canvas.
 
     Args:
-        boxes: of which each has a title of its own.
-        places: what `place` made of them.
+        boxes: with different titles.
+        places: their positions, from `layout_boxes`.
         arrows: between them.
     """
     height = max(box.y1 for box in places.values()) + MARGIN
-    figure = Figure(figsize=(PAGE, height))
+    figure = Figure(figsize=(PAGE_WIDTH, height))
     figure.set_layout_engine("none")  # places are fixed; layout="none" would be forgotten while a file is written
     FigureCanvasAgg(figure)
     axis = figure.add_axes((0, 0, 1, 1))
-    axis.set(xlim=(0, PAGE), ylim=(0, height))
+    axis.set(xlim=(0, PAGE_WIDTH), ylim=(0, height))
     axis.axis("off")
     for box in boxes:
         _draw_box(axis, box, places[box.title])
@@ -146,4 +160,4 @@ def _draw_box(axis: Axes, box: Box, place: Bbox) -> None:
 def _draw_arrow(axis: Axes, arrow: Arrow) -> None:
     axis.add_patch(FancyArrowPatch(path=Path(arrow.path), arrowstyle="-|>", mutation_scale=6, lw=0.8, fc="black"))
     horizontal, vertical = arrow.align
-    axis.text(*arrow.at, arrow.label, size=SMALL, style="italic", ha=horizontal, va=vertical, linespacing=1.1)
+    axis.text(*arrow.label_at, arrow.label, size=SMALL, style="italic", ha=horizontal, va=vertical, linespacing=1.1)

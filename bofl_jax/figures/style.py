@@ -1,7 +1,7 @@
-"""One look for all figures: column width, small sans type, colours that colour-blind readers tell apart.
+"""The style of all figures: column width, small sans type, colours that colour-blind readers can tell apart.
 
-Colours are Okabe and Ito's ("Color universal design", 2008). Each series also differs in marker, dash or hatch, so that
-nothing is lost in grey print.
+Colours are those of Okabe and Ito ("Color universal design", 2008). Series also differ in marker, line style or hatch,
+so that they can be told apart in grey print.
 """
 
 import math
@@ -15,11 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-WIDTH = 3.4
+COLUMN_WIDTH = 3.4
 """Inches: one column of a two-column page."""
 
-PAGE = 7.0
-"""Inches: the whole width of a two-column page."""
+PAGE_WIDTH = 7.0
+"""Inches: the full width of a two-column page."""
 
 GREY = "#666666"
 
@@ -57,30 +57,30 @@ RC: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one series is drawn wherever it appears."""
+class SeriesStyle:
+    """The style of one series in all figures."""
 
     label: str
     color: str
     marker: str
-    dash: Any = "-"
+    linestyle: Any = "-"
     hatch: str = ""
 
 
 MODELS = {
-    "global": Look("global", "#0072B2", "o", "-"),
-    "personalised": Look("personalised", "#D55E00", "^", "--", "//////"),
+    "global": SeriesStyle("global", "#0072B2", "o", "-"),
+    "personalised": SeriesStyle("personalised", "#D55E00", "^", "--", "//////"),
 }
-LOSS = Look("training loss", "#000000", "")
-ACCURACY = Look("accuracy", "#009E73", "s", "--")
-MACRO_F1 = Look("macro-F1", "#0072B2", "o", "-")
-LEDGER = Look("ledger", "#0072B2", "o")
-HASHING = Look("hashing", "#D55E00", "^", "--")
+LOSS = SeriesStyle("training loss", "#000000", "")
+ACCURACY = SeriesStyle("accuracy", "#009E73", "s", "--")
+MACRO_F1 = SeriesStyle("macro-F1", "#0072B2", "o", "-")
+LEDGER = SeriesStyle("ledger", "#0072B2", "o")
+HASHING = SeriesStyle("hashing", "#D55E00", "^", "--")
 
-SERIES = 8
-"""Lines that can be told apart in one figure."""
+MAX_SERIES = 8
+"""Number of series that can be told apart in one figure."""
 
-_CYCLE = (
+_STYLES = (
     ("#0072B2", "o", "-", ""),
     ("#D55E00", "^", "--", "//////"),
     ("#009E73", "s", "-.", "......"),
@@ -93,41 +93,41 @@ _CYCLE = (
 
 
 _METHODS = ("FedAvg + FT", "Local only", "PerFedAvg + FT", "Ditto", "Proposed", "FedAvg", "Centralised", "FedProx")
-"""Each has the look at its place in every figure."""
+"""Methods that have the same style in every figure, in the order of `_STYLES`."""
 
 
-def cycle(labels: Sequence[str]) -> list[Look]:
-    """A look for each of at most `SERIES` series: a known method has its own, the others take what is left, in order.
+def series_styles(labels: Sequence[str]) -> list[SeriesStyle]:
+    """Styles for at most `MAX_SERIES` series: a known method has its own, the others take the remaining ones in order.
 
-    >>> [look.color for look in cycle(["a", "b", "FedAvg + FT"])]
+    >>> [series.color for series in series_styles(["a", "b", "FedAvg + FT"])]
     ['#D55E00', '#009E73', '#0072B2']
     """
-    labels = labels[:SERIES]
+    labels = labels[:MAX_SERIES]
     own = {label: _METHODS.index(label) for label in labels if label in _METHODS}
-    free = (place for place in range(SERIES) if place not in own.values())
-    return [Look(label, *_CYCLE[own[label] if label in own else next(free)]) for label in labels]
+    free = (index for index in range(MAX_SERIES) if index not in own.values())
+    return [SeriesStyle(label, *_STYLES[own[label] if label in own else next(free)]) for label in labels]
 
 
 def count_axis(axis: Axes, count: int) -> None:
-    """Make x an axis of things counted from 1 to ``count``: whole, round ticks, room even for a single one."""
+    """Make x an axis of counts from 1 to ``count``, with round integer ticks and with room around a single one."""
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     if count == 1:
         axis.set_xlim(0, 2)
 
 
-def panels(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A column-wide figure of stacked panels on its own Agg canvas: no global state of pyplot is touched.
+def stacked_panels(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure of stacked panels, as wide as a column, on its own Agg canvas, without the global state of pyplot.
 
     Args:
         rows: number of panels.
         height: of the whole figure, in inches.
         options: of ``Figure.subplots``.
     """
-    figure, axes = grid(rows, 1, WIDTH, height, **options)
+    figure, axes = panel_grid(rows, 1, COLUMN_WIDTH, height, **options)
     return figure, [row[0] for row in axes]
 
 
-def grid(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[list[Axes]]]:
+def panel_grid(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[list[Axes]]]:
     """A figure of panels, row by row.
 
     Args:
@@ -143,26 +143,26 @@ def grid(rows: int, columns: int, width: float, height: float, **options: Any) -
 
 
 def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], **options: Any) -> None:
-    """A legend above the panels, where it covers nothing, in as many columns as fit into the figure's width."""
+    """Add a legend above the panels, in as many columns as fit into the figure's width."""
     if handles:
         columns = legend_columns(figure.get_figwidth(), labels)
         figure.legend(list(handles), list(labels), loc="outside upper center", ncols=columns, **options)
 
 
 def legend_columns(width: float, labels: Sequence[str]) -> int:
-    """How many columns of a legend fit into a width in inches, in as few and as even rows as possible."""
+    """Number of legend columns that fit into a width in inches, for as few and as even rows as possible."""
     widest = 0.45 + 0.06 * max(map(len, labels))  # handle and gaps, and the letters' mean width at 7 points
     fitting = max(1, int(width / widest))
     return math.ceil(len(labels) / math.ceil(len(labels) / fitting))
 
 
 def legend_height(width: float, labels: Sequence[str]) -> float:
-    """Inches that the lines of a legend take beyond the first one."""
+    """Height in inches of the legend's lines beyond the first one."""
     return 0.15 * (math.ceil(len(labels) / legend_columns(width, labels)) - 1) if labels else 0.0
 
 
 def unique_legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """The legend of several panels: every label once, in the order in which it is met."""
+    """Add one legend for several panels, with every label once, in the order of its first use."""
     found: dict[str, Artist] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):

@@ -46,6 +46,7 @@ from bofl_jax.metrics.conformal import (
     prediction_sets,
     set_coverage,
 )
+from bofl_jax.metrics.diagrams import ReliabilityPoints, RiskCoveragePoints, reliability_points, risk_coverage_points
 from bofl_jax.metrics.discrimination import (
     ClassCounts,
     accuracy,
@@ -104,8 +105,10 @@ __all__ = [
     "Place",
     "PredictionMetric",
     "ReliabilityDiagram",
+    "ReliabilityPoints",
     "ResampledMetric",
     "RiskCoverage",
+    "RiskCoveragePoints",
     "SeedMean",
     "SetCoverage",
     "Statistic",
@@ -155,8 +158,10 @@ __all__ = [
     "recall_at_specificity",
     "recall_at_threshold",
     "reliability_diagram",
+    "reliability_points",
     "resampled_metric",
     "risk_coverage",
+    "risk_coverage_points",
     "set_coverage",
     "specificity",
     "specificity_at_threshold",

@@ -21,6 +21,7 @@ from bofl_jax.metrics import (
     murphy_decomposition,
     nll,
     reliability_diagram,
+    reliability_points,
 )
 
 BINS, CLASSES = 15, 3
@@ -216,3 +217,15 @@ def test_shapes_that_do_not_belong_together_are_refused():
     for refuses in MEASURES.values():
         with pytest.raises(BoflError, match=r"label has shape \(4,\): give \(3,\)"):
             refuses(jnp.ones((3, 2)), jnp.zeros(4, int), jnp.ones(3, bool))
+
+
+def test_gaps_of_the_reliability_diagram_add_up_to_the_ece():
+    rng = np.random.default_rng(0)
+    for size, digits in ((7, 8), (60, 8), (60, 1)):  # with one digit there are ties, which share a bin
+        probability = rng.dirichlet(np.full(3, 0.5), size).astype(np.float32).round(digits)
+        label = rng.integers(0, 3, size).astype(np.int32)
+        bins = reliability_points(probability, label)
+        assert bins.samples.sum() == size
+        gap = np.abs(bins.accuracy - bins.confidence) @ bins.samples / size
+        expected = ece(jnp.asarray(probability), jnp.asarray(label), jnp.ones(size, bool))
+        assert gap == pytest.approx(float(expected), abs=2e-6)  # float32 there

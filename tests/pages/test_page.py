@@ -8,7 +8,6 @@ import re
 import shutil
 from html.parser import HTMLParser
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -16,10 +15,8 @@ from typer.testing import CliRunner
 from bofl_jax.cli.app import app
 from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.figures import style
-from bofl_jax.metrics.calibration import ece
 from bofl_jax.pages import provenance, report
 from bofl_jax.pages.fill import SCRIPTS, render_page
-from bofl_jax.pages.reliability import reliability
 from bofl_jax.pages.run import group_data
 from bofl_jax.results.summary import read_summary
 from bofl_jax.runs.audit_report import AuditReport, shorten_digests
@@ -224,18 +221,6 @@ def test_every_script_is_used():
 
     files = {path.name for path in resources.files("bofl_jax.pages").iterdir() if path.name.endswith(".js")}
     assert files == set(SCRIPTS)
-
-
-def test_gaps_of_the_reliability_diagram_add_up_to_the_ece():
-    rng = np.random.default_rng(0)
-    for size, digits in ((7, 8), (60, 8), (60, 1)):  # with one digit there are ties, which share a bin
-        probability = rng.dirichlet(np.full(3, 0.5), size).astype(np.float32).round(digits)
-        label = rng.integers(0, 3, size).astype(np.int32)
-        bins = reliability(probability, label)
-        assert bins["samples"].sum() == size
-        gap = np.abs(bins["accuracy"] - bins["confidence"]) @ bins["samples"] / size
-        expected = ece(jnp.asarray(probability), jnp.asarray(label), jnp.ones(size, bool))
-        assert gap == pytest.approx(float(expected), abs=2e-6)  # float32 there
 
 
 def test_explanations_are_shown_where_they_are(copy):

@@ -1,1 +1,1 @@
-"""Tables of the comparison with other simulators, read from the results of ``benchmarks/peers/run.py``."""
+"""Figures and tables of benchmarks: costs of the ledger, and the comparison with other simulators."""

@@ -1,44 +1,47 @@
-"""How fast this package and other simulators do the same work."""
+"""Speed of this package and of other simulators for the same work."""
 
 import math
 from dataclasses import replace
 from typing import Any
 
-from bofl_jax.figures.products import Product, Skip, Table
-from bofl_jax.figures.words import counted, spanned
-from bofl_jax.results.benchmarks import Benchmarks, Speed, Work
+from bofl_jax.figures.artifacts import Artifact, Table, Unavailable
+from bofl_jax.figures.captions import format_count, format_count_range
+from bofl_jax.results.benchmarks import Benchmarks, PeerSpeed, Workload
 
-OURS = "ours"
+THIS_PACKAGE = "ours"
 COLUMNS = ("samples/s", "clients/s", "ours / system", "memory (MiB)", "start-up (s)")
 
-Found = dict[tuple[str, str], Speed]
-"""System and device -> how fast under one protocol."""
+SpeedTable = dict[tuple[str, str], PeerSpeed]
+"""System and device -> speed under one protocol."""
 
 
-def throughput(benchmarks: Benchmarks) -> dict[str, Product] | Skip:
-    """A table a protocol: a row a system and device, this package first on each, then the fastest."""
+def throughput(benchmarks: Benchmarks) -> dict[str, Artifact] | Unavailable:
+    """Tabulate each protocol, a row for each system and device: on each device this package first, then the fastest."""
     if all(speed.error for speed in benchmarks.speeds):
-        return Skip("no other simulator was measured")
+        return Unavailable("no other simulator was measured")
     speeds = _on_a_device(benchmarks)
     devices = list(dict.fromkeys(speed.device for speed in speeds))
     return {
-        name: _table(name, benchmarks.works.get(name), _ordered(speeds, devices, name)) for name in benchmarks.protocols
+        name: _table(name, benchmarks.workloads.get(name), _ordered(speeds, devices, name))
+        for name in benchmarks.protocols
     }
 
 
-def _on_a_device(benchmarks: Benchmarks) -> list[Speed]:
-    """All speeds; one that failed in `peers.json`, which then names no device, goes with that file's others."""
+def _on_a_device(benchmarks: Benchmarks) -> list[PeerSpeed]:
+    """All speeds; a failed one of `peers.json`, which names no device, gets the device of the others there."""
     usual = next(speed.device for speed in benchmarks.speeds if speed.device)
     return [speed if speed.device else replace(speed, device=usual) for speed in benchmarks.speeds]
 
 
-def _ordered(speeds: list[Speed], devices: list[str], protocol: str) -> list[Speed]:
-    """Those of a protocol, device after device as they come; one that failed is the last."""
+def _ordered(speeds: list[PeerSpeed], devices: list[str], protocol: str) -> list[PeerSpeed]:
+    """The speeds of a protocol by device in their order; a failed one is the last."""
     own = [speed for speed in speeds if speed.protocol == protocol]
-    return sorted(own, key=lambda s: (devices.index(s.device), s.peer != OURS, 0.0 if s.error else -s.samples))
+    return sorted(
+        own, key=lambda s: (devices.index(s.device), s.peer != THIS_PACKAGE, 0.0 if s.error else -s.samples_per_s)
+    )
 
 
-def _table(protocol: str, work: Work | None, speeds: list[Speed]) -> Table:
+def _table(protocol: str, work: Workload | None, speeds: list[PeerSpeed]) -> Table:
     found = {(speed.peer, speed.device): speed for speed in speeds}
     several = len({speed.device for speed in speeds}) > 1
     body = [(f"{one.peer} ({one.device})" if several else one.peer, *_cells(one, found)) for one in found.values()]
@@ -46,39 +49,43 @@ def _table(protocol: str, work: Work | None, speeds: list[Speed]) -> Table:
     return Table(_caption(protocol, work, speeds), ("system", *COLUMNS), body, rows)
 
 
-def _cells(speed: Speed, found: Found) -> tuple[str, ...]:
+def _cells(speed: PeerSpeed, found: SpeedTable) -> tuple[str, ...]:
     if speed.error:
         return ("failed", *("" for _ in COLUMNS[1:]))
-    ratio, memory, start_up = _fixed(_ratio(speed, found), 2), _whole(speed.memory), _fixed(speed.start_up, 1)
-    return _whole(speed.samples), _whole(speed.clients), ratio, memory, start_up
+    ratio, memory, start_up = (
+        _format_fixed(_ratio(speed, found), 2),
+        _format_rate(speed.memory_mib),
+        _format_fixed(speed.start_up_s, 1),
+    )
+    return _format_rate(speed.samples_per_s), _format_rate(speed.clients_per_s), ratio, memory, start_up
 
 
-def _ratio(speed: Speed, found: Found) -> float:
-    """How many times as fast as a system this package is on the same device; NaN for itself, or without a number."""
-    ours = found.get((OURS, speed.device))
-    return ours.samples / speed.samples if ours and speed.peer != OURS else math.nan
+def _ratio(speed: PeerSpeed, found: SpeedTable) -> float:
+    """Speed of this package over that of a system on the same device; NaN for itself, or without a number."""
+    ours = found.get((THIS_PACKAGE, speed.device))
+    return ours.samples_per_s / speed.samples_per_s if ours and speed.peer != THIS_PACKAGE else math.nan
 
 
-def _whole(value: float) -> str:
-    """A number as the table prints it.
+def _format_rate(value: float) -> str:
+    """A rate as the table prints it.
 
-    >>> _whole(209181.3), _whole(96.9), _whole(9.69), _whole(float("nan"))
+    >>> _format_rate(209181.3), _format_rate(96.9), _format_rate(9.69), _format_rate(float("nan"))
     ('209,181', '97', '9.7', '')
     """
     return "" if math.isnan(value) else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def _fixed(value: float, digits: int) -> str:
+def _format_fixed(value: float, digits: int) -> str:
     return "" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
-def _row(speed: Speed, found: Found) -> dict[str, Any]:
-    numbers = (speed.samples, speed.clients, _ratio(speed, found), speed.memory, speed.start_up)
+def _row(speed: PeerSpeed, found: SpeedTable) -> dict[str, Any]:
+    numbers = (speed.samples_per_s, speed.clients_per_s, _ratio(speed, found), speed.memory_mib, speed.start_up_s)
     head = {"system": speed.peer, "device": speed.device, "protocol": speed.protocol}
     return head | dict(zip(COLUMNS, numbers, strict=True)) | {"rounds": speed.rounds or None, "error": speed.error}
 
 
-def _caption(protocol: str, work: Work | None, speeds: list[Speed]) -> str:
+def _caption(protocol: str, work: Workload | None, speeds: list[PeerSpeed]) -> str:
     measured = [speed for speed in speeds if speed.rounds]
     parts = [
         f"Federated averaging in this package and in other simulators, protocol {protocol}: the same network, random "
@@ -95,24 +102,24 @@ def _caption(protocol: str, work: Work | None, speeds: list[Speed]) -> str:
     return ". ".join(parts) + "."
 
 
-def _work(work: Work) -> str:
-    who = f"{work.cohort:,} of {counted(work.clients, 'client')} a round"
-    what = f"{counted(work.steps, 'local step')} of {counted(work.batch, 'sample')}"
-    return f"Work: {who}, {what}, {counted(work.parameters, 'parameter')}"
+def _work(work: Workload) -> str:
+    who = f"{work.cohort:,} of {format_count(work.clients, 'client')} a round"
+    what = f"{format_count(work.steps, 'local step')} of {format_count(work.batch, 'sample')}"
+    return f"Work: {who}, {what}, {format_count(work.parameters, 'parameter')}"
 
 
-def _machines(speeds: list[Speed]) -> str:
+def _machines(speeds: list[PeerSpeed]) -> str:
     found = dict.fromkeys((speed.device, speed.machine, speed.cores) for speed in speeds)
-    where = "; ".join(f"{device}, {counted(cores, 'core')} ({machine})" for device, machine, cores in found)
-    rounds = spanned([speed.rounds for speed in speeds], "round")
+    where = "; ".join(f"{device}, {format_count(cores, 'core')} ({machine})" for device, machine, cores in found)
+    rounds = format_count_range([speed.rounds for speed in speeds], "round")
     return f"{where}: medians of {rounds} after the first, without intervals"
 
 
-def _searched(speeds: list[Speed]) -> list[str]:
+def _searched(speeds: list[PeerSpeed]) -> list[str]:
     return list(dict.fromkeys(speed.device for speed in speeds if not speed.rounds and not speed.error))
 
 
-def _versions(speeds: list[Speed]) -> str:
+def _versions(speeds: list[PeerSpeed]) -> str:
     """Every package once, by system."""
     found = {speed.peer: [f"{package} {version}" for package, version in speed.versions.items()] for speed in speeds}
     common = set.intersection(*map(set, found.values()))

@@ -1,25 +1,25 @@
-"""Table of one run: recall of groups of people, class by class, and the largest difference between two of them."""
+"""Table of one run: recall of groups of people by class, and the equal-opportunity gap."""
 
 from typing import Any
 
 import numpy as np
 
-from bofl_jax.figures.products import Skip, Table
-from bofl_jax.figures.words import counted, rounded, sizes
-from bofl_jax.results import Run
+from bofl_jax.figures.artifacts import Table, Unavailable
+from bofl_jax.figures.captions import format_count, format_number, sample_sizes
+from bofl_jax.results import RunResults
 
 
-def groups(run: Run) -> Table | Skip:
-    """A row a class and model, a column a group."""
+def groups(run: RunResults) -> Table | Unavailable:
+    """Tabulate recalls, a row for each class and model, a column for each group."""
     found = {model: spread["groups"] for model, spread in run.summary.fairness.items() if "groups" in spread}
     if not found:
-        return Skip("groups of people were not compared")
+        return Unavailable("groups of people were not compared")
     first = next(iter(found.values()))
     names = list(first["by_group"])
     rows = [_row(name, model, of) for name in first["equal_opportunity_gap"] for model, of in found.items()]
     header = ("class", "model", *(f"recall, {name}" for name in names), "gap")
     body = [
-        (row["class"], row["model"], *(_cell(row, name) for name in names), rounded(row["equal-opportunity gap"]))
+        (row["class"], row["model"], *(_cell(row, name) for name in names), format_number(row["equal-opportunity gap"]))
         for row in rows
     ]
     return Table(_caption(run, first), header, body, rows)
@@ -35,16 +35,16 @@ def _row(name: str, model: str, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cell(row: dict[str, Any], group: str) -> str:
-    """``0.912 (17 people, 6,045)``: a recall, and of how many people and samples; "" where nobody has the class."""
+    """``0.912 (17 people, 6,045)``: a recall with its numbers of people and samples; "" without samples."""
     if not row[f"{group} samples"]:
         return ""
-    people, samples = counted(row[f"{group} people"], "person", "people"), row[f"{group} samples"]
-    return f"{rounded(row[f'{group} recall'])} ({people}, {samples:,})"
+    people, samples = format_count(row[f"{group} people"], "person", "people"), row[f"{group} samples"]
+    return f"{format_number(row[f'{group} recall'])} ({people}, {samples:,})"
 
 
-def _caption(run: Run, found: dict[str, Any]) -> str:
+def _caption(run: RunResults, found: dict[str, Any]) -> str:
     sides = "; ".join(
-        f"{name}: {counted(of['people'], 'person', 'people')}, {counted(of['samples'], 'sample')}"
+        f"{name}: {format_count(of['people'], 'person', 'people')}, {format_count(of['samples'], 'sample')}"
         for name, of in found["by_group"].items()
     )
     left = found["samples_in_no_group"]
@@ -52,8 +52,8 @@ def _caption(run: Run, found: dict[str, Any]) -> str:
         f"Recall of people grouped by {found['attribute']} on the test; in brackets people (each once, however many "
         "records they have) and samples of the class; gap: the equal-opportunity gap, the largest difference between "
         "the recalls of two groups. No intervals: where a class has few people, the gap is theirs and not the group's. "
-        f"{sides}; not counted, since nothing is known of their {found['attribute']}: {counted(left, 'sample')}. "
-        f"{sizes(run)}"
+        f"{sides}; not counted, since nothing is known of their {found['attribute']}: {format_count(left, 'sample')}. "
+        f"{sample_sizes(run)}"
     )
 
 

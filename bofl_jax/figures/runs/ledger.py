@@ -1,4 +1,4 @@
-"""What the ledger costs: gas and processor time of every round."""
+"""Costs of the ledger: gas and CPU time of every round."""
 
 from typing import Any
 
@@ -7,24 +7,24 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from bofl_jax.figures import style
-from bofl_jax.figures.products import Drawing, Skip
-from bofl_jax.results import Rounds, Run
+from bofl_jax.figures.artifacts import Drawing, Unavailable
+from bofl_jax.results import Rounds, RunResults
 
 
-def ledger(run: Run) -> Drawing | Skip:
-    """Gas above, CPU milliseconds below, both from zero, with their medians; hashing apart where it was measured."""
+def ledger(run: RunResults) -> Drawing | Unavailable:
+    """Draw gas above and CPU time below, from zero, with their medians; hashing is a line of its own."""
     rounds = run.rounds
     if run.summary.ledger_mode == "off":
-        return Skip("ledger off")
+        return Unavailable("ledger off")
     if not np.isfinite([rounds.gas, rounds.cpu_ms]).any(axis=1).all():
-        return Skip("no round has ledger costs")
-    figure, axes = style.panels(2, 3.4, sharex=True)
-    _line(axes[0], rounds.number, rounds.gas, style.LEDGER)
+        return Unavailable("no round has ledger costs")
+    figure, axes = style.stacked_panels(2, 3.4, sharex=True)
+    _draw_line(axes[0], rounds.number, rounds.gas, style.LEDGER)
     axes[0].set_title(f"median {_rounded(np.nanmedian(rounds.gas))} gas", fontsize=7, color=style.GREY)
     times = {"transactions": (rounds.cpu_ms, style.LEDGER), "hashing": (rounds.digest_ms, style.HASHING)}
     times = {name: part for name, part in times.items() if np.isfinite(part[0]).any()}
-    for name, (values, look) in times.items():
-        _line(axes[1], rounds.number, values, look, name)
+    for name, (values, series) in times.items():
+        _draw_line(axes[1], rounds.number, values, series, name)
     medians = ", ".join(f"{name} {_rounded(np.nanmedian(values))} ms" for name, (values, _) in times.items())
     axes[1].set_title(f"median: {medians}", fontsize=7, color=style.GREY)
     axes[0].yaxis.set_major_formatter(EngFormatter(sep=""))
@@ -37,9 +37,11 @@ def ledger(run: Run) -> Drawing | Skip:
     return Drawing(figure, _caption(run), _rows(rounds))
 
 
-def _line(axis: Axes, number: np.ndarray, values: np.ndarray, look: style.Look, label: str = "") -> None:
-    marker = look.marker if len(number) <= 60 else ""
-    axis.plot(number, values, look.dash, color=look.color, marker=marker, markersize=2.5, lw=0.9, label=label or None)
+def _draw_line(axis: Axes, number: np.ndarray, values: np.ndarray, series: style.SeriesStyle, label: str = "") -> None:
+    marker = series.marker if len(number) <= 60 else ""
+    axis.plot(
+        number, values, series.linestyle, color=series.color, marker=marker, markersize=2.5, lw=0.9, label=label or None
+    )
     axis.set_ylim(0, max(axis.get_ylim()[1] if len(axis.lines) > 1 else 0, 1.15 * np.nanmax(values, initial=1e-9)))
     axis.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
 
@@ -54,7 +56,7 @@ def _rows(rounds: Rounds) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _caption(run: Run) -> str:
+def _caption(run: RunResults) -> str:
     rounds = run.rounds
     text = (
         f"Cost of the ledger by round, mode {run.summary.ledger_mode}, {len(run.clients.name):,} clients: gas, which "

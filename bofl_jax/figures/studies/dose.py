@@ -5,67 +5,70 @@ from collections import Counter
 from matplotlib.figure import Figure
 
 from bofl_jax.figures import curves, style
-from bofl_jax.figures.products import Drawing, Product, Skip
+from bofl_jax.figures.artifacts import Artifact, Drawing, Unavailable
 from bofl_jax.figures.studies.lines import (
-    Name,
-    csv_rows,
+    RowLabel,
+    available_metrics,
     even_ticks,
-    interval,
-    known_metrics,
-    panels_of,
-    sample_sizes,
+    interval_name,
+    metric_rows,
+    rows_with_x,
+    study_panels,
+    study_sizes,
     title_of,
-    unused,
-    with_x,
+    unused_generators_note,
 )
-from bofl_jax.results import Result, Study
+from bofl_jax.results import Study, StudyRow
 
 _DASHES = (":", (0, (5, 3)), (0, (1, 3)))
 
 
-def dose(study: Study) -> dict[str, Product] | Skip:
-    """A drawing a protocol that has several doses."""
-    everyone = with_x(study, "dose")
+def dose(study: Study) -> dict[str, Artifact] | Unavailable:
+    """Draw a figure for each protocol that has several doses."""
+    everyone = rows_with_x(study, "dose")
     doses = {
         protocol: {float(row.x["dose"]) for row in everyone if row.generator and row.protocol == protocol}
         for protocol in study.protocols
     }
     several = [protocol for protocol, found in doses.items() if len(found) > 1]
     if not several:
-        return Skip("no protocol has several synthetic doses")
+        return Unavailable("no protocol has several synthetic doses")
     rows_of = {name: [row for row in everyone if row.protocol == name] for name in several}
-    made = {name: _dose(study, rows, sorted(doses[name])) for name, rows in rows_of.items()}
-    return {name: one for name, one in made.items() if one} or Skip("no row with x.dose has a macro_f1")
+    made = {name: _protocol_drawing(study, rows, sorted(doses[name])) for name, rows in rows_of.items()}
+    return {name: one for name, one in made.items() if one} or Unavailable("no row with x.dose has a macro_f1")
 
 
-def _dose(study: Study, everyone: list[Result], doses: list[float]) -> Drawing | None:
-    """A column a model, a line a generator; what has no generator is a level line."""
+def _protocol_drawing(study: Study, everyone: list[StudyRow], doses: list[float]) -> Drawing | None:
+    """Draw a column for each model and a line for each generator; arms without a generator are level lines."""
     rows = [row for row in everyone if row.generator]
-    metrics = known_metrics(rows, ("macro_f1", "recall_S", "precision_S"))
-    panels = panels_of(rows, metrics, _name(rows), lambda row: row.model, lambda row: doses.index(float(row.x["dose"])))
+    metrics = available_metrics(rows, ("macro_f1", "recall_S", "precision_S"))
+    panels = study_panels(
+        rows, metrics, _series_name(rows), lambda row: row.model, lambda row: doses.index(float(row.x["dose"]))
+    )
     if not panels:
         return None
     figure = curves.draw_panels(panels, "synthetic samples (% of a client's own)", shape=(1.4, 0.9))
     even_ticks(figure.axes, [f"{100 * value:g}" for value in doses])
-    _levels(figure, [row for row in everyone if not row.generator], list(panels))
-    curves.score_axis(figure.axes)
+    _draw_reference_levels(figure, [row for row in everyone if not row.generator], list(panels))
+    curves.fit_score_axis(figure.axes)
     caption = (
         f"Scores on the test under protocol {rows[0].protocol} against the synthetic samples that a client may add, in "
         "% of its own; doses stand at even distances. Grey level lines have no generator. Whiskers: "
-        f"{interval(study)}; lines are set beside each other for the eye.{unused(rows)} {sample_sizes(study, everyone)}"
-        f"{curves.left_out(panels)}"
+        f"{interval_name(study)}; lines are set beside each other for the eye.{unused_generators_note(rows)} "
+        f"{study_sizes(study, everyone)}"
+        f"{curves.omission_note(panels)}"
     )
-    return Drawing(figure, caption, csv_rows(everyone, metrics, "dose", "dose (share of own samples)"))
+    return Drawing(figure, caption, metric_rows(everyone, metrics, "dose", "dose (share of own samples)"))
 
 
-def _name(rows: list[Result]) -> Name:
-    """A row's line: its generator, or the arm's title where one has several arms."""
+def _series_name(rows: list[StudyRow]) -> RowLabel:
+    """Label rows by generator, or by the arm's title where a generator has several arms."""
     shared = Counter((row.generator, row.model, row.x["dose"]) for row in rows)
     return lambda row: row.generator if max(shared.values()) == 1 else row.title
 
 
-def _levels(figure: Figure, rows: list[Result], panels: list[tuple[str, str]]) -> None:
-    """Level lines for arms without a generator, and the legend anew with them."""
+def _draw_reference_levels(figure: Figure, rows: list[StudyRow], panels: list[tuple[str, str]]) -> None:
+    """Draw level lines for arms without a generator, and replace the legend by one with them."""
     titles = list(dict.fromkeys(row.title for row in rows))[: len(_DASHES)]
     columns = list(dict.fromkeys(column for _, column in panels))
     titled = list(dict.fromkeys(title for title, _ in panels))
@@ -82,5 +85,5 @@ def _levels(figure: Figure, rows: list[Result], panels: list[tuple[str, str]]) -
     style.unique_legend(figure, figure.axes)
 
 
-def _is(row: Result, name: str, title: str, metric: str, model: str) -> bool:
+def _is(row: StudyRow, name: str, title: str, metric: str, model: str) -> bool:
     return (row.title, title_of(name), row.model) == (title, metric, model)

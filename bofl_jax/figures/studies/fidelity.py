@@ -1,38 +1,40 @@
-"""Synthetic beats beside real ones: overlaid by class, and projected on the real beats' principal components."""
+"""Comparison of synthetic and real beats: overlaid by class, and projected on principal components of real beats."""
 
 from typing import Any
 
 import numpy as np
 
 from bofl_jax.figures import style
-from bofl_jax.figures.products import Drawing, Product, Skip
-from bofl_jax.figures.words import counted
+from bofl_jax.figures.artifacts import Artifact, Drawing, Unavailable
+from bofl_jax.figures.captions import format_count
 from bofl_jax.results import Fidelity, Study
 
-BEATS = 20
-"""Beats of a class that are overlaid."""
+MAX_OVERLAID = 20
+"""Number of beats of a class that are overlaid."""
 
-DOTS = 200
-"""Beats of a class that are projected."""
+MAX_PROJECTED = 200
+"""Number of beats of a class that are projected."""
 
 
-def fidelity(study: Study) -> dict[str, Product] | Skip:
-    """``beats`` and ``projection``."""
+def fidelity(study: Study) -> dict[str, Artifact] | Unavailable:
+    """Draw the figures ``beats`` and ``projection``."""
     given = study.fidelity
     if given is None or not len(given.real):
-        return Skip("the study has no fidelity.npz")
+        return Unavailable("the study has no fidelity.npz")
     return {"beats": _beats(study, given), "projection": _projection(study, given)}
 
 
 def _beats(study: Study, given: Fidelity) -> Drawing:
     present = [index for index in range(len(given.classes)) if (given.real_label == index).any()]
     sets = given.sets
-    figure, axes = style.grid(len(present), len(sets), style.PAGE, 1.05 * len(present) + 0.5, sharex=True, sharey="row")
+    figure, axes = style.panel_grid(
+        len(present), len(sets), style.PAGE_WIDTH, 1.05 * len(present) + 0.5, sharex=True, sharey="row"
+    )
     time = np.arange(given.real.shape[1]) / given.sample_rate * 1e3
     for row, index in zip(axes, present, strict=True):
         for axis, (name, (x, label)) in zip(row, sets.items(), strict=True):
             own = x[label == index]
-            axis.plot(time, _some(own, BEATS).T, color=_color(name), linewidth=0.4, alpha=0.35)
+            axis.plot(time, _evenly_chosen(own, MAX_OVERLAID).T, color=_color(name), linewidth=0.4, alpha=0.35)
             if len(own):
                 axis.plot(time, own.mean(axis=0), color="black", linewidth=1.0)
             else:
@@ -44,7 +46,8 @@ def _beats(study: Study, given: Fidelity) -> Drawing:
         row[0].set_ylabel(f"{given.classes[index]}\namplitude")
     figure.align_ylabels([row[0] for row in axes])
     caption = (
-        f"Beats by class, real ones and those of each generator: up to {BEATS} of each, evenly spread over the set, "
+        f"Beats by class, real ones and those of each generator: up to {MAX_OVERLAID} of each, evenly spread over the "
+        "set, "
         f"and in black the mean of all. {_sizes(given)} {_source(study)} Single beats, so there are no intervals."
     )
     return Drawing(figure, caption, _beat_rows(given, time))
@@ -54,28 +57,29 @@ def _projection(study: Study, given: Fidelity) -> Drawing:
     from sklearn.decomposition import PCA
 
     components = PCA(2, svd_solver="full").fit(given.real.astype(np.float64))
-    figure, (axes,) = style.grid(1, len(given.sets), style.PAGE, 2.4, sharex=True, sharey=True)
+    figure, (axes,) = style.panel_grid(1, len(given.sets), style.PAGE_WIDTH, 2.4, sharex=True, sharey=True)
     rows: list[dict[str, Any]] = []
     for axis, (name, (x, label)) in zip(axes, given.sets.items(), strict=True):
-        for index, look in enumerate(style.cycle(given.classes)):
-            own = _some(x[label == index], DOTS)
+        for index, series in enumerate(style.series_styles(given.classes)):
+            own = _evenly_chosen(x[label == index], MAX_PROJECTED)
             at = components.transform(own.astype(np.float64)) if len(own) else np.zeros((0, 2))
-            axis.plot(*at.T, look.marker, color=look.color, markersize=2, mew=0, alpha=0.6, label=look.label)
-            rows += [{"set": name, "class": look.label, "first": first, "second": second} for first, second in at]
+            axis.plot(*at.T, series.marker, color=series.color, markersize=2, mew=0, alpha=0.6, label=series.label)
+            rows += [{"set": name, "class": series.label, "first": first, "second": second} for first, second in at]
         axis.set_title(name)
         axis.set_xlabel("first component")
     axes[0].set_ylabel("second component")
     style.legend(figure, *axes[0].get_legend_handles_labels(), markerscale=2)
     shares = " and ".join(f"{100 * share:.0f} %" for share in components.explained_variance_ratio_)
     caption = (
-        f"Beats on the first two principal components of the real ones ({shares} of their variance), up to {DOTS} of a "
+        f"Beats on the first two principal components of the real ones ({shares} of their variance), up to "
+        f"{MAX_PROJECTED} of a "
         f"class, evenly spread over the set. {_sizes(given)} {_source(study)} Single beats, so there are no intervals."
     )
     return Drawing(figure, caption, rows)
 
 
-def _some(beats: np.ndarray, count: int) -> np.ndarray:
-    """At most ``count`` of some beats, evenly spread."""
+def _evenly_chosen(beats: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` of the beats, evenly spread."""
     return beats[np.unique(np.linspace(0, len(beats) - 1, count).round().astype(int))] if len(beats) else beats
 
 
@@ -84,7 +88,7 @@ def _color(name: str) -> str:
 
 
 def _sizes(given: Fidelity) -> str:
-    counts = [f"{name} {counted(len(x), 'beat')}" for name, (x, _) in given.sets.items()]
+    counts = [f"{name} {format_count(len(x), 'beat')}" for name, (x, _) in given.sets.items()]
     return f"Sets: {', '.join(counts)}."
 
 
@@ -97,7 +101,7 @@ def _beat_rows(given: Fidelity, time: np.ndarray) -> list[dict[str, Any]]:
     for name, (x, label) in given.sets.items():
         for index in np.unique(label):
             own = x[label == index]
-            beats = [("mean", own.mean(axis=0)), *enumerate(_some(own, BEATS))]
+            beats = [("mean", own.mean(axis=0)), *enumerate(_evenly_chosen(own, MAX_OVERLAID))]
             for beat, wave in beats:
                 head = {"set": name, "class": given.classes[index], "beat": beat}
                 rows.append(head | {f"amplitude at {t:.1f} ms": float(a) for t, a in zip(time, wave, strict=True)})

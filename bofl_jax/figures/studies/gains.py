@@ -10,55 +10,62 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bofl_jax.figures import style
-from bofl_jax.figures.products import Drawing, Product, Skip
-from bofl_jax.figures.studies.lines import interval, sample_sizes, title_of, unused
-from bofl_jax.results import Result, Study
+from bofl_jax.figures.artifacts import Artifact, Drawing, Unavailable
+from bofl_jax.figures.studies.lines import interval_name, study_sizes, title_of, unused_generators_note
+from bofl_jax.results import Study, StudyRow
 
-CURVE = "auprc_"
-_SPAN = 0.8  # of the distance between two arms, covered by bars
+METRIC_PREFIX = "auprc_"
+_GROUP_WIDTH = 0.8  # of the distance between two arms, covered by bars
 
 
-def gains(study: Study) -> dict[str, Product] | Skip:
-    """A figure a protocol: a panel a class, a bar an arm and model; arms of one dose and those without a generator."""
-    rows = [row for row in study.rows if any(name.startswith(CURVE) for name in row.gains)]
+def gains(study: Study) -> dict[str, Artifact] | Unavailable:
+    """Draw a figure for each protocol: a panel for each class, a bar for each arm and model.
+
+    Arms have no generator, or the dose that most arms have.
+    """
+    rows = [row for row in study.rows if any(name.startswith(METRIC_PREFIX) for name in row.gains)]
     if not rows:
-        return Skip("no row has gains in AUPRC")
+        return Unavailable("no row has gains in AUPRC")
     by_protocol = {name: [row for row in rows if row.protocol == name] for name in study.protocols}
-    return {name: _drawing(study, name, of_one_dose(own), own) for name, own in by_protocol.items() if own}
+    return {name: _drawing(study, name, rows_of_usual_dose(own), own) for name, own in by_protocol.items() if own}
 
 
-def of_one_dose(rows: Sequence[Result]) -> list[Result]:
-    """Rows without a generator, and those of the dose that most others have; all where no dose was written."""
+def rows_of_usual_dose(rows: Sequence[StudyRow]) -> list[StudyRow]:
+    """Rows without a generator and rows of the most frequent dose; all rows if no dose was written."""
     doses = Counter(row.dose for row in rows if row.generator and math.isfinite(row.dose))
     usual = [dose for dose, _ in doses.most_common(1)]
     return [row for row in rows if not (usual and row.generator) or row.dose in usual]
 
 
-def _drawing(study: Study, protocol: str, shown: list[Result], rows: Sequence[Result]) -> Drawing:
-    others = ", ".join(sorted({one.other for row in rows for one in row.gains.values()}))
+def _drawing(study: Study, protocol: str, shown: list[StudyRow], rows: Sequence[StudyRow]) -> Drawing:
+    others = ", ".join(sorted({one.reference for row in rows for one in row.gains.values()}))
     doses = {row.dose for row in shown if row.generator and math.isfinite(row.dose)}
     dose = f"Synthetic samples at most {100 * min(doses):g} % of a client's own. " if doses else ""
     caption = (
         f"AUPRC of the rare classes on the test under protocol {protocol}, less that of `{others}`, paired by people "
-        f"and seeds; the panels differ in scale. {dose}Whiskers: {interval(study)}, of the difference. n/a: not "
-        f"defined.{unused(shown)} {sample_sizes(study, shown)}"
+        f"and seeds; the panels differ in scale. {dose}Whiskers: {interval_name(study)}, of the difference. n/a: not "
+        f"defined.{unused_generators_note(shown)} {study_sizes(study, shown)}"
         f"{' The CSV file has the other doses too.' if len(shown) < len(rows) else ''}"
     )
-    return Drawing(_draw(shown, f"gain over {others}"), caption, _numbers(rows))
+    return Drawing(_draw(shown, f"gain over {others}"), caption, _gain_rows(rows))
 
 
-def _draw(rows: Sequence[Result], label: str) -> Figure:
-    metrics = list(dict.fromkeys(name for row in rows for name in row.gains if name.startswith(CURVE)))
+def _draw(rows: Sequence[StudyRow], label: str) -> Figure:
+    metrics = list(dict.fromkeys(name for row in rows for name in row.gains if name.startswith(METRIC_PREFIX)))
     arms, models = (list(dict.fromkeys(getattr(row, part) for row in rows)) for part in ("title", "model"))
-    looks = {**{look.label: look for look in style.cycle(models)}, **style.MODELS}
+    styles = {**{series.label: series for series in style.series_styles(models)}, **style.MODELS}
     height = 0.19 * len(arms) * max(len(models), 1.5) + 0.75
-    figure, (axes,) = style.grid(1, len(metrics), style.PAGE, height, sharey=True)
+    figure, (axes,) = style.panel_grid(1, len(metrics), style.PAGE_WIDTH, height, sharey=True)
     for axis, metric in zip(axes, metrics, strict=True):
-        for place, model in enumerate(models[: style.SERIES]):
-            width = _SPAN / len(models)
+        for place, model in enumerate(models[: style.MAX_SERIES]):
+            width = _GROUP_WIDTH / len(models)
             own = {row.title: row for row in rows if row.model == model}
             _bars(
-                axis, [own.get(arm) for arm in arms], metric, ((place + 0.5) * width - _SPAN / 2, width), looks[model]
+                axis,
+                [own.get(arm) for arm in arms],
+                metric,
+                ((place + 0.5) * width - _GROUP_WIDTH / 2, width),
+                styles[model],
             )
         axis.axvline(0, color="black", linewidth=0.6)
         axis.grid(visible=True, axis="x")
@@ -72,27 +79,31 @@ def _draw(rows: Sequence[Result], label: str) -> Figure:
     return figure
 
 
-def _bars(axis: Axes, rows: Sequence[Result | None], metric: str, place: tuple[float, float], look: style.Look) -> None:
-    """One model's bars at ``place`` = (offset, width) within each arm's group."""
+def _bars(
+    axis: Axes, rows: Sequence[StudyRow | None], metric: str, place: tuple[float, float], series: style.SeriesStyle
+) -> None:
+    """Draw one model's bars at ``place`` = (offset, width) within each arm's group."""
     offset, width = place
     found = [row.gains.get(metric) if row else None for row in rows]
     mean, low, high = (
         np.array([getattr(one, part) if one else math.nan for one in found]) for part in ("mean", "low", "high")
     )
     y, known, sure = np.arange(len(rows)) + offset, np.isfinite(mean), np.isfinite(mean + low + high)
-    axis.barh(y[known], mean[known], 0.92 * width, color=look.color, hatch=look.hatch, ec="white", label=look.label)
+    axis.barh(
+        y[known], mean[known], 0.92 * width, color=series.color, hatch=series.hatch, ec="white", label=series.label
+    )
     axis.plot(mean[known], y[known], "o", color="black", markersize=1.8, mew=0)
     axis.hlines(y[sure], low[sure], high[sure], color="black", linewidth=0.8)
     for at in y[~known]:
         axis.text(0, at, " n/a", ha="left", va="center", color=style.GREY, fontsize=6)
 
 
-def _numbers(rows: Sequence[Result]) -> list[dict[str, Any]]:
+def _gain_rows(rows: Sequence[StudyRow]) -> list[dict[str, Any]]:
     return [
         {"protocol": row.protocol, "arm": row.arm, "title": row.title, "model": row.model, "generator": row.generator}
         | {"dose (share of own samples)": row.dose, "seeds": row.seeds, "people": row.people}
-        | {"metric": name, "gain over": one.other, "mean": one.mean, "low": one.low, "high": one.high}
+        | {"metric": name, "gain over": one.reference, "mean": one.mean, "low": one.low, "high": one.high}
         for row in rows
         for name, one in row.gains.items()
-        if name.startswith(CURVE)
+        if name.startswith(METRIC_PREFIX)
     ]

@@ -1,136 +1,173 @@
-"""Rows of a study as lines of a figure."""
+"""Lines of a figure from the rows of a study."""
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from bofl_jax.figures.curves import Curve
-from bofl_jax.figures.words import counted, spanned
-from bofl_jax.results import Result, Study
-from bofl_jax.results.study import Measured
+from bofl_jax.figures.captions import format_count, format_count_range
+from bofl_jax.figures.curves import CurveSeries
+from bofl_jax.metrics import METRICS
+from bofl_jax.results import Study, StudyRow
+from bofl_jax.results.study import Estimate
 
-TITLES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "macro_f1_nsv": "macro-F1 of N, S, V",
-    "worst_10_percent": "worst 10 % of clients",
-    "ece": "ECE",
-}
-_OF_A_CLASS = {
+_TITLES = {"worst_10_percent": "worst 10 % of clients"}
+_CLASS_TITLES = {
     "recall_at_spec95": "recall of {} at specificity .95",
-    "recall": "recall of {}",
-    "precision": "precision of {}",
-    "f1": "F1 of {}",
     "auroc": "AUROC of {}",
     "auprc": "AUPRC of {}",
 }
-Name = Callable[[Result], str]
-Panels = dict[tuple[str, str], list[Curve]]
+"""Titles of numbers that studies have beside the registered metrics."""
+
+
+class RowLabel(Protocol):
+    """A text for a row of a study."""
+
+    def __call__(self, row: StudyRow, /) -> str:
+        """The label of the row."""
+        ...
+
+
+class RowPosition(Protocol):
+    """A position on the x axis for a row of a study."""
+
+    def __call__(self, row: StudyRow, /) -> float:
+        """The row's x."""
+        ...
+
+
+Panels = dict[tuple[str, str], list[CurveSeries]]
 
 
 def title_of(metric: str) -> str:
-    """What a metric is called.
+    """The title of a metric of a study, whose key ends in a class for a metric per class.
 
-    >>> title_of("macro_f1"), title_of("recall_S"), title_of("recall_at_spec95_S"), title_of("aurc")
-    ('macro-F1', 'recall of S', 'recall of S at specificity .95', 'aurc')
+    >>> title_of("macro_f1"), title_of("recall_S"), title_of("recall_at_spec95_S"), title_of("own_number")
+    ('macro-F1', 'recall of S', 'recall of S at specificity .95', 'own number')
     """
     name, _, label = metric.rpartition("_")
-    if metric in TITLES:
-        return TITLES[metric]
-    return _OF_A_CLASS[name].format(label) if name in _OF_A_CLASS else metric.replace("_", " ")
+    if metric in METRICS:
+        return METRICS[metric].title
+    if name in METRICS and METRICS[name].per_class:
+        return f"{METRICS[name].title} of {label}"
+    if name in _CLASS_TITLES:
+        return _CLASS_TITLES[name].format(label)
+    return _TITLES.get(metric, metric.replace("_", " "))
 
 
-def interval(study: Study) -> str:
-    """What the study's intervals are, for a caption."""
-    return f"95 % intervals over {study.drawn}"
+def interval_name(study: Study) -> str:
+    """The name of the study's intervals, for a caption."""
+    return f"95 % intervals over {study.resampled}"
 
 
-def with_x(study: Study, x: str) -> list[Result]:
-    """The rows that have a place on an axis."""
+def rows_with_x(study: Study, x: str) -> list[StudyRow]:
+    """The rows that have a value on an axis."""
     return [row for row in study.rows if x in row.x]
 
 
-def known_metrics(rows: Sequence[Result], wanted: Sequence[str]) -> list[str]:
+def available_metrics(rows: Sequence[StudyRow], wanted: Sequence[str]) -> list[str]:
     """Those of the wanted metrics that any row has."""
     return [metric for metric in wanted if any(metric in row.metrics for row in rows)]
 
 
-def name_by_arm(rows: Sequence[Result]) -> Name:
-    """A row's line: its arm's title, with the model where a title has several."""
+def label_by_arm(rows: Sequence[StudyRow]) -> RowLabel:
+    """Label rows by the title of their arm, with the model where a title has several models."""
     models = Counter(title for title, _ in {(row.title, row.model) for row in rows})
     return lambda row: row.title if models[row.title] == 1 else f"{row.title}, {row.model}"
 
 
-def column_by_protocol(rows: Sequence[Result], x: str) -> Name:
-    """A row's panel: its protocol where protocols share values of x; else all stand in one panel."""
+def panel_by_protocol(rows: Sequence[StudyRow], x: str) -> RowLabel:
+    """Label rows by protocol, as panels, where protocols share values of x; otherwise there is one panel.
+
+    Args:
+        rows: of the study.
+        x: name of the axis.
+    """
     shared = Counter((row.arm, row.model, row.x[x]) for row in rows)
     return lambda row: row.protocol if max(shared.values()) > 1 else ""
 
 
-def panels_of(
-    rows: Sequence[Result], metrics: Sequence[str], name: Name, column: Name, place: Callable[[Result], float]
+def study_panels(
+    rows: Sequence[StudyRow],
+    metrics: Sequence[str],
+    label: RowLabel,
+    column: RowLabel,
+    position: RowPosition,
 ) -> Panels:
-    """(metric's title, column) -> lines in the order of the rows, each by rising x."""
-    found: dict[tuple[str, str], dict[str, list[Result]]] = {}
+    """Arrange the rows of a study as lines in panels.
+
+    Args:
+        rows: of the study.
+        metrics: keys, one for each row of panels.
+        label: the line of each row.
+        column: the column of panels of each row.
+        position: x of each row.
+
+    Returns:
+        (title of the metric, column) -> lines in the order of the rows, each by rising x.
+    """
+    found: dict[tuple[str, str], dict[str, list[StudyRow]]] = {}
     for metric in metrics:
         for row in rows:
             if metric in row.metrics:
-                found.setdefault((metric, column(row)), {}).setdefault(name(row), []).append(row)
+                found.setdefault((metric, column(row)), {}).setdefault(label(row), []).append(row)
     return {
-        (title_of(metric), where): [_curve(label, own, metric, place) for label, own in lines.items()]
-        for (metric, where), lines in found.items()
+        (title_of(metric), panel): [_curve(name, own, metric, position) for name, own in lines.items()]
+        for (metric, panel), lines in found.items()
     }
 
 
-def with_differences(rows: Sequence[Result]) -> tuple[str, list[Result]]:
-    """The rows with their differences as one more metric, and its name; "" where no row has a difference.
+def with_differences(rows: Sequence[StudyRow]) -> tuple[str, list[StudyRow]]:
+    """Add the differences of the rows as one more metric.
 
-    Differences in one metric and from one arm, the pair that most rows have.
+    Only the differences in one metric and from one arm are added, the pair that most rows have.
+
+    Returns:
+        The name of the new metric, "" if no row has a difference, and the rows.
     """
-    kinds = Counter((row.difference.metric, row.difference.other) for row in rows if row.difference)
+    kinds = Counter((row.difference.metric, row.difference.reference) for row in rows if row.difference)
     if not kinds:
         return "", list(rows)
     kind = kinds.most_common(1)[0][0]
     name = f"{title_of(kind[0])}, less {kind[1]}"
 
-    def extended(row: Result) -> Result:
+    def extended(row: StudyRow) -> StudyRow:
         found = row.difference
-        if found is None or (found.metric, found.other) != kind:
+        if found is None or (found.metric, found.reference) != kind:
             return row
-        return replace(row, metrics={**row.metrics, name: Measured(found.mean, math.nan, found.low, found.high)})
+        return replace(row, metrics={**row.metrics, name: Estimate(found.mean, math.nan, found.low, found.high)})
 
     return name, [extended(row) for row in rows]
 
 
-def _curve(label: str, rows: Sequence[Result], metric: str, place: Callable[[Result], float]) -> Curve:
-    rows = sorted(rows, key=place)
+def _curve(label: str, rows: Sequence[StudyRow], metric: str, position: RowPosition) -> CurveSeries:
+    rows = sorted(rows, key=position)
     measured = [row.metrics[metric] for row in rows]
     mean, low, high = (np.array([getattr(one, part) for one in measured]) for part in ("mean", "low", "high"))
-    return Curve(label, np.array([place(row) for row in rows], np.float64), mean, low, high)
+    return CurveSeries(label, np.array([position(row) for row in rows], np.float64), mean, low, high)
 
 
 def even_ticks(axes: Sequence[Axes], labels: Sequence[str]) -> None:
-    """Ticks at 0, 1, 2 ..., one for each label."""
+    """Set ticks at 0, 1, 2 ..., one for each label."""
     for axis in axes:
         axis.set_xticks(range(len(labels)), labels)
         axis.set_xlim(-0.4, len(labels) - 0.6)
 
 
-def sample_sizes(study: Study, rows: Sequence[Result]) -> str:
-    """Seeds, people, where the numbers come from and what the study says of its protocols, for a caption."""
-    seeds = spanned([row.seeds for row in rows], "seed")
-    people = spanned([row.people for row in rows], "person", "people")
-    source = f"{counted(len(rows), 'row')} of {study.name}, made by `{study.made_by}`."
+def study_sizes(study: Study, rows: Sequence[StudyRow]) -> str:
+    """Numbers of seeds and people, the source of the numbers and the study's note, for a caption."""
+    seeds = format_count_range([row.seeds for row in rows], "seed")
+    people = format_count_range([row.people for row in rows], "person", "people")
+    source = f"{format_count(len(rows), 'row')} of {study.name}, made by `{study.made_by}`."
     return f"{seeds} and {people} a point; {source} {study.note}".rstrip()
 
 
-def unused(rows: Sequence[Result]) -> str:
-    """For a caption: generators none of whose batches was used in any of the rows; "" where there is none."""
+def unused_generators_note(rows: Sequence[StudyRow]) -> str:
+    """A sentence for a caption on generators without any used batch; "" if there is none."""
     used: dict[str, float] = {}
     for row in rows:
         if row.generator:
@@ -139,8 +176,17 @@ def unused(rows: Sequence[Result]) -> str:
     return f" No batch was used of {', '.join(names)}: the scores are those without." if names else ""
 
 
-def csv_rows(rows: Sequence[Result], metrics: Sequence[str], x: str = "", x_name: str = "") -> list[dict[str, Any]]:
-    """Every row and metric as tidy rows."""
+def metric_rows(
+    rows: Sequence[StudyRow], metrics: Sequence[str], x: str = "", x_name: str = ""
+) -> list[dict[str, Any]]:
+    """Every row and metric as tidy rows.
+
+    Args:
+        rows: of the study.
+        metrics: keys.
+        x: name of an axis, "" for none.
+        x_name: column of x.
+    """
     return [
         {"protocol": row.protocol, "arm": row.arm, "title": row.title, "model": row.model}
         | ({"generator": row.generator} if row.generator else {})

@@ -3,15 +3,15 @@
 import numpy as np
 
 from bofl_jax.figures import curves
-from bofl_jax.figures.curves import Curve
-from bofl_jax.figures.products import Drawing, Skip
+from bofl_jax.figures.artifacts import Drawing, Unavailable
+from bofl_jax.figures.curves import CurveSeries
 from bofl_jax.results import Study, StudyRound
 
 
-def rounds(study: Study) -> Drawing | Skip:
-    """A panel a protocol, a line an arm, with the bands that the study wrote."""
+def rounds(study: Study) -> Drawing | Unavailable:
+    """Draw a panel for each protocol and a line for each arm, with the bands of the study."""
     if not study.rounds:
-        return Skip("the study has no rounds.csv")
+        return Unavailable("the study has no rounds.csv")
     protocols = list(dict.fromkeys(row.protocol for row in study.rounds))
     panels = {
         ("macro-F1", protocol if len(protocols) > 1 else ""): [
@@ -26,14 +26,14 @@ def rounds(study: Study) -> Drawing | Skip:
     caption = (
         "Macro-F1 on the test by round. Bands: 95 % intervals over seeds as the study made them. "
         f"Seeds: {', '.join(map(str, seeds)) or 'not stated'}; people: {', '.join(map(str, people)) or 'not stated'}. "
-        f"{study.name}, made by `{study.made_by}`.{curves.left_out(panels)}"
+        f"{study.name}, made by `{study.made_by}`.{curves.omission_note(panels)}"
     )
     return Drawing(figure, caption, [vars(row) for row in study.rounds])
 
 
-def _curve(rows: list[StudyRound]) -> Curve:
+def _curve(rows: list[StudyRound]) -> CurveSeries:
     rows = sorted(rows, key=lambda row: row.round)
     x, mean, low, high = (
         np.array([getattr(row, name) for row in rows], np.float64) for name in ("round", "macro_f1", "low", "high")
     )
-    return Curve(rows[0].title, x, mean, low, high)
+    return CurveSeries(rows[0].title, x, mean, low, high)

@@ -1,1 +1,1 @@
-"""Figures and tables of a sweep: means over seeds, and how sure they are."""
+"""Figures and tables of a sweep: means over seeds with their intervals."""

@@ -1,97 +1,98 @@
-"""The points of a grid, each with all its seeds, and the table of them."""
+"""The points of a grid, each with all its seeds, and their table."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bofl_jax.figures.intervals import Mean, over_seeds
-from bofl_jax.figures.products import Table
-from bofl_jax.figures.words import BY_SEED, counted, ranged, rounded, spanned
-from bofl_jax.results import Member, Sweep
+from bofl_jax.figures.artifacts import Table
+from bofl_jax.figures.captions import SEED_INTERVALS, format_count, format_count_range, format_interval, format_number
+from bofl_jax.figures.sweeps.axes import score_columns
+from bofl_jax.metrics import METRICS, Place, SeedMean, mean_over_seeds
+from bofl_jax.results import SweepMember, SweepResults
+from bofl_jax.results.predictions import MODELS
 
-MODELS = ("global", "personalised")
-METRICS = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "per_class.S.recall": "recall of S",
-    "per_class.S.precision": "precision of S",
-    "ece": "ECE",
-}
 WORST = "worst 10 % of clients"
 
 
-def grouped(members: Sequence[Member], keys: Sequence[str]) -> dict[tuple[Any, ...], list[Member]]:
-    """Members by their values of some keys, in the order of the grid."""
-    found: dict[tuple[Any, ...], list[Member]] = {}
+def group_members(members: Sequence[SweepMember], keys: Sequence[str]) -> dict[tuple[Any, ...], list[SweepMember]]:
+    """Members grouped by their values of some keys, in the order of the grid."""
+    found: dict[tuple[Any, ...], list[SweepMember]] = {}
     for member in members:
         found.setdefault(tuple(member.point[key] for key in keys), []).append(member)
     return found
 
 
-def number(members: Sequence[Member], name: str) -> Mean:
+def seed_mean(members: Sequence[SweepMember], name: str) -> SeedMean:
     """Mean over seeds of a number of the members' summaries."""
-    return over_seeds([member.numbers.get(name, np.nan) for member in members])
+    return mean_over_seeds([member.numbers.get(name, np.nan) for member in members])
 
 
-def short(key: str) -> str:
+def short_name(key: str) -> str:
     """The last part of a dotted key, in words.
 
-    >>> short("partition.train_minutes")
+    >>> short_name("partition.train_minutes")
     'train minutes'
     """
     return key.rpartition(".")[2].replace("_", " ")
 
 
-def label_of(keys: Sequence[str], values: Sequence[Any]) -> str:
-    """What a line of a figure is called.
+def point_label(keys: Sequence[str], values: Sequence[Any]) -> str:
+    """The label of a line in a figure.
 
-    >>> label_of(["federation.algorithm", "partition.alpha"], ["ditto", 0.1]), label_of([], [])
+    Args:
+        keys: of the grid.
+        values: of these keys.
+
+    >>> point_label(["federation.algorithm", "partition.alpha"], ["ditto", 0.1]), point_label([], [])
     ('ditto, alpha 0.1', 'mean over seeds')
     """
     parts = [
-        value if isinstance(value, str) else f"{short(key)} {value:g}" for key, value in zip(keys, values, strict=True)
+        value if isinstance(value, str) else f"{short_name(key)} {value:g}"
+        for key, value in zip(keys, values, strict=True)
     ]
     return ", ".join(parts) or "mean over seeds"
 
 
-def sample_sizes(sweep: Sweep, keys: Sequence[str] = ()) -> str:
-    """How many seeds a point has, for a caption, and what is missing."""
-    counts = [len(members) for members in grouped(sweep.members, keys or sweep.varied).values()]
-    text = f"{spanned(counts, 'seed')} a point, {counted(len(sweep.members), 'run')}"
+def sweep_sizes(sweep: SweepResults, keys: Sequence[str] = ()) -> str:
+    """The numbers of seeds and runs, for a caption, and how many are missing."""
+    counts = [len(members) for members in group_members(sweep.members, keys or sweep.varied).values()]
+    text = f"{format_count_range(counts, 'seed')} a point, {format_count(len(sweep.members), 'run')}"
     if min(counts) == 1:
         text += "; a point of one seed has no interval"
     if sweep.incomplete:
-        text += f"; {counted(sweep.incomplete, 'run')} failed or missing, and left out"
+        text += f"; {format_count(sweep.incomplete, 'run')} failed or missing, and left out"
     return text + "."
 
 
-def points(sweep: Sweep) -> Table:
-    """A row a point and model: means over seeds."""
+def points(sweep: SweepResults) -> Table:
+    """Tabulate means over seeds, a row for each point and model."""
     rows = [
         row
-        for values, members in grouped(sweep.members, sweep.varied).items()
+        for values, members in group_members(sweep.members, sweep.varied).items()
         for model in MODELS
         if (row := _row(dict(zip(sweep.varied, values, strict=True)), members, model))
     ]
     keys = list(sweep.varied)
-    titles = [title for title in (*METRICS.values(), WORST) if any(np.isfinite(row[title]) for row in rows)]
-    header = (*(short(key) for key in keys), "model", "seeds", *titles)
+    columns = score_columns(METRICS.select(place=Place.SWEEP_TABLE))
+    titles = [title for title in (*columns.values(), WORST) if any(np.isfinite(row[title]) for row in rows)]
+    header = (*(short_name(key) for key in keys), "model", "seeds", *titles)
     body = [
         (*(_plain(row[key]) for key in keys), row["model"], str(row["seeds"]), *(_cell(row, name) for name in titles))
         for row in rows
     ]
     caption = (
-        f"Every point of the grid, on the test. Mean ± sd over seeds; in brackets: {BY_SEED}. {sample_sizes(sweep)} "
-        "People and samples differ from run to run and stand in each run's own data table."
+        f"Every point of the grid, on the test. Mean ± sd over seeds; in brackets: {SEED_INTERVALS}. "
+        f"{sweep_sizes(sweep)} People and samples differ from run to run and stand in each run's own data table."
     )
     return Table(caption, header, body, rows)
 
 
-def _row(point: dict[str, Any], members: Sequence[Member], model: str) -> dict[str, Any]:
-    """Numbers of one point and model; nothing where the model does not exist."""
-    found = {title: number(members, f"test.{model}.{name}") for name, title in METRICS.items()}
-    found[WORST] = number(members, f"fairness.{model}.worst_10_percent")
+def _row(point: dict[str, Any], members: Sequence[SweepMember], model: str) -> dict[str, Any]:
+    """The numbers of one point and model; none if the model does not exist."""
+    columns = score_columns(METRICS.select(place=Place.SWEEP_TABLE))
+    found = {title: seed_mean(members, f"test.{model}.{name}") for name, title in columns.items()}
+    found[WORST] = seed_mean(members, f"fairness.{model}.worst_10_percent")
     if not any(np.isfinite(mean.mean) for mean in found.values()):
         return {}
     row = {**point, "model": model, "seeds": len(members)}
@@ -101,8 +102,8 @@ def _row(point: dict[str, Any], members: Sequence[Member], model: str) -> dict[s
 
 
 def _cell(row: dict[str, Any], title: str) -> str:
-    mean, sd = rounded(row[title]), rounded(row[f"{title} sd"])
-    return f"{mean} ± {sd} {ranged(row[f'{title} low'], row[f'{title} high'])}" if sd else mean
+    mean, sd = format_number(row[title]), format_number(row[f"{title} sd"])
+    return f"{mean} ± {sd} {format_interval(row[f'{title} low'], row[f'{title} high'])}" if sd else mean
 
 
 def _plain(value: Any) -> str:
