@@ -51,7 +51,9 @@ def _count_model(predictions: Predictions, probability: np.ndarray) -> Arrays:
     subjects, correct = len(predictions.subjects), probability.argmax(axis=1) == predictions.label
     digest = hashlib.sha256(np.ascontiguousarray(probability).tobytes()).digest()
     return {
-        "confusion": np.asarray(group_confusions(probability, predictions.label, predictions.subject, subjects)),
+        "confusion": np.asarray(
+            group_confusions(probability, predictions.label, predictions.subject, subjects), np.int32
+        ),
         "hits": np.bincount(predictions.client, correct, predictions.clients).astype(np.int32),
         "points": np.stack(
             [_points(predictions, probability, name) for name in RARE if name in predictions.classes], axis=1

@@ -77,7 +77,7 @@ def rare_training_recall(predictions: Predictions, name: str) -> float | None:
 def by_record(predictions: Predictions, name: str) -> dict[str, list[int]]:
     """Record -> [beats, found, false alarms] of a class, for the records with at least 20 of one of them."""
     index = predictions.classes.index(name)
-    records, counts = _group_confusions(predictions, predictions.names)
+    records, counts = _confusions_by_group(predictions, predictions.names)
     beats, found = counts[:, index].sum(axis=1), counts[:, index, index]
     rows = np.stack([beats, found, counts[:, :, index].sum(axis=1) - found], axis=1)
     return {str(r): row.tolist() for r, row in zip(records, rows, strict=True) if row.max() >= LISTED_BEATS}
@@ -88,7 +88,7 @@ def person_interval(seeds: Sequence[Predictions]) -> list[float]:
 
     People are resampled, not beats. Records 201 and 202 are one man and are drawn together.
     """
-    counts = np.stack([_group_confusions(predictions, person_index(predictions.names))[1] for predictions in seeds])
+    counts = np.stack([_confusions_by_group(predictions, person_index(predictions.names))[1] for predictions in seeds])
 
     def mean_macro_f1(drawn: np.ndarray, axis: int) -> np.ndarray:
         del axis  # always the last: the people of one resample
@@ -110,7 +110,7 @@ def macro_f1(matrix: np.ndarray) -> np.ndarray:
 
 def most_influential(seeds: Sequence[Predictions]) -> dict[str, Any]:
     """The record that changes the macro-F1 (mean over the seeds) most when its beats are left out, and the value."""
-    by_seed = [_group_confusions(predictions, predictions.names) for predictions in seeds]
+    by_seed = [_confusions_by_group(predictions, predictions.names) for predictions in seeds]
     records, counts = by_seed[0][0], np.stack([counts for _, counts in by_seed])
     total = counts.sum(axis=1, keepdims=True)
     without = macro_f1(total - counts).mean(axis=0)
@@ -118,7 +118,7 @@ def most_influential(seeds: Sequence[Predictions]) -> dict[str, Any]:
     return {"record": str(records[most]), "macro_f1_without": float(without[most])}
 
 
-def _group_confusions(predictions: Predictions, groups: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _confusions_by_group(predictions: Predictions, groups: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The groups with test beats, and the confusion matrix of each: int[groups, K, K].
 
     Args:

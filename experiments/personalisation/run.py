@@ -173,7 +173,9 @@ def assert_same_training(one: FederatedProblem, other: FederatedProblem) -> None
 def confusion(problem: FederatedProblem, probability: np.ndarray) -> np.ndarray:
     """int32[C, K, K]: true class by predicted class, client by client."""
     sample, client = problem.population.test.flat()
-    return np.asarray(group_confusions(probability, problem.samples.y[sample], client, problem.population.clients))
+    return np.asarray(
+        group_confusions(probability, problem.samples.y[sample], client, problem.population.clients), np.int32
+    )
 
 
 if __name__ == "__main__":

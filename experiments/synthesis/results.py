@@ -211,7 +211,9 @@ def read_run(folder: Path, people: np.ndarray, weight: np.ndarray) -> tuple[RunC
     )
     scores = [mean_scores([line for line in requests if line["class"] == name]) for name in classes]
     counts = RunCounts(
-        np.stack([np.asarray(group_confusions(p, label, predictions.client, len(labelled))) for p in probability]),
+        np.stack(
+            [np.asarray(group_confusions(p, label, predictions.client, len(labelled)), np.int32) for p in probability]
+        ),
         labelled,
         count_outcomes(requests),
         np.array(scores, np.float32),
