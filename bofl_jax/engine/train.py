@@ -43,7 +43,7 @@ def train(
 
     Args:
         problem: of the run; of several runs side by side, that of any of them.
-        programs: compiled programs, after their ``prepare``; those of the single run when left out.
+        programs: programs whose ``prepare`` the caller has called; those of the single run when left out.
         state: the state before ``first_round``; the initial state when left out.
         rounds: number of the last round; ``federation.rounds`` when left out.
         first_round: number of the first round, from 1.

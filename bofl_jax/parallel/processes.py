@@ -1,4 +1,4 @@
-"""Processes of one run (`jax.distributed`): joining them, barriers, and commands from the coordinator to the workers."""
+"""Processes of one run (`jax.distributed`): how they join, barriers, and commands of the coordinator to the workers."""
 
 import io
 import itertools
