@@ -69,6 +69,8 @@ def _heading(config: Mapping[str, Any], run: RunResults) -> dict[str, str]:
 
 
 def _summary(summary: Summary) -> dict[str, Any]:
+    for measured in summary.test.values():
+        METRICS.check_registered(measured)
     return {
         "models": [model for model in MODELS if model in summary.test],
         "headline": _headline(summary),

@@ -10,8 +10,8 @@ import pytest
 from sklearn.decomposition import PCA
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.figures import FIGURES, Skip, draw
-from bofl_jax.figures.studies.lines import column_by_protocol, name_by_arm
+from bofl_jax.figures import FIGURES, Unavailable, draw
+from bofl_jax.figures.studies.lines import label_by_arm, panel_by_protocol
 from bofl_jax.results import read_study
 from tests.figures.builders import ARMS, GENERATORS, build_study
 
@@ -34,7 +34,7 @@ def written(folder):
 
 
 def make(name, study):
-    return FIGURES[name].makers["study"](study)
+    return FIGURES[name].builders["study"](study)
 
 
 def change(tmp_path, edit):
@@ -132,14 +132,14 @@ def test_arms_of_one_generator_are_told_apart_by_their_titles(tmp_path):
 
 def test_an_arm_with_two_models_has_two_lines(study):
     rows = [row for row in study.rows if row.arm == "none"]
-    assert {name_by_arm(rows)(row) for row in rows} == {"none, global", "none, personalised"}
+    assert {label_by_arm(rows)(row) for row in rows} == {"none, global", "none, personalised"}
 
 
 def test_protocols_that_share_their_minutes_have_a_panel_each(study):
     rows = [row for row in study.rows if "minutes" in row.x]
-    assert {column_by_protocol(rows, "minutes")(row) for row in rows} == {""}
+    assert {panel_by_protocol(rows, "minutes")(row) for row in rows} == {""}
     both = rows + [replace(row, protocol=f"unseen {row.protocol}") for row in rows]
-    assert len({column_by_protocol(both, "minutes")(row) for row in both}) == 12
+    assert len({panel_by_protocol(both, "minutes")(row) for row in both}) == 12
 
 
 def test_methods_are_a_table_a_protocol_with_holms_p(study):
@@ -161,7 +161,7 @@ def test_methods_are_a_table_a_protocol_with_holms_p(study):
 def test_differences_from_several_arms_name_theirs(study):
     rows = [row for row in study.rows if row.protocol == "P1"]
     at = next(place for place, row in enumerate(rows) if row.difference)
-    rows[at] = replace(rows[at], difference=replace(rows[at].difference, other=rows[at].arm))
+    rows[at] = replace(rows[at], difference=replace(rows[at].difference, reference=rows[at].arm))
     table = make("methods", replace(study, rows=tuple(rows)))["P1"]
     assert table.header[-3:] == ("difference in macro-F1", "from", "Holm p")
     assert [row[-2] for row in table.body].count(rows[at].title) == 1
@@ -216,7 +216,7 @@ def test_beats_are_a_row_a_class_and_a_column_a_set(study):
 def test_what_a_study_lacks_is_skipped(tmp_path):
     study = read_study(change(tmp_path, lambda row: not (row["x"] or row.get("factors")) and False))
     for name in ("alpha", "label_scarcity", "dose", "ablation", "methods", "rounds", "fidelity"):
-        assert isinstance(make(name, study), Skip), name
+        assert isinstance(make(name, study), Unavailable), name
 
 
 def test_rows_without_the_scores_of_a_figure_are_skipped(tmp_path):

@@ -1,4 +1,4 @@
-"""A small governed run of clients with hostile names."""
+"""A small run on a chain, whose clients have names that look like markup."""
 
 import shutil
 
@@ -29,5 +29,5 @@ def run_directory(tmp_path_factory):
 
 @pytest.fixture
 def copy(run_directory, tmp_path):
-    """A copy to spoil."""
+    """A copy whose files may be changed."""
     return shutil.copytree(run_directory, tmp_path / "run")

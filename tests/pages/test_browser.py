@@ -17,6 +17,7 @@ from tests.pages.files import SUBJECTS, data_of, write_explanations, write_sweep
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900")
 
@@ -192,7 +193,7 @@ def test_charts_read_out_values(opened, pages):
     chart.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     assert one(browser, "#rounds figure output").text == f"Round 2: loss {pages.data['curves']['loss'][1]:.3f}"
     webdriver.ActionChains(browser).move_to_element_with_offset(chart, 250, 0).perform()
-    assert one(browser, "#rounds figure output").text.startswith("Round 4: loss")
+    WebDriverWait(browser, 10).until(lambda page: one(page, "#rounds figure output").text.startswith("Round 4: loss"))
 
 
 def test_beats_or_how_to_make_them(opened):

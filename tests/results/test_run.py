@@ -1,4 +1,4 @@
-"""Missing and damaged result files: one line that names the file and the mend, and nothing is written."""
+"""Missing and damaged result files: one line names the file and says how to fix it, and nothing is written."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from bofl_jax.results import read_run
 FILES = ("rounds.jsonl", "clients.csv", "predictions.npz", "summary.json")
 
 
-def refused(folder, name):
+def refusal(folder, name):
+    """The line with which figures refuse a run with a damaged file."""
     with pytest.raises(BoflError) as caught:
         draw(folder)
     message = str(caught.value)
@@ -25,14 +26,14 @@ def refused(folder, name):
 @pytest.mark.parametrize("name", FILES)
 def test_missing_file(copy, name):
     (copy / name).unlink()
-    assert "missing" in refused(copy, name)
+    assert "missing" in refusal(copy, name)
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("content", [b"", b"{]\n", b"\xff\xfe\x00\x80 not text \x00", b"[1, 2, 3]"])
 def test_overwritten_file(copy, name, content):
     (copy / name).write_bytes(content)
-    assert "damaged" in refused(copy, name)
+    assert "damaged" in refusal(copy, name)
 
 
 @pytest.mark.parametrize("name", ["rounds.jsonl", "predictions.npz", "summary.json"])
@@ -40,34 +41,34 @@ def test_overwritten_file(copy, name, content):
 def test_truncated_file(copy, name, share):
     data = (copy / name).read_bytes()
     (copy / name).write_bytes(data[: int(share * len(data))])
-    assert "damaged" in refused(copy, name)
+    assert "damaged" in refusal(copy, name)
 
 
 def test_flipped_byte_of_the_predictions(copy):
     data = bytearray((copy / "predictions.npz").read_bytes())
     data[2_000] ^= 0xFF
     (copy / "predictions.npz").write_bytes(bytes(data))
-    assert "CRC" in refused(copy, "predictions.npz")
+    assert "CRC" in refusal(copy, "predictions.npz")
 
 
 def test_round_written_twice(copy):
     lines = (copy / "rounds.jsonl").read_text()
     (copy / "rounds.jsonl").write_text(lines + lines.splitlines()[-1] + "\n")
-    assert "not numbered upwards" in refused(copy, "rounds.jsonl")
+    assert "not numbered upwards" in refusal(copy, "rounds.jsonl")
 
 
 @pytest.mark.parametrize("column", ["client", "global_accuracy", "personalised_accuracy"])
 def test_column_missing_from_the_clients(copy, column):
     text = (copy / "clients.csv").read_text()
     (copy / "clients.csv").write_text(text.replace(column, "other", 1))
-    assert column in refused(copy, "clients.csv")
+    assert column in refusal(copy, "clients.csv")
 
 
 def test_word_in_place_of_a_number(copy):
     text = (copy / "clients.csv").read_text().splitlines()
     text[2] = text[2].rsplit(",", 2)[0] + ",high,0.5"
     (copy / "clients.csv").write_text("\n".join(text) + "\n")
-    assert "'high'" in refused(copy, "clients.csv")
+    assert "'high'" in refusal(copy, "clients.csv")
 
 
 def test_two_recordings_of_one_person_are_one_person(copy):
@@ -96,7 +97,7 @@ def test_predictions_that_do_not_belong_together(copy, name, change, detail):
     with np.load(copy / "predictions.npz") as file:
         arrays = dict(file)
     np.savez(copy / "predictions.npz", **arrays | {name: change(arrays[name])})
-    assert detail in refused(copy, "predictions.npz")
+    assert detail in refusal(copy, "predictions.npz")
 
 
 def test_folder_that_is_not_there(tmp_path):
