@@ -31,7 +31,7 @@ WAVES = Waves(
 
 
 def beats(n=60, seed=0, label=0, waves=WAVES, pre=None):
-    """n beats of one class with waves that are known, a little noise and RR inputs of a steady rhythm."""
+    """N beats of one class with waves that are known, a little noise and RR inputs of a steady rhythm."""
     rng = np.random.default_rng(seed)
     gain = 1 + 0.05 * rng.standard_normal((n, 1))
     x = gain * np.asarray(wave_train(waves, jnp.asarray(TIME), jnp.float32(RR))) + 0.03 * rng.standard_normal((n, 128))

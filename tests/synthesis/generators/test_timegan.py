@@ -255,7 +255,8 @@ def test_the_mean_of_two_clients_class_sums_is_that_of_all_their_samples():
 def test_samples_move_apart_if_those_of_all_clients_are_too_close_together(shared, apart):
     """Real rows of all clients lie at .3 and .7, what they drew at .45 and .55; the client's own real ones are alike.
 
-    Were it not for the others, its two drawn rows should come together."""
+    Were it not for the others, its two drawn rows should come together.
+    """
     y = jnp.zeros(2, jnp.int32)
     of_all = PairedSums(*(class_sums(jnp.array([[rows]]), y, 1) for rows in ([0.3, 0.7], [0.45, 0.55])))
 
