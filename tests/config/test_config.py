@@ -299,6 +299,7 @@ def test_any_preset_can_be_pointed_at_other_data(tmp_path):
         "data.source": "npz",
         "data.root": str(arrays),
         "partition.train_minutes": 1,
+        "model.name": "linear",
         "federation.rounds": 1,
         "personalise.steps": 1,
     }

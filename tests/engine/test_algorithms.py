@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+from bofl_jax.algorithms import ALGORITHMS
 from bofl_jax.algorithms.personalisation import FineTuneOptions, OwnOptions
-from bofl_jax.algorithms.registry import METHODS
 from bofl_jax.config import load_config
 from bofl_jax.core.errors import BoflError
 from bofl_jax.engine.cohort import draw_cohort
@@ -22,7 +22,7 @@ OWNING = ("ditto", "pfedme", "apfl", "fedrep", "fedper", "fedbn", "bfln")
 
 
 def test_every_method_is_in_the_suite():
-    assert {variant.partition("-")[0] for variant in VARIANTS} == set(METHODS)
+    assert {variant.partition("-")[0] for variant in VARIANTS} == set(ALGORITHMS)
 
 
 @pytest.fixture(scope="module")

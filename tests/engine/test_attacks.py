@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bofl_jax as bofl
-from bofl_jax.algorithms.options import FedAvgOptions
+from bofl_jax.algorithms import FedAvgOptions
 from bofl_jax.attacks import AdversaryOptions
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import root_key

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from bofl_jax.algorithms.options import FedAvgOptions, LocalOptions, OptimizerOptions
+from bofl_jax.algorithms import FedAvgOptions, LocalOptions, OptimizerOptions, learning_rates
 from bofl_jax.core.keys import root_key
 from bofl_jax.engine.cohort import draw_cohort
-from bofl_jax.engine.problem import learning_rates
 from bofl_jax.partition import pack
 
 ROWS = pack([np.arange(size) for size in (10, 0, 30, 40, 25, 7, 12, 9)])

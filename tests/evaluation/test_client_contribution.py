@@ -191,8 +191,8 @@ def test_members_side_by_side_value_and_explain_what_they_do_alone(arrays, tmp_p
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"federation.algorithm": "scaffold"}, "the server of federation.algorithm = 'scaffold' makes more of them"),
-        ({"optimizer.server": "adam"}, "the server of 'adam' makes more of them"),
+        ({"federation.algorithm": "scaffold"}, "the server of federation.algorithm = 'scaffold' does more than that"),
+        ({"optimizer.server": "adam"}, "the server of 'adam' does more than that"),
         ({"federation.algorithm": "local", "ledger.mode": "off", "personalise.method": "none"}, "shares no update"),
         ({"evaluate.contribution_every": 6}, "evaluate.contribution_every = 6 values none of 5 rounds: lower it"),
         ({"evaluate.contribution": "none", "evaluate.contribution_every": 2}, "contribution_every belongs to"),

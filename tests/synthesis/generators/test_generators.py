@@ -1,5 +1,7 @@
 """Every generator that is configured by name: one suite over the registry."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +51,12 @@ def fitted(pool, generator, training, rows=None, seed=0):
     return fit(generator, FitInputs(PLAN, pool, rows, np.asarray(pool.y), 3, jax.random.key(seed)), training)
 
 
+@pytest.fixture(scope="module")
+def fitted_once(pool):
+    """A generator by name and training, fitted once for all tests that only look at it."""
+    return functools.cache(lambda name, training: fitted(pool, build_generator(SHAPE, options(name)), training))
+
+
 GENERAL = [name for name in GENERATORS if name not in ECG]
 NEURAL = {"gan": ("federated", "local"), "diffusion": ("federated",), "timegan": ("federated",)}
 """The ways of training that are tested; a neural generator takes long to compile."""
@@ -58,8 +66,8 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "training"), CASES)
-def test_a_class_looks_like_itself(pool, name, training):
-    found = fitted(pool, build_generator(SHAPE, options(name)), training)
+def test_a_class_looks_like_itself(pool, fitted_once, name, training):
+    found = fitted_once(name, training)
     for label in (0, 1):
         drawn = found.sample(jax.random.key(1), 0, label, 50)
         assert drawn.x.shape == (50, WINDOW, 1)
@@ -71,8 +79,8 @@ def test_a_class_looks_like_itself(pool, name, training):
 
 
 @pytest.mark.parametrize(("name", "training"), CASES)
-def test_the_same_key_gives_the_same_bits_and_another_one_others(pool, name, training):
-    first, again = (fitted(pool, build_generator(SHAPE, options(name)), training) for _ in range(2))
+def test_the_same_key_gives_the_same_bits_and_another_one_others(pool, fitted_once, name, training):
+    first, again = fitted_once(name, training), fitted(pool, build_generator(SHAPE, options(name)), training)
     assert first.digest(0) == again.digest(0)
     one, same, other = (f.sample(jax.random.key(k), 0, 1, 5).x for f, k in ((first, 3), (again, 3), (first, 4)))
     np.testing.assert_array_equal(one, same)
@@ -105,8 +113,8 @@ def test_states_are_float32_so_that_they_can_be_averaged(pool, name):
 
 
 @pytest.mark.parametrize("name", GENERAL)
-def test_few_sizes_are_compiled(pool, name):
-    found = fitted(pool, build_generator(SHAPE, options(name)), options(name).training)
+def test_few_sizes_are_compiled(fitted_once, name):
+    found = fitted_once(name, options(name).training)
     whole = found.sample(jax.random.key(0), 0, 1, 8)
     part = found.sample(jax.random.key(0), 0, 1, 5)
     np.testing.assert_array_equal(whole.x[:5], part.x)
