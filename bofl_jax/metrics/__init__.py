@@ -72,7 +72,6 @@ from bofl_jax.metrics.resampling import (
     clustered_bootstrap,
     map_matrices,
     paired_permutation,
-    person_bootstrap,
     resampled_metric,
 )
 from bofl_jax.metrics.scores import (
@@ -151,7 +150,6 @@ __all__ = [
     "murphy_decomposition",
     "nll",
     "paired_permutation",
-    "person_bootstrap",
     "precision",
     "prediction_sets",
     "recall",

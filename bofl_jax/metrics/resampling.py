@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.metrics.protocols import MatrixMetric, ResampledMetric
+from bofl_jax.metrics.protocols import MatrixMetric
 
 RESAMPLES = 2000
 PERMUTATIONS = 4999
@@ -155,29 +155,17 @@ def clustered_bootstrap(
     return Interval(float(estimate), float(ends[0]), float(ends[1]), int(np.isnan(found).sum()))
 
 
-def person_bootstrap(metric: ResampledMetric, matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """95 % percentile interval of a metric over people, from one confusion matrix for each person.
+def resampled_people(matrices: np.ndarray) -> np.ndarray:
+    """The added confusion matrices of bootstrap draws of people.
 
     Args:
-        metric: of the added matrices of each draw.
-        matrices: int64[P, K, K].
+        matrices: int64[P, K, K], one for each person.
 
     Returns:
-        Lower and upper ends, with the shape of one result; NaN where no draw defines the metric. None for fewer than
-        two people.
+        int64[RESAMPLES, K, K], one for each draw of P people with replacement.
 
     Efron & Tibshirani, "An Introduction to the Bootstrap", Chapman & Hall, 1993, chapter 13.
-
-    >>> from bofl_jax.metrics import accuracy
-    >>> low, high = person_bootstrap(accuracy, np.array([[[9, 1], [0, 0]], [[5, 5], [0, 0]], [[8, 2], [0, 0]]]))
-    >>> low.item(), high.item()
-    (0.5, 0.9)
     """
-    return None if len(matrices) < 2 else percentile_ends(metric(resampled_people(matrices)))
-
-
-def resampled_people(matrices: np.ndarray) -> np.ndarray:
-    """int64[RESAMPLES, K, K]: the added confusion matrices of draws of P people, from int64[P, K, K]."""
     people = len(matrices)
     draws = np.random.default_rng(0).multinomial(people, np.full(people, 1 / people), RESAMPLES)
     # Integers below 2^53 are exact in float64, which has the fast matrix product.

@@ -12,6 +12,7 @@ from bofl_jax.core.errors import BoflError, VerificationError
 from bofl_jax.evaluation.group_fairness import first_group_difference, groups_from_predictions
 from bofl_jax.evaluation.reliability import first_difference
 from bofl_jax.ledger import ChainAudit, SecondEngine, audit_chain
+from bofl_jax.metrics import METRICS
 from bofl_jax.results.digest import results_digest
 from bofl_jax.results.predictions import MODELS, read_prediction_arrays
 from bofl_jax.results.records import flatten
@@ -88,7 +89,8 @@ def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAud
         second: another EVM, which must compute the same gas, logs and state roots.
 
     Raises:
-        BoflError: if the directory holds no run, the run has no ledger, or the second EVM is not installed.
+        BoflError: if the directory holds no run, the run has no ledger or metrics that are not registered, or the
+            second EVM is not installed.
         VerificationError: naming the first check that fails.
     """
     path = Path(directory)
@@ -100,7 +102,14 @@ def audit(directory: str | Path, second: SecondEngine | None = None) -> ChainAud
     _verify(run, RUN_CHECKS)
     if run.chain.results or is_complete(path):
         _verify(run, RESULT_CHECKS)
+        _require_registered_metrics(run)
     return run.chain
+
+
+def _require_registered_metrics(run: AuditedRun) -> None:
+    """The metrics of the summary are known here; those of a user's own file need ``--import``."""
+    for measured in run.summary["test"].values():
+        METRICS.check_registered(measured or {})
 
 
 def _verify(run: AuditedRun, checks: tuple[Callable[[AuditedRun], None], ...]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bofl_jax.evaluation.group_fairness import groups_from
+from bofl_jax.evaluation.group_fairness import groups_from_predictions
 
 
 def add_groups(folder: Path) -> None:
@@ -14,7 +14,7 @@ def add_groups(folder: Path) -> None:
         arrays = {name: file[name] for name in file.files}
     subject = arrays["subject"]
     group = np.where(subject >= subject.max() - 1, -1, subject % 2).astype(np.int32)
-    found = groups_from(arrays | {"group": group, "group_names": np.array(("F", "M"))}, "sex")
+    found = groups_from_predictions(arrays | {"group": group, "group_names": np.array(("F", "M"))}, "sex")
     summary = json.loads((folder / "summary.json").read_text())
     for model, groups in found.items():
         summary["fairness"][model] |= groups

@@ -7,7 +7,7 @@ import matplotlib
 import pytest
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.figures import FIGURES, Skip, draw
+from bofl_jax.figures import FIGURES, Unavailable, draw
 from bofl_jax.figures.benchmarks.ledger import ledger_cost
 from bofl_jax.figures.benchmarks.throughput import COLUMNS, throughput
 from bofl_jax.figures.registry import kind_of
@@ -43,7 +43,7 @@ def change(folder, edit):
 
 
 def cells(table, system):
-    """column -> printed cell."""
+    """Column -> printed cell."""
     row = next(row for row in table.body if row[0] == system)
     return dict(zip(table.header[1:], row[1:], strict=True))
 
@@ -189,7 +189,7 @@ def test_all_failed_is_no_table(folder):
         for rows in protocols.values():
             rows.update({peer: {"error": "no"} for peer in rows})
 
-    assert isinstance(throughput(change(folder, edit)), Skip)
+    assert isinstance(throughput(change(folder, edit)), Unavailable)
 
 
 def spoil(path, key, value):
@@ -298,7 +298,7 @@ def chain(tmp_path):
 
 
 def lines(axis):
-    """label -> points of a panel's lines."""
+    """Label -> points of a panel's lines."""
     return {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in axis.lines}
 
 
@@ -400,7 +400,7 @@ def test_the_numbers_of_the_figure_are_all_there(chain):
 def test_a_folder_with_the_ledger_alone_is_one_of_benchmarks(chain):
     assert kind_of(chain) == "benchmarks"
     said = []
-    assert {path.name for path in draw(chain, say=said.append)} == {"captions.md"} | {
+    assert {path.name for path in draw(chain, warn=said.append)} == {"captions.md"} | {
         f"ledger_cost.{form}" for form in ("png", "pdf", "csv", "txt")
     }
     assert any(line.startswith("throughput left out: no other simulator was measured; ") for line in said)

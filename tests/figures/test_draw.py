@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.figures import FIGURES, Skip, draw
+from bofl_jax.figures import FIGURES, Unavailable, draw
 from bofl_jax.figures.registry import kind_of
 from bofl_jax.results import read_run
 from tests.figures.builders import (
@@ -28,7 +28,7 @@ from tests.figures.builders import (
 from tests.figures.grouped import add_groups
 
 TABLES = {"summary", "classes", "groups", "points", "methods", "ablation", "data"}
-OF_A_RUN = {name for name, entry in FIGURES.items() if "run" in entry.makers}
+OF_A_RUN = {name for name, entry in FIGURES.items() if "run" in entry.builders}
 GRID = {"seed": [0, 1, 2], "federation.algorithm": ["fedavg", "ditto"], "partition.alpha": [0.1, 1.0]}
 
 
@@ -119,13 +119,13 @@ def test_every_number_of_a_csv_can_be_read_back(drawn):
 
 def test_what_has_no_data_is_left_out_in_one_line_that_says_what_makes_it(make_run, tmp_path):
     said = []
-    written = draw(make_run(tmp_path / "off", clients=5, rounds=3, mode="off"), say=said.append)
+    written = draw(make_run(tmp_path / "off", clients=5, rounds=3, mode="off"), warn=said.append)
     assert "ledger left out: ledger off; run with ledger.mode = 'merkle'" in said
     *lacking, others = said
     left_out = {line.partition(" left out: ")[0] for line in lacking}
-    assert all(line.endswith(FIGURES[line.split(" ")[0]].needs) and "\n" not in line for line in lacking)
+    assert all(line.endswith(FIGURES[line.split(" ")[0]].how_to_make) and "\n" not in line for line in lacking)
     names = others.removeprefix("not of a run: ").removesuffix("; bofl figures --list says what makes them")
-    assert set(names.split(", ")) == {name for name, entry in FIGURES.items() if "run" not in entry.makers}
+    assert set(names.split(", ")) == {name for name, entry in FIGURES.items() if "run" not in entry.builders}
     assert left_out | set(names.split(", ")) == set(FIGURES) - {path.stem for path in written}
 
 
@@ -137,10 +137,10 @@ def test_a_run_with_nothing_to_show_skips_everything_and_says_why(copy):
         kept = {name: file[name] for name in file.files if "probability" not in name}
     np.savez(copy / "predictions.npz", **kept)
     run = read_run(copy)
-    assert all(isinstance(FIGURES[name].makers["run"](run), Skip) for name in OF_A_RUN)
+    assert all(isinstance(FIGURES[name].builders["run"](run), Unavailable) for name in OF_A_RUN)
     said = []
-    assert draw(copy, say=said.append) == []
-    assert len(said) == 1 + sum("run" in entry.makers for entry in FIGURES.values())
+    assert draw(copy, warn=said.append) == []
+    assert len(said) == 1 + sum("run" in entry.builders for entry in FIGURES.values())
 
 
 def test_directories_are_told_apart(tmp_path, finished_run):
@@ -190,6 +190,6 @@ def test_an_unwritable_folder_is_refused(copy, tmp_path):
 def test_every_entry_has_a_title_a_mend_and_a_maker(name):
     entry = FIGURES[name]
     assert entry.title
-    assert re.fullmatch(r"[^\n]+[^.\n]", entry.needs)
-    assert set(entry.makers) <= {"run", "sweep", "study", "benchmarks"}
-    assert entry.makers
+    assert re.fullmatch(r"[^\n]+[^.\n]", entry.how_to_make)
+    assert set(entry.builders) <= {"run", "sweep", "study", "benchmarks"}
+    assert entry.builders

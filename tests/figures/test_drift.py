@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from bofl_jax.figures import FIGURES, Skip, intervals
-from bofl_jax.figures.intervals import interval_over_people
-from bofl_jax.figures.runs.drift import FEWEST, MOST, time_bins
+from bofl_jax.figures import FIGURES, Unavailable
+from bofl_jax.figures.intervals import person_interval
+from bofl_jax.figures.runs.drift import MAX_BINS, MIN_BINS, time_bins
+from bofl_jax.metrics import accuracy, macro_f1, recall
 from bofl_jax.results import Predictions, read_run
 from tests.figures.test_layout import check, styled
 
@@ -17,7 +18,7 @@ MINUTES = [(5 + 3 * n, 8 + 3 * n) for n in range(9)]  # of the finished run, who
 
 
 def make(run):
-    return FIGURES["drift"].makers["run"](run)
+    return FIGURES["drift"].builders["run"](run)
 
 
 def change(folder, **changes):
@@ -57,8 +58,8 @@ def test_every_bin_has_the_scores_and_intervals_of_its_samples(run):
         assert row["accuracy"] == pytest.approx(accuracy_score(part.label, predicted), rel=1e-12)
         expected = f1_score(part.label, predicted, labels=present, average="macro", zero_division=0)
         assert row["macro-F1"] == pytest.approx(expected, rel=1e-12)
-        for name, quantity in (("accuracy", intervals.accuracy), ("macro-F1", intervals.macro_f1)):
-            low, high = interval_over_people(part, row["model"], quantity)
+        for name, metric in (("accuracy", accuracy), ("macro-F1", macro_f1)):
+            low, high = person_interval(part, row["model"], metric)
             assert (row[f"{name} low"], row[f"{name} high"]) == (low, high)
             assert low < high
     assert sum(row["samples"] for row in rows) == 2 * len(predictions.label)
@@ -68,8 +69,8 @@ def test_all_samples_are_a_part_with_the_intervals_of_the_whole(run):
     whole = run.predictions
     part = whole.part(np.ones(len(whole.label), bool))
     for model in MODELS:
-        expected = interval_over_people(whole, model, intervals.recall)
-        np.testing.assert_array_equal(interval_over_people(part, model, intervals.recall), expected)
+        expected = person_interval(whole, model, recall)
+        np.testing.assert_array_equal(person_interval(part, model, recall), expected)
 
 
 @pytest.mark.parametrize("last", [1.0, 11.9, 12.0, 24.9, 25.0, 30.1, 36.0, 1440.0])
@@ -77,14 +78,14 @@ def test_all_samples_are_a_part_with_the_intervals_of_the_whole(run):
 def test_bins_are_equal_whole_minutes_and_hold_every_sample(first, last):
     time = 60 * np.append(np.linspace(first, first + last, 500), np.floor(first) + np.arange(1, 9))
     member, edges = time_bins(time)
-    assert len(edges) - 1 <= MOST
+    assert len(edges) - 1 <= MAX_BINS
     assert len(set(np.diff(edges).tolist())) == 1
     assert not (edges % 60).any()
     assert [place for place, t in zip(member, time, strict=True) if not edges[place] <= t < edges[place + 1]] == []
     assert len(np.unique(member)) == len(edges) - 1, "none of them is empty"
     minutes = np.floor(time.max() / 60) - np.floor(time.min() / 60) + 1
     narrower = (edges[1] - edges[0]) / 60 - 1
-    assert narrower == 0 or np.ceil(minutes / narrower) > MOST, "narrower bins would be too many"
+    assert narrower == 0 or np.ceil(minutes / narrower) > MAX_BINS, "narrower bins would be too many"
 
 
 def test_the_lines_and_bands_are_the_rows(run):
@@ -136,7 +137,7 @@ def test_a_model_alone_is_drawn_alone(make_run, tmp_path, models):
 
 
 def test_without_times_there_is_no_figure_but_the_run_is_read(copy):
-    reason = Skip("the test samples have no times, or all the same")
+    reason = Unavailable("the test samples have no times, or all the same")
     length = len(read_run(copy).predictions.label)
     assert make(change(copy, time=np.full(length, 7.0))) == reason
     run = change(copy, time=None)
@@ -146,16 +147,16 @@ def test_without_times_there_is_no_figure_but_the_run_is_read(copy):
 
 def test_a_test_of_few_minutes_or_of_one_person_has_no_figure(copy, make_run, tmp_path):
     length = len(read_run(copy).predictions.label)
-    reason = f"the test covers fewer than {FEWEST} bins of whole minutes with two people or more in each"
-    assert make(change(copy, time=60.0 + np.arange(length) % 120)) == Skip(reason)
+    reason = f"the test covers fewer than {MIN_BINS} bins of whole minutes with two people or more in each"
+    assert make(change(copy, time=60.0 + np.arange(length) % 120)) == Unavailable(reason)
     rows = make(change(copy, time=60.0 + np.arange(length) % 121)).rows  # every 121st in the third minute
     assert [row["start (s)"] for row in rows] == [60, 60, 120, 120, 180, 180]
-    assert make(read_run(make_run(tmp_path / "one", clients=1, rounds=1))) == Skip(reason)
+    assert make(read_run(make_run(tmp_path / "one", clients=1, rounds=1))) == Unavailable(reason)
 
 
 def test_without_probabilities_there_is_no_figure(copy):
     run = change(copy, global_probability=None, personalised_probability=None)
-    assert make(run) == Skip("no model has probabilities")
+    assert make(run) == Unavailable("no model has probabilities")
 
 
 def test_the_layout(run):

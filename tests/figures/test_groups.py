@@ -2,7 +2,7 @@
 
 import json
 
-from bofl_jax.figures import FIGURES, Skip
+from bofl_jax.figures import FIGURES, Unavailable
 from bofl_jax.results import read_run
 from tests.figures.grouped import add_groups
 
@@ -10,11 +10,11 @@ MODELS = ("global", "personalised")
 
 
 def make(folder):
-    return FIGURES["groups"].makers["run"](read_run(folder))
+    return FIGURES["groups"].builders["run"](read_run(folder))
 
 
 def test_without_groups_there_is_no_table(finished_run):
-    assert make(finished_run) == Skip("groups of people were not compared")
+    assert make(finished_run) == Unavailable("groups of people were not compared")
 
 
 def test_the_table_has_what_was_written(copy):

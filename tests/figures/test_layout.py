@@ -28,7 +28,7 @@ def drawings(folder):
     kind = kind_of(folder)
     read = READERS[kind](folder)
     for name, entry in FIGURES.items():
-        made = entry.makers[kind](read) if kind in entry.makers else {}
+        made = entry.builders[kind](read) if kind in entry.builders else {}
         for part, one in (
             {"": made} if isinstance(made, Drawing) else dict(made) if isinstance(made, dict) else {}
         ).items():
@@ -121,14 +121,14 @@ def test_figures_of_a_study(tmp_path):
 
 
 def test_all_series_differ_in_colour_marker_and_dash():
-    looks = style.cycle([str(n) for n in range(style.SERIES)])
-    assert len(looks) == style.SERIES
+    styles = style.series_styles([str(n) for n in range(style.MAX_SERIES)])
+    assert len(styles) == style.MAX_SERIES
     for part in ("color", "marker", "dash", "hatch"):
-        assert len({getattr(look, part) for look in looks}) == style.SERIES
+        assert len({getattr(series, part) for series in styles}) == style.MAX_SERIES
 
 
 def test_the_check_sees_what_it_is_for():
-    figure, (axis,) = style.panels(1, 2)
+    figure, (axis,) = style.stacked_panels(1, 2)
     axis.plot([0, 1], label="line")
     axis.set_title("a title that is far too long for a column of the page, whatever the layout does about it")
     with pytest.raises(AssertionError, match="clipped"):

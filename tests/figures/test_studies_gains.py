@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.figures import FIGURES, Skip, draw
+from bofl_jax.figures import FIGURES, Unavailable, draw
 from bofl_jax.figures.style import RC
 from bofl_jax.results import read_study
 from tests.figures.builders import GENERATORS, build_study, write_gains
@@ -40,8 +40,8 @@ def styled():
 
 
 def make(name, study):
-    made = FIGURES[name].makers["study"](study)
-    return made if isinstance(made, Skip) else made["dose"]
+    made = FIGURES[name].builders["study"](study)
+    return made if isinstance(made, Unavailable) else made["dose"]
 
 
 def change(tmp_path, edit):
@@ -162,7 +162,7 @@ def test_what_was_not_judged_is_said_and_empty_in_the_csv(study):
 
 
 def test_a_class_has_the_colour_that_it_has_among_the_beats(study):
-    beats = FIGURES["fidelity"].makers["study"](study)["projection"].figure.axes[0]
+    beats = FIGURES["fidelity"].builders["study"](study)["projection"].figure.axes[0]
     scores = make("generators", study).figure.axes[0]
     colour = [{line.get_label(): line.get_color() for line in axis.lines} for axis in (beats, scores)]
     assert all(colour[0][name] == colour[1][name] for name in ("S", "V"))
@@ -184,14 +184,14 @@ def test_files_carry_the_protocol(tmp_path):
 
 def test_a_study_without_them_has_neither(tmp_path):
     study = read_study(build_study(tmp_path / "s", beats=False, rounds=False))
-    assert make("gains", study) == Skip("no row has gains in AUPRC")
-    assert make("generators", study) == Skip("the gates judged no generator")
+    assert make("gains", study) == Unavailable("no row has gains in AUPRC")
+    assert make("generators", study) == Unavailable("the gates judged no generator")
 
     def nothing(content):
         for one in content["generators"]:
             one["scores"] = dict.fromkeys(one["scores"])
 
-    assert isinstance(make("generators", read_study(change(tmp_path / "t", nothing))), Skip)
+    assert isinstance(make("generators", read_study(change(tmp_path / "t", nothing))), Unavailable)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,9 @@ import json
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.figures import FIGURES, Skip, draw
-from bofl_jax.figures.intervals import over_seeds
+from bofl_jax.figures import FIGURES, Unavailable, draw
 from bofl_jax.results import read_sweep
 from tests.figures.builders import build_sweep
 
@@ -19,27 +17,12 @@ METHOD = {"federation.algorithm": ["fedavg", "ditto"]}
 
 
 def make(name, folder):
-    return FIGURES[name].makers["sweep"](read_sweep(folder))
+    return FIGURES[name].builders["sweep"](read_sweep(folder))
 
 
 def table(folder):
     with (folder / "sweep.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.mark.parametrize("seeds", [2, 3, 10])
-def test_interval_over_seeds_is_students(seeds):
-    values = np.random.default_rng(seeds).random(seeds)
-    found = over_seeds([*values, np.nan])
-    low, high = stats.t.interval(0.95, seeds - 1, values.mean(), stats.sem(values))
-    np.testing.assert_allclose(found[:4], [values.mean(), values.std(ddof=1), low, high], rtol=1e-12)
-    assert found.seeds == seeds
-
-
-def test_a_single_seed_has_a_mean_and_no_interval():
-    assert over_seeds([0.3])[0] == 0.3
-    assert np.isnan(over_seeds([0.3])[1:4]).all()
-    assert over_seeds([np.nan]).seeds == 0
 
 
 def test_alpha_shows_a_line_a_method_with_the_mean_of_its_seeds(tmp_path):
@@ -94,8 +77,8 @@ def test_a_key_has_its_own_figure(name, grid, scale, tmp_path):
     folder = build_sweep(tmp_path / "s", SEEDS | grid)
     drawing = make(name, folder)
     assert drawing.figure.axes[0].get_xscale() == scale
-    assert make("key", folder) == Skip("the grid has no other number")
-    assert make("alpha", folder) == Skip("the grid has no such key")
+    assert make("key", folder) == Unavailable("the grid has no other number")
+    assert make("alpha", folder) == Unavailable("the grid has no such key")
 
 
 def test_doses_are_printed_in_per_cent(tmp_path):
@@ -113,8 +96,8 @@ def test_clients_and_altered_updates_show_costs_too(tmp_path):
 
 def test_words_alone_give_no_figure_against_a_number_but_rounds_and_points(tmp_path):
     folder = build_sweep(tmp_path / "s", SEEDS | METHOD)
-    assert isinstance(make("key", folder), Skip)
-    assert isinstance(make("alpha", folder), Skip)
+    assert isinstance(make("key", folder), Unavailable)
+    assert isinstance(make("alpha", folder), Unavailable)
     names = {path.stem for path in draw(folder)}
     assert names == {"rounds", "points", "captions"}
 
@@ -157,7 +140,7 @@ def test_members_whose_directories_are_elsewhere_have_no_rounds(tmp_path):
     for member in folder.glob("member*"):
         (member / "rounds.jsonl").unlink()
         member.rmdir()
-    assert isinstance(make("rounds", folder), Skip)
+    assert isinstance(make("rounds", folder), Unavailable)
     assert len(make("points", folder).body) == 2
 
 

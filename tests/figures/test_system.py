@@ -15,10 +15,10 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.transforms import Bbox
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.figures import Skip, draw
-from bofl_jax.figures.diagram import SMALL, wrapped
+from bofl_jax.figures import Unavailable, draw
+from bofl_jax.figures.diagram import SMALL, wrap_text
 from bofl_jax.figures.runs.system import CHAIN, DECISION, EVALUATION, PERSONALISATION, POOL, system
-from bofl_jax.figures.style import PAGE, RC
+from bofl_jax.figures.style import PAGE_WIDTH, RC
 from bofl_jax.results import read_run
 from tests.figures.builders import CONFIG, SYNTHESIS, write_config, write_requests
 
@@ -114,8 +114,8 @@ def test_no_box_lies_over_another_and_all_are_on_the_page(parts, name):
     assert not any(a.overlaps(b) for a, b in itertools.combinations(found.boxes, 2))
     page = found.figure.bbox
     assert all(page.contains(box.x0, box.y0) and page.contains(box.x1, box.y1) for box in found.boxes)
-    assert found.figure.get_figwidth() == PAGE
-    assert found.figure.get_figheight() < PAGE, "it fits on a page, with its caption"
+    assert found.figure.get_figwidth() == PAGE_WIDTH
+    assert found.figure.get_figheight() < PAGE_WIDTH, "it fits on a page, with its caption"
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -257,7 +257,7 @@ def test_a_configuration_of_another_version_says_what_it_has(make_run, tmp_path)
 
 
 def test_a_run_without_its_configuration_has_no_system(finished_run):
-    assert isinstance(system(read_run(finished_run)), Skip)
+    assert isinstance(system(read_run(finished_run)), Unavailable)
 
 
 @pytest.mark.parametrize(
@@ -277,11 +277,11 @@ def test_a_damaged_file_is_refused_in_one_line(finished_run, tmp_path, name, con
 def test_words_are_cut_where_a_line_ends_and_none_is_lost():
     text = "one Merkle root a round, and each update in a transaction of its own client"
     for width in (0.1, 0.7, 1.2, 9):
-        assert " ".join(wrapped(text, width)) == text
-    assert len(wrapped(text, 9)) == 1
-    assert len(wrapped(text, 0.1)) == len(text.split()), "a longer word stays whole"
+        assert " ".join(wrap_text(text, width)) == text
+    assert len(wrap_text(text, 9)) == 1
+    assert len(wrap_text(text, 0.1)) == len(text.split()), "a longer word stays whole"
     figure = Figure(figsize=(2, 2))
     renderer = FigureCanvasAgg(figure).get_renderer()
-    for line in wrapped(text, 0.9):
+    for line in wrap_text(text, 0.9):
         width = figure.text(0, 0, line, size=SMALL).get_window_extent(renderer).width
         assert width / figure.dpi <= 0.9 + 0.02, "hinting at 100 dots per inch moves edges by up to two pixels"

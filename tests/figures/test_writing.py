@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from bofl_jax.figures import Drawing, Table
-from bofl_jax.figures.writing import csv_text, files_of, latex, markdown
+from bofl_jax.figures.rendering import csv_text, latex, markdown, render
 
 NASTY = "a_b & 50% $x$ #1 {c} ~ ^ \\ | < > ±"
 
@@ -58,15 +58,15 @@ def test_latex_wraps_words_but_no_numbers():
 def test_a_drawing_is_four_files_and_a_table_another_four():
     figure = Figure(figsize=(1, 1))
     figure.subplots().plot([0, 1])
-    drawn = files_of("f", Drawing(figure, "What it is.", [{"x": 1.5}]))
+    drawn = render("f", Drawing(figure, "What it is.", [{"x": 1.5}]))
     assert list(drawn) == ["f.png", "f.pdf", "f.csv", "f.txt"]
     assert drawn["f.png"].startswith(b"\x89PNG")
     assert drawn["f.pdf"].startswith(b"%PDF")
     assert (drawn["f.csv"], drawn["f.txt"]) == (b"x\n1.5\n", b"What it is.\n")
-    assert set(files_of("t", Table("A table.", ("a",), [("1",)], [{"a": 1}]))) == {"t.csv", "t.txt", "t.md", "t.tex"}
+    assert set(render("t", Table("A table.", ("a",), [("1",)], [{"a": 1}]))) == {"t.csv", "t.txt", "t.md", "t.tex"}
 
 
 @pytest.mark.parametrize("word", [b"CreationDate", b"Creator", b"Producer"])
 def test_no_time_enters_a_pdf(word):
     figure = Figure(figsize=(1, 1))
-    assert word not in files_of("f", Drawing(figure, "", []))["f.pdf"]
+    assert word not in render("f", Drawing(figure, "", []))["f.pdf"]

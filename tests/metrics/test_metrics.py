@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from bofl_jax import metrics
 from bofl_jax.core.errors import BoflError
-from bofl_jax.metrics import auprc, auroc, client_metrics, compute_metrics, to_summary
+from bofl_jax.metrics import auprc, auroc, client_metrics, compute_metrics, group_confusions, to_summary
 from bofl_jax.metrics.arithmetic import pairwise_sum
 
 JITTED_AUROC = jax.jit(auroc)
@@ -247,3 +248,31 @@ ONES = jnp.ones(3, bool)
 def test_shapes_that_do_not_belong_together_are_rejected(call, message):
     with pytest.raises(BoflError, match=message):
         call()
+
+
+MATRIX_METRICS = ("recall", "precision", "f1", "specificity", "accuracy", "balanced_accuracy", "macro_f1")
+
+
+@pytest.mark.parametrize("name", MATRIX_METRICS)
+def test_many_matrices_in_numpy_are_each_matrix_in_jax(name):
+    """NumPy in float64, JAX in float32; some classes are missing or never predicted."""
+    matrices = np.random.default_rng(3).integers(0, 5, (20, 4, 4)) * (np.random.default_rng(4).random((20, 4, 1)) < 0.8)
+    matrices[0] = [[3, 1, 0, 0], [0, 0, 0, 0], [2, 0, 0, 1], [0, 1, 0, 0]]
+    function = getattr(metrics, name)
+    found = function(matrices)
+    assert type(found) is np.ndarray
+    assert found.dtype == np.float64
+    for matrix, value in zip(matrices, found, strict=True):
+        one = function(jnp.asarray(matrix))
+        assert one.dtype == jnp.float32
+        np.testing.assert_allclose(value, one, rtol=1e-6)
+
+
+def test_groups_are_counted_in_numpy_as_in_jax():
+    probability, label, mask = random_predictions(10, (300,), 4)
+    group = np.arange(300) % 6 - 1  # -1 and 4 count nowhere
+    columns = (np.asarray(probability), np.asarray(label), group)
+    found = group_confusions(*columns, 4, np.asarray(mask))
+    assert type(found) is np.ndarray
+    np.testing.assert_array_equal(found, group_confusions(*map(jnp.asarray, columns), 4, mask))
+    assert found.sum() == (np.asarray(mask) & (group >= 0) & (group < 4)).sum()

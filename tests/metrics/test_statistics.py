@@ -17,6 +17,7 @@ from bofl_jax.metrics import (
     holm,
     macro_f1,
     map_matrices,
+    mean_over_seeds,
     paired_permutation,
     recall,
     resampled_metric,
@@ -268,3 +269,18 @@ def test_equal_to_the_bit_is_equivalent():
 def test_requests_that_make_no_sense_are_refused(call, message):
     with pytest.raises(BoflError, match=message):
         call()
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+def test_interval_over_seeds_is_students(seeds):
+    values = np.random.default_rng(seeds).random(seeds)
+    found = mean_over_seeds([*values, np.nan])
+    low, high = stats.t.interval(0.95, seeds - 1, values.mean(), stats.sem(values))
+    np.testing.assert_allclose(found[:4], [values.mean(), values.std(ddof=1), low, high], rtol=1e-12)
+    assert found.seeds == seeds
+
+
+def test_a_single_seed_has_a_mean_and_no_interval():
+    assert mean_over_seeds([0.3])[0] == 0.3
+    assert np.isnan(mean_over_seeds([0.3])[1:4]).all()
+    assert mean_over_seeds([np.nan]).seeds == 0
