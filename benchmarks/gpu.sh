@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# All benchmarks of a machine with one GPU, by one interpreter that has JAX, PyTorch and this package.
+# All benchmarks that need a GPU, with one interpreter that has JAX, PyTorch and this package.
 #     benchmarks/gpu.sh FOLDER
-#     benchmarks/gpu.sh FOLDER --device cpu --shrink 32 --peers ours     # further options of peers/run.py: a try on a CPU
+#     benchmarks/gpu.sh FOLDER --device cpu --shrink 32 --peers ours     # further options of peers/run.py; here a try on a CPU
 set -uo pipefail
 cd "$(dirname "$0")/.."
 folder=$(realpath -m "${1:?name a folder for the results}")
@@ -9,7 +9,7 @@ shift
 mkdir -p "$folder"
 failed=0
 
-measure() { # NAME COMMAND...: one result file; a failure is said, and the rest goes on
+measure() { # NAME COMMAND...: one result file; a failure is reported, and the rest continues
     local name=$1 start=$SECONDS
     shift
     if ! "$@" --json "$folder/$name.json" >"$folder/$name.log" 2>&1; then
