@@ -13,7 +13,6 @@ from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
-from scipy import stats
 
 from bofl_jax.core.errors import BoflError
 from bofl_jax.metrics.protocols import MatrixMetric
@@ -135,6 +134,8 @@ def clustered_bootstrap(
     >>> round(interval.estimate, 4), round(interval.low, 4), round(interval.high, 4)
     (0.7333, 0.5, 0.9)
     """
+    from scipy import stats  # slow to import
+
     if people < 2 or seeds < 1:
         raise BoflError(f"a bootstrap over {people} people and {seeds} seeds: give at least 2 people and 1 seed")
     draw_seeds = draw_seeds and seeds > 1
@@ -205,6 +206,8 @@ def paired_permutation(
     >>> paired_permutation(accuracy, better, worse) == 2 / 2**6
     True
     """
+    from scipy import stats  # slow to import
+
     if matrices.shape != reference.shape:
         raise BoflError(f"shapes {matrices.shape} and {reference.shape} are not paired: give the same people and seeds")
     seeds, people = matrices.shape[:2]

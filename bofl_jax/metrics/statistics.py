@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from bofl_jax.core.errors import BoflError
 
@@ -40,6 +39,8 @@ def mean_over_seeds(values: Sequence[float] | np.ndarray) -> SeedMean:
     >>> mean_over_seeds([0.5])
     SeedMean(mean=0.5, sd=nan, low=nan, high=nan, seeds=1)
     """
+    from scipy import stats  # slow to import
+
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     if len(known) < 2:
@@ -69,6 +70,8 @@ def wilcoxon(one: Sequence[float], other: Sequence[float]) -> float:
     >>> wilcoxon([0.7, 0.8, 0.9, 0.75, 0.85], [0.6, 0.65, 0.7, 0.5, 0.55])
     0.0625
     """
+    from scipy import stats  # slow to import
+
     difference = _differences(one, other)
     return float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
 
@@ -142,6 +145,8 @@ def tost(one: Sequence[float], other: Sequence[float], margin: float, alpha: flo
     >>> tost([0.9, 0.8, 0.7], [0.9, 0.8, 0.7], margin=0.002)
     Equivalence(difference=0.0, low=0.0, high=0.0, p=0.0)
     """
+    from scipy import stats  # slow to import
+
     difference = _differences(one, other)
     if len(difference) < 2 or not margin > 0:
         raise BoflError(

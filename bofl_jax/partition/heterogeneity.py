@@ -1,7 +1,6 @@
 """Differences between clients: counts of classes, divergence of label distributions."""
 
 import numpy as np
-from scipy.spatial.distance import jensenshannon
 
 from bofl_jax.partition.base import ClientIndices
 
@@ -35,6 +34,8 @@ def label_divergence(counts: np.ndarray) -> np.ndarray:
     >>> label_divergence(np.array([[5, 5], [10, 10]])).tolist()
     [0.0, 0.0]
     """
+    from scipy.spatial.distance import jensenshannon  # slow to import
+
     pooled = counts.sum(axis=0) / counts.sum()
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.tile(pooled, (len(counts), 1)), where=totals > 0)
