@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import bofl_jax as bofl
-from bofl_jax.figures.intervals import mean_over_seeds
+from bofl_jax.metrics import mean_over_seeds
 from bofl_jax.results.writing import write_arrays, write_json
 from experiments.common.command import argument_parser, run_command
 from experiments.common.contrasts import adjust_by_holm, person_index, sum_by_person, tested_people

@@ -12,7 +12,6 @@ import bofl_jax
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path for folder in ("experiments", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 PUBLIC_MODULES = {
-    "bofl_jax.figures.intervals",
     "bofl_jax.figures.style",
     "bofl_jax.ledger.chain.py_evm.proof_of_authority",
     "bofl_jax.ledger.storage.block_log",
