@@ -207,7 +207,7 @@ def test_an_audit_finds_a_run_that_publishes_what_is_not_so(records, tmp_path, m
         LIES[named](found)
         return found
 
-    monkeypatch.setattr(summary, "of_groups", lying)
+    monkeypatch.setattr(summary, "group_summary", lying)
     config = configure(records, ["100", "106"], evaluate__groups="sex", personalise__method="none")
     told = bofl.run(config, out=tmp_path / "run")
     with pytest.raises(VerificationError, match=named):
@@ -217,7 +217,7 @@ def test_an_audit_finds_a_run_that_publishes_what_is_not_so(records, tmp_path, m
 def test_an_audit_finds_groups_that_the_summary_is_silent_of(records, tmp_path, monkeypatch):
     monkeypatch.setattr(
         summary.RunPredictions,
-        "spread",
+        "fairness",
         lambda self, true=summary.RunPredictions.fairness: {
             model: {name: value for name, value in of.items() if name != "groups"} for model, of in true(self).items()
         },

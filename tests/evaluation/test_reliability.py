@@ -13,10 +13,10 @@ from bofl_jax.evaluation.reliability import (
     CALIBRATED_KEYS,
     LabelledPredictions,
     calibrate,
-    measure_safety,
+    measure_reliability,
     reliability_summary,
 )
-from bofl_jax.metrics import apply_temperature
+from bofl_jax.metrics import METRICS, apply_temperature
 from bofl_jax.runs import audit
 from tests.support.tiny import exact_results, run_tiny, write_arrays
 
@@ -128,11 +128,11 @@ def test_padding_changes_nothing():
     rng = np.random.default_rng(0)
     p, y = rng.dirichlet(np.ones(3), 33).astype(np.float32), rng.integers(0, 3, 33).astype(np.int32)
     classes = ("N", "S", "V")
-    padded, seen = reliability_summary(p, y, classes, known=(p, y)), LabelledPredictions(p, y, np.ones(33, bool))
-    whole = measure_safety(seen, classes)
+    padded, seen = reliability_summary(p, y, classes, reference=(p, y)), LabelledPredictions(p, y, np.ones(33, bool))
+    whole, _ = measure_reliability(seen, METRICS.select("safety"), classes)
     for name in ("mcc", "kappa", "nll", "jk_index", "aurc"):
-        assert padded[name] == pytest.approx(float(getattr(whole, name)), abs=1e-6)
-    assert list(padded["classwise_ece"].values()) == pytest.approx(whole.classwise_ece.tolist(), abs=1e-6)
+        assert padded[name] == pytest.approx(float(whole[name]), abs=1e-6)
+    assert list(padded["classwise_ece"].values()) == pytest.approx(whole["classwise_ece"].tolist(), abs=1e-6)
     assert [padded[name] for name in CALIBRATED_KEYS] == pytest.approx(
         [float(v) for v in calibrate(seen, seen)], abs=1e-5
     )

@@ -120,10 +120,10 @@ def test_figures_of_a_study(tmp_path):
         check(name, figure)
 
 
-def test_all_series_differ_in_colour_marker_and_dash():
+def test_all_series_differ_in_colour_marker_and_line_style():
     styles = style.series_styles([str(n) for n in range(style.MAX_SERIES)])
     assert len(styles) == style.MAX_SERIES
-    for part in ("color", "marker", "dash", "hatch"):
+    for part in ("color", "marker", "linestyle", "hatch"):
         assert len({getattr(series, part) for series in styles}) == style.MAX_SERIES
 
 
