@@ -138,7 +138,12 @@ def peak_mib() -> dict[str, float]:
 
 
 def step_flop(problem: FederatedProblem, params: Params) -> float:
-    """Floating-point operations of one SGD step, as the compiler counts them."""
+    """Floating-point operations of one SGD step, as the compiler counts them.
+
+    Args:
+        problem: the problem.
+        params: parameters of the network.
+    """
 
     def step(params: Params, batch: algorithms.Batch) -> Params:
         _, gradient = jax.value_and_grad(problem.loss)(params, batch)

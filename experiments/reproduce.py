@@ -88,7 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report(step: Step, copy: Path) -> bool:
-    """Carry out one step and print its outcome; returns whether nothing differs."""
+    """Carry out one step and print its outcome; returns whether nothing differs.
+
+    Args:
+        step: the step.
+        copy: the copy of the repository.
+    """
     began = time.perf_counter()
     outcome = carry_out(step, copy)
     print(f"{step.name}: {outcome} ({time.perf_counter() - began:.0f} s)", flush=True)

@@ -19,7 +19,12 @@ NAMES = ("ours", *sorted(path.stem for path in (HERE / "requirements").glob("*.t
 
 
 def python_of(root: Path, name: str) -> Path:
-    """The interpreter of an environment."""
+    """The interpreter of an environment.
+
+    Args:
+        root: folder of the environments.
+        name: name of the environment.
+    """
     return root.resolve() / name / "bin" / "python"
 
 

@@ -20,7 +20,12 @@ from work import Data, Outcome, Protocol, Setting, cohorts, load, main, peer_par
 
 
 def windows_network(x: jax.Array, classes: int) -> jax.Array:
-    """The reference network: ``[B, T, L] -> [B, K]``."""
+    """The reference network: ``[B, T, L] -> [B, K]``.
+
+    Args:
+        x: float32[B, T, L].
+        classes: K.
+    """
     for channels in (16, 32):
         x = jax.nn.relu(hk.Conv1D(channels, 7, stride=2, padding="SAME")(x))
         x = hk.MaxPool((2, 1), (2, 1), "VALID")(x)
@@ -28,7 +33,13 @@ def windows_network(x: jax.Array, classes: int) -> jax.Array:
 
 
 def images_network(x: jax.Array, classes: int, training: bool) -> jax.Array:
-    """pfl-research's network for CIFAR10: ``[B, H, W, C] -> [B, K]``."""
+    """pfl-research's network for CIFAR10: ``[B, H, W, C] -> [B, K]``.
+
+    Args:
+        x: float32[B, H, W, C].
+        classes: K.
+        training: whether units are dropped.
+    """
     glorot = hk.initializers.VarianceScaling(1.0, "fan_avg", "uniform")
     for channels in (32, 64):
         x = jax.nn.relu(hk.Conv2D(channels, 3, padding="VALID", w_init=glorot)(x))
@@ -59,7 +70,13 @@ def model_of(protocol: Protocol) -> fedjax.Model:
 
 
 def probe_loss(model: fedjax.Model, params: dict, data: Data) -> float:
-    """The loss on samples that nobody trains on."""
+    """The loss on samples that nobody trains on.
+
+    Args:
+        model: the model.
+        params: its parameters.
+        data: the protocol's data.
+    """
     batch = {"x": jnp.asarray(data.probe_x), "y": jnp.asarray(data.probe_y)}
     return float(jnp.mean(model.train_loss(batch, model.apply_for_eval(params, batch))))
 
@@ -98,7 +115,7 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
 
 
 def settings(protocol: Protocol, device: str) -> list[Setting]:
-    """Settings that are tried, the most promising first."""
+    """Settings that are tried, the most promising first; see `work`."""
     del protocol, device
     return [
         {"backend": "jit", "copies": 2},

@@ -27,7 +27,13 @@ class ActorState(NamedTuple):
 
 @functools.cache
 def actor_state(name: str, shrink: int, setting: str) -> ActorState:
-    """The state of this actor, made at the first call."""
+    """The state of this actor, made at the first call.
+
+    Args:
+        name: name of the protocol.
+        shrink: factor by which the number of clients is divided.
+        setting: the setting as JSON.
+    """
     options: dict[str, Any] = json.loads(setting)
     torch.set_num_threads(options.get("threads", 1))
     protocol = with_fewer_clients(PROTOCOLS[name], shrink)
@@ -38,14 +44,25 @@ def actor_state(name: str, shrink: int, setting: str) -> ActorState:
 
 
 def pack(model: nn.Module, flat: bool) -> ArrayRecord:
-    """The parameters as Flower sends them: one array for each layer, or one array with all."""
+    """The parameters as Flower sends them: one array for each layer, or one array with all.
+
+    Args:
+        model: the network.
+        flat: whether all parameters are one array.
+    """
     if flat:
         return ArrayRecord([nn.utils.parameters_to_vector(model.parameters()).detach().numpy()])
     return ArrayRecord(model.state_dict())
 
 
 def unpack(arrays: ArrayRecord, model: nn.Module, flat: bool) -> None:
-    """Load received parameters into the network."""
+    """Load received parameters into the network.
+
+    Args:
+        arrays: the received parameters.
+        model: the network.
+        flat: whether all parameters are one array.
+    """
     if flat:
         vector = torch.from_numpy(arrays.to_numpy_ndarrays()[0].copy())
         nn.utils.vector_to_parameters(vector, model.parameters())
@@ -54,7 +71,12 @@ def unpack(arrays: ArrayRecord, model: nn.Module, flat: bool) -> None:
 
 
 def fit(state: ActorState, client: int) -> float:
-    """Do a client's local steps; returns the mean loss of its batches."""
+    """Do a client's local steps; returns the mean loss of its batches.
+
+    Args:
+        state: state of the actor.
+        client: index of the client.
+    """
     x: Tensor = channels_first(torch.from_numpy(state.data.x[client]))
     y = torch.from_numpy(state.data.y[client])
     total = torch.zeros(())
@@ -69,7 +91,12 @@ def fit(state: ActorState, client: int) -> float:
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Train one client in a round."""
+    """Train one client in a round.
+
+    Args:
+        message: parameters and configuration from the server.
+        context: describes the client.
+    """
     config = message.content["config"]
     flat = json.loads(config["setting"]).get("flat", False)
     state = actor_state(config["protocol"], config["shrink"], config["setting"])

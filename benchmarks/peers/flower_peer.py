@@ -73,7 +73,7 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
 
 
 def settings(protocol: Protocol, device: str) -> list[Setting]:
-    """Settings that are tried, the most promising first."""
+    """Settings that are tried, the most promising first; see `work`."""
     del protocol, device
     one_core = {"cpus": 1, "threads": 1, "sgd": "fused"}
     return [

@@ -130,7 +130,12 @@ def users(protocol: Protocol, data: Data, model: Model, rank: int, ranks: int) -
 
 
 def configuration(protocol: Protocol, rounds: int) -> SyncTrainerConfig:
-    """The trainer's configuration: nothing is evaluated or reported between rounds."""
+    """The trainer's configuration: nothing is evaluated or reported between rounds.
+
+    Args:
+        protocol: the protocol.
+        rounds: number of rounds.
+    """
     epochs = rounds / math.ceil(protocol.clients / protocol.cohort)
     return SyncTrainerConfig(
         epochs=epochs,
@@ -167,7 +172,7 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
 
 
 def settings(protocol: Protocol, device: str) -> list[Setting]:
-    """Settings that are tried, the most promising first."""
+    """Settings that are tried, the most promising first; see `work`."""
     del protocol, device
     return [{"processes": 2, "threads": 1}, {"threads": 1}, {"threads": 2}]
 

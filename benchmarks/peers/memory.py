@@ -1,4 +1,4 @@
-"""The most memory that a process and its descendants hold at once (Linux)."""
+"""Peak memory of a process and its descendants (Linux)."""
 
 import contextlib
 import threading

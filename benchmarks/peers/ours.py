@@ -142,7 +142,12 @@ def image_logits(protocol: Protocol, how: str, params: models.Params, x: jax.Arr
 
 
 def image_model(protocol: Protocol, how: str) -> models.Model:
-    """The same network as a model of the package, without dropout."""
+    """The same network as a model of the package, without dropout.
+
+    Args:
+        protocol: the protocol.
+        how: "patches" or "lax".
+    """
     height, width, channels = protocol.shape
     flat = 64 * ((height - 4) // 2) * ((width - 4) // 2)
     shapes = {
@@ -279,7 +284,7 @@ def probe_loss(problem: FederatedProblem, data: Data, params: models.Params) -> 
 
 
 def settings(protocol: Protocol, device: str) -> list[Setting]:
-    """Settings that are tried, the most promising first; the package's default is among them."""
+    """Settings that are tried, the most promising first; the package's default is among them; see `work`."""
     convolutions = [{"convolution": "patches"}, {"convolution": "lax"}] if protocol.images else [{}]
     engines: list[Setting] = [{"execution": "auto"}]
     if prepare(device) == "cuda":

@@ -51,23 +51,46 @@ class Clock(TrainingProcessCallback):
 
 
 def loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The loss of a local step, as pfl calls it."""
+    """The loss of a local step, as pfl calls it.
+
+    Args:
+        model: the network.
+        x: samples, channels first.
+        y: int64[B], labels.
+    """
     return nn.functional.cross_entropy(model(x), y)
 
 
 def metrics(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Weighted]:
-    """The metrics that pfl evaluates."""
+    """The metrics that pfl evaluates.
+
+    Args:
+        model: the network.
+        x: samples, channels first.
+        y: int64[B], labels.
+    """
     return {"loss": Weighted(loss(model, x, y).item() * len(y), len(y))}
 
 
 def to_tensor(x, channels_last: bool) -> Tensor:
-    """Samples with the channels first; in memory too, unless ``channels_last``."""
+    """Samples with the channels first; in memory too, unless ``channels_last``.
+
+    Args:
+        x: float32[N, ...], channels last.
+        channels_last: whether the memory keeps this order.
+    """
     tensor = torch.from_numpy(x)
     return tensor.movedim(-1, 1) if channels_last else channels_first(tensor)
 
 
 def users(protocol: Protocol, data: Data, channels_last: bool) -> FederatedDataset:
-    """Every client's samples as tensors; clients are drawn in turn without repetition."""
+    """Every client's samples as tensors; clients are drawn in turn without repetition.
+
+    Args:
+        protocol: the protocol.
+        data: its data.
+        channels_last: whether the memory keeps the channels last.
+    """
     datasets = [
         PyTorchTensorDataset((to_tensor(x, channels_last), torch.from_numpy(y)), user_id=str(number))
         for number, (x, y) in enumerate(zip(data.x, data.y, strict=True))
@@ -128,7 +151,7 @@ def simulate(protocol: Protocol, setting: Setting, device: str, rounds: int) -> 
 
 
 def settings(protocol: Protocol, device: str) -> list[Setting]:
-    """Settings that are tried, the most promising first."""
+    """Settings that are tried, the most promising first; see `work`."""
     del device
     two = {"processes": 2, "threads": 1}
     tried = [two | {"sgd": "fused"}, two, two | {"sgd": "single"}, two | {"compile": True}, {"threads": 2}]

@@ -33,7 +33,12 @@ class PatchConv2d(nn.Conv2d):
 
 
 def network(protocol: Protocol, patches: bool = False) -> nn.Sequential:
-    """The protocol's network, channels first, with the same initial parameters for every peer that uses PyTorch."""
+    """The protocol's network, channels first, with the same initial parameters for every peer that uses PyTorch.
+
+    Args:
+        protocol: the protocol.
+        patches: whether convolutions are patches times a matrix.
+    """
     torch.manual_seed(0)
     return _images(protocol, patches) if protocol.images else _windows(protocol, patches)
 
@@ -91,7 +96,13 @@ def channels_first(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def loss_on(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Mean cross-entropy without dropout."""
+    """Mean cross-entropy without dropout.
+
+    Args:
+        model: the network.
+        x: samples, channels first.
+        y: int64[N], labels.
+    """
     model.eval()
     loss = nn.functional.cross_entropy(model(x), y).item()
     model.train()

@@ -38,19 +38,34 @@ class Workspace:
         self.x, self.y = self.place(data.x.reshape(-1, *protocol.shape), data.y.ravel())
 
     def place(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Put samples on the device, channels first; in memory too, unless ``channels_last``."""
+        """Put samples on the device, channels first; in memory too, unless ``channels_last``.
+
+        Args:
+            x: float32[N, ...], channels last.
+            y: int64[N], labels.
+        """
         moved = torch.from_numpy(x).to(self.device)
         moved = moved.movedim(-1, 1) if self.channels_last else channels_first(moved)
         return moved, torch.from_numpy(y).to(self.device)
 
     def probe_loss(self, data: Data, params: Tensor) -> float:
-        """The loss on samples that nobody trains on."""
+        """The loss on samples that nobody trains on.
+
+        Args:
+            data: the protocol's data.
+            params: float32[P], the parameters.
+        """
         self.flat.copy_(params)
         return loss_on(self.model, *self.place(data.probe_x, data.probe_y))
 
 
 def train_sequentially(workspace: Workspace, setting: Setting) -> Train:
-    """Train client after client."""
+    """Train client after client.
+
+    Args:
+        workspace: network and samples.
+        setting: the setting.
+    """
     model, protocol = workspace.model, workspace.protocol
     params = list(model.parameters())
     optimizer = torch.optim.SGD(params, lr=protocol.lr, fused=True)
@@ -85,7 +100,12 @@ def train_sequentially(workspace: Workspace, setting: Setting) -> Train:
 
 
 def train_vmapped(workspace: Workspace, setting: Setting) -> Train:
-    """Train all clients of a chunk together: the gradient of one client's loss is vmapped over clients."""
+    """Train all clients of a chunk together: the gradient of one client's loss is vmapped over clients.
+
+    Args:
+        workspace: network and samples.
+        setting: the setting.
+    """
     model, lr = workspace.model, workspace.protocol.lr
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     sizes = [shape.numel() for shape in shapes.values()]
@@ -166,7 +186,14 @@ class ClientTrainer:
 
 
 def run_worker(pipe, total: Tensor, start: Tensor, *options) -> None:
-    """Train the clients that the pipe names, until it sends None; the main function of a worker process."""
+    """Train the clients that the pipe names, until it sends None; the main function of a worker process.
+
+    Args:
+        pipe: names the clients, and receives the peak memory.
+        total: shared memory for the sum of parameters.
+        start: shared memory with the parameters of the server.
+        options: arguments of `ClientTrainer`.
+    """
     train = ClientTrainer(*options)
     while (clients := pipe.recv()) is not None:
         total.copy_(train(clients, start))

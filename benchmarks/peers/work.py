@@ -254,7 +254,12 @@ def main(peer: str, settings: Settings, simulate: Simulate, arguments: argparse.
 
 
 def with_fewer_clients(protocol: Protocol, factor: int) -> Protocol:
-    """Divide the number of clients by a factor, in the population and in a round."""
+    """Divide the number of clients by a factor, in the population and in a round.
+
+    Args:
+        protocol: the protocol.
+        factor: the factor.
+    """
     return protocol._replace(clients=protocol.clients // factor, cohort=protocol.cohort // factor)
 
 

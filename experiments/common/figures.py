@@ -15,6 +15,11 @@ def wide_figure(height: float) -> Figure:
 
 
 def legend_below(figure: Figure, axis: Axes) -> None:
-    """A legend below the panels, three columns wide, of the labelled series of one axis."""
+    """A legend below the panels, three columns wide, of the labelled series of one axis.
+
+    Args:
+        figure: the figure.
+        axis: axis with the labelled series.
+    """
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)

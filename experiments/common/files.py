@@ -18,6 +18,10 @@ def read_arrays(path: Path) -> Arrays:
 def training_name(parts: Sequence[str], seed: int) -> str:
     """Name of one training with one seed, for its file or run directory.
 
+    Args:
+        parts: names that identify the training.
+        seed: root seed.
+
     >>> training_name(["P1", "fedavg"], 3)
     'P1-fedavg-seed3'
     """

@@ -1,4 +1,4 @@
-"""Who trains on which recordings, and what is tested: overrides of an experiment's configuration."""
+"""Protocols: which recordings train and which are tested, as overrides of a configuration."""
 
 from collections.abc import Sequence
 from typing import Any

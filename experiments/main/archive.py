@@ -17,10 +17,18 @@ class CountSource(Protocol):
     """Where the counts of a study's trainings are read from."""
 
     def complete_seeds(self, trainings: Sequence[tuple[str, str]]) -> list[int]:
-        """The seeds for which every protocol and arm is there."""
+        """The seeds for which every protocol and arm is finished."""
 
     def stacked(self, training: tuple[str, str], seeds: Sequence[int]) -> dict[str, Any]:
-        """Name -> the arrays of all seeds ``[S, ...]``, or a list where clients differ from seed to seed."""
+        """Read the counts of one training.
+
+        Args:
+            training: protocol and arm.
+            seeds: the complete seeds.
+
+        Returns:
+            Name -> the arrays of all seeds ``[S, ...]``, or a list where the number of clients differs.
+        """
 
 
 class FolderSource:
@@ -30,11 +38,11 @@ class FolderSource:
         self._folder = WorkFolder(work)
 
     def complete_seeds(self, trainings: Sequence[tuple[str, str]]) -> list[int]:
-        """The seeds for which every protocol and arm is there."""
+        """The seeds for which every protocol and arm is finished."""
         return self._folder.complete_seeds(trainings)
 
     def stacked(self, training: tuple[str, str], seeds: Sequence[int]) -> dict[str, Any]:
-        """Name -> the arrays of all seeds ``[S, ...]``, or a list where clients differ from seed to seed."""
+        """Read the counts of one training, as in `CountSource`."""
         by_seed = [read_arrays(self._folder.file(training, seed)) for seed in seeds]
         return {name: _stack([arrays[name] for arrays in by_seed]) for name in by_seed[0]}
 
@@ -57,7 +65,7 @@ class ArchiveSource:
         return self._arrays["seeds"].tolist() if complete else []
 
     def stacked(self, training: tuple[str, str], seeds: Sequence[int]) -> dict[str, Any]:
-        """Name -> the arrays of all seeds of the file, ``[S, ...]``."""
+        """Read the counts of one training with all seeds of the file, as in `CountSource`."""
         del seeds
         prefix = f"{'-'.join(training)}/"
         return {name.removeprefix(prefix): a for name, a in self._arrays.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""What is kept of a training and its test: counts from which all metrics and their intervals are computed."""
+"""Counts of a training and its test, from which all metrics and their intervals are computed."""
 
 import hashlib
 

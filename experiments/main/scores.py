@@ -118,7 +118,12 @@ def _worst_tenth(accuracy: np.ndarray, repeats: np.ndarray) -> np.ndarray:
 
 
 def statistic(name: str, row: RowCounts) -> Statistic:
-    """The mean over the seeds of a metric of all people, as a function of the draws."""
+    """The mean over the seeds of a metric of all people, as a function of the draws.
+
+    Args:
+        name: name of the metric.
+        row: counts of the row.
+    """
     metric = matrix_metric(name)
     if metric:
         return metrics.resampled_metric(metric, row.confusion)
@@ -131,7 +136,12 @@ def statistic(name: str, row: RowCounts) -> Statistic:
 
 
 def summarise(name: str, row: RowCounts) -> dict[str, Any]:
-    """Mean and standard deviation of a metric over the seeds, and its 95 % interval over people and seeds."""
+    """Mean and standard deviation of a metric over the seeds, and its 95 % interval over people and seeds.
+
+    Args:
+        name: name of the metric.
+        row: counts of the row.
+    """
     seeds, people = row.confusion.shape[:2]
     by_seed = metric_of_draws(name, row, np.ones((1, people), int))[0]
     found = {"mean": float(by_seed.mean()), "sd": sd_over_seeds(by_seed)}

@@ -100,7 +100,12 @@ def results_of(name: str, rows: Sequence[Row], counts: StudyCounts, seeds: list[
 
 
 def row_counts_of(row: Row, counts: Counts) -> RowCounts:
-    """The counts of a row's model, by person; people without test samples are left out."""
+    """The counts of a row's model, by person; people without test samples are left out.
+
+    Args:
+        row: the row.
+        counts: counts of its training.
+    """
     person = person_index(counts["names"][0])
     tested = tested_people(sum_by_person(counts[f"{row.model}_confusion"], person))
 
@@ -152,7 +157,12 @@ def references(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
 
 
 def same_without_ledger(rows: Sequence[Row], counts: StudyCounts) -> dict[str, int]:
-    """In how many tests a governed run has, bit by bit, the probabilities of the training without a ledger."""
+    """In how many tests a governed run has, bit by bit, the probabilities of the training without a ledger.
+
+    Args:
+        rows: rows of the ablation.
+        counts: counts of its trainings.
+    """
     compared = same = 0
     for row in rows:
         twins = [
@@ -166,7 +176,12 @@ def same_without_ledger(rows: Sequence[Row], counts: StudyCounts) -> dict[str, i
 
 
 def rounds_text(curves: Sequence[Row], counts: StudyCounts) -> str:
-    """rounds.csv: macro-F1 by round, with 95 % intervals over seeds."""
+    """rounds.csv: macro-F1 by round, with 95 % intervals over seeds.
+
+    Args:
+        curves: rows whose curves are written.
+        counts: counts of the trainings.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("protocol", "arm", "title", "round", "macro_f1", "low", "high"))
@@ -176,7 +191,12 @@ def rounds_text(curves: Sequence[Row], counts: StudyCounts) -> str:
 
 
 def curve_lines(row: Row, counts: Counts) -> Iterator[tuple[Any, ...]]:
-    """The lines of one curve in rounds.csv; one seed has no interval."""
+    """The lines of one curve in rounds.csv; one seed has no interval.
+
+    Args:
+        row: the row.
+        counts: counts of its training.
+    """
     scores = counts[f"{row.model}_by_round"]
     for number, by_seed in zip(counts[f"{row.model}_rounds"][0], np.transpose(scores), strict=True):
         mean = mean_over_seeds(by_seed)

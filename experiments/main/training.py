@@ -98,7 +98,12 @@ def build_ungoverned(
 
 
 def train_ungoverned(problem: FederatedProblem, protocol: Protocol) -> Predictions:
-    """Train all rounds without a ledger, and test the models."""
+    """Train all rounds without a ledger, and test the models.
+
+    Args:
+        problem: the problem.
+        protocol: when models are tested.
+    """
     models = Models(problem, protocol)
     by_round: dict[str, list[tuple[int, float]]] = {}
 

@@ -67,7 +67,12 @@ def measure(predictions: Predictions) -> dict[str, Any]:
 
 
 def rare_training_recall(predictions: Predictions, name: str) -> float | None:
-    """Recall of a class over the clients that trained and had fewer than three training beats of it."""
+    """Recall of a class over the clients that trained and had fewer than three training beats of it.
+
+    Args:
+        predictions: predictions of one model.
+        name: name of the class.
+    """
     index = predictions.classes.index(name)
     few = (predictions.training_beats.sum(axis=1) > 0) & (predictions.training_beats[:, index] < FEW_BEATS)
     beats = few[predictions.client] & (predictions.label == index)
@@ -75,7 +80,12 @@ def rare_training_recall(predictions: Predictions, name: str) -> float | None:
 
 
 def by_record(predictions: Predictions, name: str) -> dict[str, list[int]]:
-    """Record -> [beats, found, false alarms] of a class, for the records with at least 20 of one of them."""
+    """Record -> [beats, found, false alarms] of a class, for the records with at least 20 of one of them.
+
+    Args:
+        predictions: predictions of one model.
+        name: name of the class.
+    """
     index = predictions.classes.index(name)
     records, counts = _confusions_by_group(predictions, predictions.names)
     beats, found = counts[:, index].sum(axis=1), counts[:, index, index]

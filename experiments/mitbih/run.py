@@ -47,7 +47,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run_directory(work: Path, training: str, seed: int) -> Path:
-    """The run directory of one training with one seed."""
+    """The run directory of one training with one seed.
+
+    Args:
+        work: folder of the run directories.
+        training: name of the training.
+        seed: root seed.
+    """
     return work / training_name([training], seed)
 
 

@@ -71,7 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def fold_of(samples: Samples, fold: int) -> list[str]:
-    """The subjects that are held out in a fold: people in the order of their names are assigned to folds in turn."""
+    """The subjects that are held out in a fold: people in the order of their names are assigned to folds in turn.
+
+    Args:
+        samples: the pool.
+        fold: number of the fold.
+    """
     people = sorted(set(samples.persons))
     pairs = zip(samples.subjects, samples.persons, strict=True)
     return [subject for subject, person in pairs if people.index(person) % FOLDS == fold]
@@ -163,7 +168,12 @@ def adaptation(
 
 
 def assert_same_training(one: FederatedProblem, other: FederatedProblem) -> None:
-    """Check that one training stands for both problems: the same samples, key and method."""
+    """Check that one training stands for both problems: the same samples, key and method.
+
+    Args:
+        one: one problem.
+        other: the other problem.
+    """
     for mine, theirs in zip(one.training, other.training, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     sections = ("seed", "model", "federation", "optimizer")
@@ -171,7 +181,12 @@ def assert_same_training(one: FederatedProblem, other: FederatedProblem) -> None
 
 
 def confusion(problem: FederatedProblem, probability: np.ndarray) -> np.ndarray:
-    """int32[C, K, K]: true class by predicted class, client by client."""
+    """int32[C, K, K]: true class by predicted class, client by client.
+
+    Args:
+        problem: the problem.
+        probability: float32[N, K], of the test samples, client after client.
+    """
     sample, client = problem.population.test.flat()
     return np.asarray(
         group_confusions(probability, problem.samples.y[sample], client, problem.population.clients), np.int32

@@ -130,7 +130,12 @@ def by_person(confusions: np.ndarray, labelled: np.ndarray, person: np.ndarray) 
 
 
 def by_seed(name: str, row: PersonCounts) -> np.ndarray:
-    """float64[S]: a metric over all people, seed by seed."""
+    """float64[S]: a metric over all people, seed by seed.
+
+    Args:
+        name: name of the metric.
+        row: counts of the row.
+    """
     kind, metric = METRICS[name]
     return metric_by_seed(metric, getattr(row, kind))
 
@@ -162,7 +167,12 @@ def summarise(row: PersonCounts) -> dict[str, Any]:
 
 
 def difference(row: PersonCounts, reference: PersonCounts) -> dict[str, Any]:
-    """The difference of the macro-F1 from the reference's."""
+    """The difference of the macro-F1 from the reference's.
+
+    Args:
+        row: counts of the row.
+        reference: counts of the row that is subtracted.
+    """
     return {
         "difference": float((by_seed("macro_f1", row) - by_seed("macro_f1", reference)).mean()),
         "difference_interval": interval("macro_f1", row, reference),
@@ -187,7 +197,12 @@ def title(row: dict[str, Any]) -> str:
 
 
 def render(protocol: str, result: dict[str, Any]) -> str:
-    """The table of one protocol as Markdown."""
+    """The table of one protocol as Markdown.
+
+    Args:
+        protocol: name of the protocol.
+        result: its results.
+    """
     minutes = PROTOCOLS[protocol].minutes
     kind = "patients that nobody trained on" if PROTOCOLS[protocol].unseen else "patients who train"
     head = (

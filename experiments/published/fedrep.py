@@ -34,7 +34,12 @@ class Federation(NamedTuple):
 
 
 def draw(seed: int, samples: int) -> Federation:
-    """Draw a federation of n clients with m samples each."""
+    """Draw a federation of n clients with m samples each.
+
+    Args:
+        seed: seed of the draws.
+        samples: m.
+    """
     stream = np.random.RandomState(seed)
     subspace = np.linalg.qr(stream.standard_normal((DIM, RANK)))[0]
     heads = np.linalg.qr(stream.standard_normal((CLIENTS, RANK)))[0]

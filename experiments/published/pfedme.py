@@ -102,7 +102,12 @@ class Method(NamedTuple):
 
 
 def methods(loss, rates: Rates) -> dict[str, Method]:
-    """The three methods at the given rates."""
+    """The three methods at the given rates.
+
+    Args:
+        loss: loss of one batch.
+        rates: learning rates.
+    """
     return {
         "fedavg": Method(algorithms.fedavg(loss, SGD), BATCH, rates.fedavg, 1.0, False),
         "perfedavg": Method(

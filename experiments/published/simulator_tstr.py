@@ -48,7 +48,12 @@ class Beats(NamedTuple):
 
 
 def select_beats(samples: Samples, rows: np.ndarray) -> Beats:
-    """The beats of some rows of the pool."""
+    """The beats of some rows of the pool.
+
+    Args:
+        samples: the pool.
+        rows: int[N], rows of the pool.
+    """
     return Beats(samples.x[rows], samples.features[rows], samples.y[rows])
 
 
@@ -89,7 +94,13 @@ def _train(model: Model, data: Beats, weight: jax.Array, key: jax.Array) -> Any:
 
 @functools.partial(jax.jit, static_argnums=0)
 def predict(model: Model, params: Any, data: Beats) -> jax.Array:
-    """int32[N]: the class that the network predicts for each beat."""
+    """int32[N]: the class that the network predicts for each beat.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        data: the beats.
+    """
 
     def predict_beat(sample: tuple[jax.Array, jax.Array]) -> jax.Array:
         return jnp.argmax(model.apply(params, sample[0][None], sample[1][None])[0])
@@ -98,7 +109,12 @@ def predict(model: Model, params: Any, data: Beats) -> jax.Array:
 
 
 def scores(predicted: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Macro-F1 over the classes with true beats, recall and precision of each class."""
+    """Macro-F1 over the classes with true beats, recall and precision of each class.
+
+    Args:
+        predicted: int[N], predicted classes.
+        truth: int[N], true classes.
+    """
     matrix = np.zeros((4, 4), int)
     np.add.at(matrix, (truth, predicted), 1)
     hits, support, positives = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)

@@ -22,7 +22,12 @@ class Federation(NamedTuple):
 
 
 def draw_sizes(stream: np.random.RandomState, clients: int) -> np.ndarray:
-    """int64[K]: draws from LogNormal(4, 2), rounded down, plus 50."""
+    """int64[K]: draws from LogNormal(4, 2), rounded down, plus 50.
+
+    Args:
+        stream: source of the draws.
+        clients: K.
+    """
     return stream.lognormal(4, 2, clients).astype(int) + 50
 
 

@@ -109,7 +109,12 @@ GENERATORS: dict[str, Callable[[SampleShape, int, str], Generator | None]] = {
 
 
 def sines(count: int = 10_000, seed: int = 0) -> np.ndarray:
-    """float32[count, 24, 5]: ``(sin(f t + p) + 1) / 2``, f and p from U(0, .1) for every window and channel."""
+    """float32[count, 24, 5]: ``(sin(f t + p) + 1) / 2``, f and p from U(0, .1) for every window and channel.
+
+    Args:
+        count: number of windows.
+        seed: seed of the draws.
+    """
     f, p = np.random.RandomState(seed).uniform(0, 0.1, (2, count, 1, 5))
     return ((np.sin(f * np.arange(LENGTH)[:, None] + p) + 1) / 2).astype(np.float32)
 
@@ -129,7 +134,13 @@ def limits(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scale(windows: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Scale every channel from [low, high] to [0, 1]."""
+    """Scale every channel from [low, high] to [0, 1].
+
+    Args:
+        windows: float[N, T, D].
+        low: float[D], minimum of each channel.
+        high: float[D], maximum of each channel.
+    """
     return (windows - low) / (high - low + 1e-7)
 
 

@@ -110,12 +110,22 @@ def fit(loss: Callable[[GruParams, jax.Array], jax.Array], params: GruParams, ke
 
 
 def draw_batch(key: jax.Array, windows: jax.Array) -> jax.Array:
-    """Draw a batch ``[T, D, B]`` of ``windows[N, T, D]``."""
+    """Draw a batch ``[T, D, B]`` of ``windows[N, T, D]``.
+
+    Args:
+        key: random key.
+        windows: float32[N, T, D].
+    """
     return jnp.moveaxis(windows[jax.random.randint(key, (BATCH,), 0, len(windows))], 0, -1)
 
 
 def split_windows(key: jax.Array, windows: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Shuffle windows and cut them into training and test windows."""
+    """Shuffle windows and cut them into training and test windows.
+
+    Args:
+        key: random key.
+        windows: float32[N, T, D].
+    """
     cut = int(TRAINING_SHARE * len(windows))
     shuffled = windows[jax.random.permutation(key, len(windows))]
     return shuffled[:cut], shuffled[cut:]
@@ -146,7 +156,12 @@ def discriminative_score(real: jax.Array, synthetic: jax.Array, key: jax.Array, 
 
 
 def looks_real(params: GruParams, windows: jax.Array) -> jax.Array:
-    """bool[N]: which windows the network classifies as real."""
+    """bool[N]: which windows the network classifies as real.
+
+    Args:
+        params: parameters of the discriminating network.
+        windows: float32[N, T, D].
+    """
     return apply_gru(params, jnp.moveaxis(windows, 0, -1))[-1] > 0
 
 

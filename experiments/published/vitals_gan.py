@@ -88,14 +88,24 @@ def read_stay(path: Path) -> np.ndarray:
 
 
 def value_of(variable: Variable, last: dict[str, float]) -> float:
-    """The value of a column; NaN if none of its parameters was measured."""
+    """The value of a column; NaN if none of its parameters was measured.
+
+    Args:
+        variable: the column.
+        last: parameter -> its last value.
+    """
     found = next((last[name] for name in variable.parameters if name in last), np.nan)
     found = np.clip(found, variable.low, variable.high)
     return float(np.log1p(found) if variable.skewed else found)
 
 
 def split_halves(table: Table, seed: int) -> tuple[Table, Table]:
-    """Two halves with the same share of deaths; missing values are filled with the medians of the first half."""
+    """Two halves with the same share of deaths; missing values are filled with the medians of the first half.
+
+    Args:
+        table: the stays.
+        seed: seed of the split.
+    """
     first, second = train_test_split(np.arange(len(table.y)), test_size=0.5, random_state=seed, stratify=table.y)
     median = np.nanmedian(table.x[first], axis=0)
     filled = np.where(np.isnan(table.x), median, table.x)
@@ -103,7 +113,12 @@ def split_halves(table: Table, seed: int) -> tuple[Table, Table]:
 
 
 def auroc(train: Table, test: Table) -> float:
-    """AUROC of a logistic regression."""
+    """AUROC of a logistic regression.
+
+    Args:
+        train: stays for training.
+        test: stays for the test.
+    """
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(train.x, train.y)
     return float(roc_auc_score(test.y, model.predict_proba(test.x)[:, 1]))
 
@@ -135,7 +150,12 @@ def fit_and_sample(generator: Generator, train: Table, seed: int) -> Table:
 
 
 def closeness(synthetic: Table, train: Table) -> dict[str, float]:
-    """Largest differences of class means (in real standard deviations), of relative spreads and of correlations."""
+    """Largest differences of class means (in real standard deviations), of relative spreads and of correlations.
+
+    Args:
+        synthetic: synthetic stays.
+        train: real stays.
+    """
     gaps = {"mean": 0.0, "sd": 0.0, "correlation": 0.0}
     for label in (0, 1):
         real, drawn = train.x[train.y == label], synthetic.x[synthetic.y == label]

@@ -43,7 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def largest_dose(work: Path, generator: str) -> Path | None:
-    """The complete run of a generator with the largest dose; None if there is none."""
+    """The complete run of a generator with the largest dose; None if there is none.
+
+    Args:
+        work: folder of the run directories.
+        generator: name of the generator.
+    """
     folders = [work / training_name(("P1", f"{generator}-{QUOTA}-{dose:g}"), 0) for dose in sorted(DOSES, reverse=True)]
     return next(filter(is_complete, folders), None)
 

@@ -1,4 +1,4 @@
-"""What is kept of every run, small enough to be committed: pieces.npz."""
+"""Counts of every run in one small file, pieces.npz, which is committed."""
 
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -117,7 +117,12 @@ def collect(work: Path, protocols: Collection[str] = tuple(PROTOCOLS)) -> StudyR
 
 
 def save(results: StudyResults, path: Path) -> None:
-    """Write a file that `load` reads."""
+    """Write a file that `load` reads.
+
+    Args:
+        results: the results.
+        path: the file.
+    """
     columns = {field: np.stack([getattr(one, field) for one in results.runs.values()]) for field in RunCounts._fields}
     head = {
         "people": results.people,

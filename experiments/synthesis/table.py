@@ -99,7 +99,7 @@ def write_tables(study: StudyResults, out: Path, head: dict[str, str]) -> None:
     Args:
         study: counts of all runs.
         out: folder of the files.
-        head: what results.json says about the study.
+        head: name, title and command of the study.
     """
     rows = {protocol: measure(study, protocol) for protocol in study.protocols()}
     all_rows = [row for of_protocol in rows.values() for row in of_protocol]
@@ -110,7 +110,12 @@ def write_tables(study: StudyResults, out: Path, head: dict[str, str]) -> None:
 
 
 def measure(study: StudyResults, protocol: str) -> list[dict[str, Any]]:
-    """A row for each arm and model of a protocol."""
+    """A row for each arm and model of a protocol.
+
+    Args:
+        study: counts of all runs.
+        protocol: name of the protocol.
+    """
     arms, seeds = study.arms(protocol), study.seeds(protocol)
     confusions = {
         (arm, model): by_person(study, [study.runs[protocol, arm, seed].confusion[index] for seed in seeds])
@@ -127,7 +132,12 @@ def measure(study: StudyResults, protocol: str) -> list[dict[str, Any]]:
 
 
 def by_person(study: StudyResults, confusions: Sequence[np.ndarray]) -> np.ndarray:
-    """int[S, P, K, K] of int[C, K, K] of each seed; people without test samples are left out."""
+    """int[S, P, K, K] of int[C, K, K] of each seed; people without test samples are left out.
+
+    Args:
+        study: counts of all runs, for the people of the clients.
+        confusions: confusion matrices of each seed.
+    """
     everyone = sum_by_person(np.stack(confusions), study.people)
     return everyone[:, tested_people(everyone)]
 
@@ -227,7 +237,12 @@ def curve_metrics(study: StudyResults, protocol: str, arm: str, model: str) -> d
 
 
 def render(protocol: str, rows: Sequence[dict[str, Any]]) -> str:
-    """The table of one protocol as Markdown."""
+    """The table of one protocol as Markdown.
+
+    Args:
+        protocol: name of the protocol.
+        rows: its rows of results.json.
+    """
     rare = [name.rpartition("_")[2] for name in rows[0]["metrics"] if name.startswith("auprc_")]
     head = (
         "arm",
@@ -262,7 +277,12 @@ def cells(row: dict[str, Any], rare: Sequence[str]) -> list[str]:
 
 
 def shown(value: dict[str, Any], sign: str = "") -> str:
-    """A mean and its interval, as tables show them."""
+    """A mean and its interval, as tables show them.
+
+    Args:
+        value: mean and interval.
+        sign: ``+`` prints the sign of positive numbers too.
+    """
     return with_interval(value["mean"], value["interval"], sign)
 
 

@@ -94,12 +94,12 @@ def test_a_result_has_the_median_without_the_first_round(peers):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "loss", "said"), [(36901, (1.5, 1.6), "learns nothing"), (9, (1.6, 1.5), "9 parameters")]
+    ("parameters", "loss", "message"), [(36901, (1.5, 1.6), "learns nothing"), (9, (1.6, 1.5), "9 parameters")]
 )
-def test_other_work_is_rejected(peers, parameters, loss, said):
+def test_other_work_is_rejected(peers, parameters, loss, message):
     work = peers("work")
     outcome = work.Outcome([0.0, 1.0, 2.0], parameters, loss, ())
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         work.to_result("peer", work.PROTOCOLS["64x10x32"], {}, outcome)
 
 
@@ -124,28 +124,28 @@ def test_tuning_keeps_failed_settings_at_the_end(peers, capsys):
 
 
 def test_the_table_shows_that_ours_meets_its_aim(peers):
-    said = peers("run").table("64x10x32", {"fedjax": row(1000.0), "ours": row(4000.0), "flower": row(500.0)})
-    assert [line.split("|")[1].strip() for line in said.splitlines()[4:7]] == ["ours", "fedjax", "flower"]
-    assert "| fedjax | 1000 | 4.00 x |" in said
-    assert said.endswith("Ours is 4.00 x as fast as the best peer, fedjax. The aim, 3.5 x on two cores, is met.")
+    text = peers("run").table("64x10x32", {"fedjax": row(1000.0), "ours": row(4000.0), "flower": row(500.0)})
+    assert [line.split("|")[1].strip() for line in text.splitlines()[4:7]] == ["ours", "fedjax", "flower"]
+    assert "| fedjax | 1000 | 4.00 x |" in text
+    assert text.endswith("Ours is 4.00 x as fast as the best peer, fedjax. The aim, 3.5 x on two cores, is met.")
 
 
 def test_the_table_shows_that_a_peer_wins(peers):
-    said = peers("run").table("cifar10", {"ours": row(200.0), "torch-loop": row(250.0)})
-    assert said.endswith("**torch-loop wins**: ours has 0.80 x the speed of the best peer, torch-loop.")
+    text = peers("run").table("cifar10", {"ours": row(200.0), "torch-loop": row(250.0)})
+    assert text.endswith("**torch-loop wins**: ours has 0.80 x the speed of the best peer, torch-loop.")
 
 
 def test_the_aims_are_not_for_a_gpu(peers):
     rows = {name: row(speed, device_mib=50.0) for name, speed in (("ours", 200.0), ("torch-loop", 100.0))}
-    said = peers("run").table("1000x1x16", rows)
-    assert "| 100 + 50 on the GPU |" in said
-    assert said.endswith("Ours is 2.00 x as fast as the best peer, torch-loop.")
+    text = peers("run").table("1000x1x16", rows)
+    assert "| 100 + 50 on the GPU |" in text
+    assert text.endswith("Ours is 2.00 x as fast as the best peer, torch-loop.")
 
 
 def test_failed_peers_are_in_the_table(peers):
-    said = peers("run").table("cifar10", {"ours": row(1.0), "flsim": {"error": "no environment flsim"}})
-    assert "| flsim | failed: no environment flsim |" in said
-    assert said.endswith("Nothing to compare.")
+    text = peers("run").table("cifar10", {"ours": row(1.0), "flsim": {"error": "no environment flsim"}})
+    assert "| flsim | failed: no environment flsim |" in text
+    assert text.endswith("Nothing to compare.")
 
 
 def test_the_speeds_of_copies_are_added(peers):
@@ -188,7 +188,7 @@ def test_a_process_that_takes_too_long_is_killed(peers, monkeypatch):
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="peak memory is read from Linux's /proc")
 def test_memory_of_descendants_is_counted(peers):
-    grandchild = "held = b'1' * (100 << 20); import time; time.sleep(3)"
+    grandchild = "block = b'1' * (100 << 20); import time; time.sleep(3)"
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
     with peers("memory").PeakMemory() as memory, subprocess.Popen([sys.executable, "-c", child]) as process:
         memory.roots.append(process.pid)

@@ -59,7 +59,7 @@ def private_imports(tree: ast.Module) -> Iterator[str]:
 
 
 def rooms(tree: ast.Module) -> dict[str, str]:
-    """Name in a file -> the package or the room that it stands for."""
+    """Names in a file that are bound to the package or to a room of it."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

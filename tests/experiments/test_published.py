@@ -1,4 +1,4 @@
-"""The published tables: the generated data are the published ones, and the committed results hold."""
+"""The published tables: generated data equal the published ones, and the claims of committed results hold."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from experiments.published.synthetic import draw_federation
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "published"
 EXCEPTIONS = {("pfedme", "dnn perfedavg")}
-"""Claims that do not hold, as the README of the folder says."""
+"""Claims that do not hold; the README of the folder explains them."""
 
 
 def counts(labels):
