@@ -16,6 +16,10 @@ SEED_INTERVALS = "95 % Student intervals of the mean over seeds"
 def format_number(value: float, digits: int = 3) -> str:
     """A number with fixed digits, "" where it is undefined.
 
+    Args:
+        value: the number.
+        digits: after the decimal point.
+
     >>> format_number(0.12345), format_number(float("nan"))
     ('0.123', '')
     """
@@ -23,12 +27,23 @@ def format_number(value: float, digits: int = 3) -> str:
 
 
 def format_interval(low: float, high: float, digits: int = 3) -> str:
-    """An interval as tables print it, "" where it is undefined."""
+    """An interval as tables print it, "" where it is undefined.
+
+    Args:
+        low: lower end.
+        high: upper end.
+        digits: after the decimal point.
+    """
     return f"[{low:.{digits}f}, {high:.{digits}f}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
 def format_with_interval(value: float, low: float, high: float) -> str:
     """A number and its interval.
+
+    Args:
+        value: the number.
+        low: lower end of its interval.
+        high: upper end of its interval.
 
     >>> format_with_interval(0.5, 0.25, 0.75), format_with_interval(0.5, float("nan"), 0.75)
     ('0.500 [0.250, 0.750]', '0.500')

@@ -77,6 +77,10 @@ def _height(box: Box, width: float) -> float:
 def wrap_text(text: str, width: float) -> list[str]:
     """Wrap a text of `SMALL` points into lines of at most this width; longer words are not split.
 
+    Args:
+        text: words with spaces between them.
+        width: in inches.
+
     >>> wrap_text("one Merkle root a round", 0.8)
     ['one Merkle root a', 'round']
     """
@@ -93,7 +97,13 @@ def _width(text: str) -> float:
 
 
 def point_in(box: Bbox, x: float, y: float) -> Point:
-    """A point of a box; (0, 0) is its lower left corner and (1, 1) its upper right corner."""
+    """A point of a box; (0, 0) is its lower left corner and (1, 1) its upper right corner.
+
+    Args:
+        box: position of the box.
+        x: as a share of its width.
+        y: as a share of its height.
+    """
     return float(box.x0 + x * box.width), float(box.y0 + y * box.height)
 
 
@@ -125,35 +135,37 @@ def vertical_arrow(start: Bbox, end: Bbox, label: str, share: float = 0.6) -> Ar
     return Arrow(path, label, (path[0][0] + 0.05, (path[0][1] + path[1][1]) / 2), ("left", "center"))
 
 
-def draw_diagram(boxes: Sequence[Box], places: Mapping[str, Bbox], arrows: Iterable[Arrow]) -> Figure:
+def draw_diagram(boxes: Sequence[Box], positions: Mapping[str, Bbox], arrows: Iterable[Arrow]) -> Figure:
     """Draw a diagram, as wide as a page, on its own Agg canvas.
 
     Args:
         boxes: with different titles.
-        places: their positions, from `layout_boxes`.
+        positions: of the boxes by title, from `layout_boxes`.
         arrows: between them.
     """
-    height = max(box.y1 for box in places.values()) + MARGIN
+    height = max(box.y1 for box in positions.values()) + MARGIN
     figure = Figure(figsize=(PAGE_WIDTH, height))
-    figure.set_layout_engine("none")  # places are fixed; layout="none" would be forgotten while a file is written
+    figure.set_layout_engine("none")  # positions are fixed; layout="none" would be lost while a file is written
     FigureCanvasAgg(figure)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set(xlim=(0, PAGE_WIDTH), ylim=(0, height))
     axis.axis("off")
     for box in boxes:
-        _draw_box(axis, box, places[box.title])
+        _draw_box(axis, box, positions[box.title])
     for arrow in arrows:
         _draw_arrow(axis, arrow)
     return figure
 
 
-def _draw_box(axis: Axes, box: Box, place: Bbox) -> None:
+def _draw_box(axis: Axes, box: Box, position: Bbox) -> None:
     width = 1.6 if box.thick else 0.8
-    frame = FancyBboxPatch(place.p0, place.width, place.height, "round,pad=0,rounding_size=0.05", fc="white", lw=width)
+    frame = FancyBboxPatch(
+        position.p0, position.width, position.height, "round,pad=0,rounding_size=0.05", fc="white", lw=width
+    )
     axis.add_patch(frame)
-    middle, top = (place.x0 + place.x1) / 2, place.y1 - PAD
+    middle, top = (position.x0 + position.x1) / 2, position.y1 - PAD
     axis.text(middle, top, box.title, size=TITLE, weight="bold", ha="center", va="top")
-    for number, line in enumerate(box.lines(place.width)):
+    for number, line in enumerate(box.lines(position.width)):
         axis.text(middle, top - _LINE[TITLE] - _LINE[SMALL] * number, line, size=SMALL, ha="center", va="top")
 
 

@@ -13,7 +13,12 @@ Ends = tuple[np.ndarray, np.ndarray]
 
 
 def confusion(predictions: Predictions, model: str) -> np.ndarray:
-    """int64[K, K]: the confusion matrix (rows: true class) of a model that has probabilities."""
+    """int64[K, K]: the confusion matrix (rows: true class) of a model that has probabilities.
+
+    Args:
+        predictions: of the test samples.
+        model: ``global`` or ``personalised``.
+    """
     matrix: np.ndarray = _person_confusions(predictions, predictions.models[model]).sum(axis=0)
     return matrix
 

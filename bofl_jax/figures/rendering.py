@@ -58,8 +58,8 @@ def render(name: str, artifact: Artifact) -> dict[str, bytes]:
     files = {f"{name}.csv": csv_text(artifact.rows), f"{name}.txt": f"{artifact.caption}\n"}
     if isinstance(artifact, Table):
         files |= {f"{name}.md": markdown(artifact), f"{name}.tex": latex(artifact)}
-    made = {file: text.encode() for file, text in files.items()}
-    return {**_images(name, artifact), **made} if isinstance(artifact, Drawing) else made
+    encoded = {file: text.encode() for file, text in files.items()}
+    return {**_images(name, artifact), **encoded} if isinstance(artifact, Drawing) else encoded
 
 
 def _images(name: str, drawing: Drawing) -> dict[str, bytes]:
@@ -147,12 +147,12 @@ def _latex_row(cells: Sequence[str], space: str = "") -> str:
     return " & ".join(cells) + r" \\" + space
 
 
-def _stacked_lines(lines: Sequence[str], place: str, align: str) -> str:
+def _stacked_lines(lines: Sequence[str], vertical: str, align: str) -> str:
     """Lines above each other in one cell. A leading bracket must not become an option of the line break before it."""
     texts = ["{}" + line if line.startswith("[") else line for line in map(_escaped, lines)]
     if len(texts) < 2:
         return "".join(texts)
-    return rf"\begin{{tabular}}[{place}]{{@{{}}{align}@{{}}}}" + r"\\".join(texts) + r"\end{tabular}"
+    return rf"\begin{{tabular}}[{vertical}]{{@{{}}{align}@{{}}}}" + r"\\".join(texts) + r"\end{tabular}"
 
 
 def _lines(cell: str) -> list[str]:

@@ -109,7 +109,12 @@ def series_styles(labels: Sequence[str]) -> list[SeriesStyle]:
 
 
 def count_axis(axis: Axes, count: int) -> None:
-    """Make x an axis of counts from 1 to ``count``, with round integer ticks and with room around a single one."""
+    """Make x an axis of counts from 1 to ``count``, with round integer ticks and with room around a single one.
+
+    Args:
+        axis: to change.
+        count: the largest count.
+    """
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     if count == 1:
         axis.set_xlim(0, 2)
@@ -143,26 +148,48 @@ def panel_grid(rows: int, columns: int, width: float, height: float, **options: 
 
 
 def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], **options: Any) -> None:
-    """Add a legend above the panels, in as many columns as fit into the figure's width."""
+    """Add a legend above the panels, in as many columns as fit into the figure's width.
+
+    Args:
+        figure: to change.
+        handles: of the series.
+        labels: of the series.
+        options: of ``Figure.legend``.
+    """
     if handles:
         columns = legend_columns(figure.get_figwidth(), labels)
         figure.legend(list(handles), list(labels), loc="outside upper center", ncols=columns, **options)
 
 
 def legend_columns(width: float, labels: Sequence[str]) -> int:
-    """Number of legend columns that fit into a width in inches, for as few and as even rows as possible."""
+    """Number of legend columns that fit into a width in inches, for as few and as even rows as possible.
+
+    Args:
+        width: of the figure, in inches.
+        labels: of the series.
+    """
     widest = 0.45 + 0.06 * max(map(len, labels))  # handle and gaps, and the letters' mean width at 7 points
     fitting = max(1, int(width / widest))
     return math.ceil(len(labels) / math.ceil(len(labels) / fitting))
 
 
 def legend_height(width: float, labels: Sequence[str]) -> float:
-    """Height in inches of the legend's lines beyond the first one."""
+    """Height in inches of the legend's lines beyond the first one.
+
+    Args:
+        width: of the figure, in inches.
+        labels: of the series.
+    """
     return 0.15 * (math.ceil(len(labels) / legend_columns(width, labels)) - 1) if labels else 0.0
 
 
 def unique_legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """Add one legend for several panels, with every label once, in the order of its first use."""
+    """Add one legend for several panels, with every label once, in the order of its first use.
+
+    Args:
+        figure: to change.
+        axes: its panels.
+    """
     found: dict[str, Artist] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):

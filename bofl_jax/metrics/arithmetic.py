@@ -51,6 +51,10 @@ def pairwise_sum(values: Array) -> Array:
 def ratio(numerator: Array, denominator: Array) -> Array:
     """``numerator / denominator``, NaN where the denominator is zero: float32 from JAX, float64 from NumPy.
 
+    Args:
+        numerator: int32[...] or float32[...].
+        denominator: int32[...] or float32[...].
+
     >>> ratio(jnp.array([1, 1]), jnp.array([2, 0])).tolist()
     [0.5, nan]
     """
@@ -62,6 +66,10 @@ def ratio(numerator: Array, denominator: Array) -> Array:
 
 def masked_mean(values: Array, mask: Array) -> Array:
     """Mean over the last axis of the entries where ``mask`` holds; NaN where there is none.
+
+    Args:
+        values: float32[..., N].
+        mask: bool[..., N].
 
     >>> float(masked_mean(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([True, True, False])))
     2.0

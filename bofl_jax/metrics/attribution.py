@@ -1,4 +1,4 @@
-"""Attributions: the part of each input in a network's output, by gradients, integrated gradients or occlusion.
+"""Attributions: the part of each input in a network's output, by gradients or integrated gradients.
 
 A network is a function ``predict(x float32[T, L], features float32[F]) -> logits[K]`` of one sample. The logit of one
 class is explained. The functions here are pure and take N samples at once. They are not compiled by themselves; for one
@@ -178,53 +178,13 @@ def smooth_grad(
     return Attribution(*jax.vmap(one)(sample_keys(key, len(x)), Inputs(x, features), label))
 
 
-def occlusion(
-    predict: PredictFunction,
-    x: jax.Array,
-    features: jax.Array,
-    label: jax.Array,
-    width: int,
-    stride: int = 1,
-    baseline: Inputs | None = None,
-) -> Attribution:
-    """The fall of the logit when a piece of the window, or one feature, is replaced by the baseline.
-
-    Pieces start at 0, ``stride``, ``2 stride`` ... and the last one ends with the window. A piece covers all leads. The
-    attribution of a time sample is the mean fall over the pieces that cover it.
-
-    Args:
-        predict: the network, for one sample.
-        x: float32[N, T, L].
-        features: float32[N, F].
-        label: int32[N], the class to explain.
-        width: time samples of a piece.
-        stride: time samples from piece to piece, at most ``width``.
-        baseline: the replacement, as for ``integrated_gradients``.
-
-    Returns:
-        Attribution, with x float32[N, T, 1].
-
-    Raises:
-        BoflError: when the shapes do not belong together, or some time sample would not be covered.
-
-    Zeiler & Fergus, "Visualizing and understanding convolutional networks", ECCV 2014.
-    """
-    check_samples(x, features, label)
-    window = x.shape[1]
-    if not 1 <= stride <= width <= window:
-        raise BoflError(
-            f"occlusion with width {width} and stride {stride} does not cover {window} time samples: "
-            "choose 1 <= stride <= width <= T"
-        )
-    starts = jnp.array(sorted({*range(0, window - width + 1, stride), window - width}))
-    time = jnp.arange(window)
-    pieces = (time >= starts[:, None]) & (time < starts[:, None] + width)
-    samples = Inputs(x, features)
-    return jax.vmap(partial(_occlude, predict, pieces))(samples, broadcast_baseline(baseline, samples), label)
-
-
 def check_samples(x: jax.Array, features: jax.Array, label: jax.Array) -> None:
     """Reject samples whose shapes do not belong together.
+
+    Args:
+        x: float32[N, T, L].
+        features: float32[N, F].
+        label: int32[N].
 
     Raises:
         BoflError: naming the shapes.
@@ -239,6 +199,10 @@ def check_samples(x: jax.Array, features: jax.Array, label: jax.Array) -> None:
 def broadcast_baseline(baseline: Inputs | None, samples: Inputs) -> Inputs:
     """A baseline for every sample: the given one, or zeros.
 
+    Args:
+        baseline: of shapes that broadcast to those of the samples, or None.
+        samples: x[N, T, L] and features[N, F].
+
     Raises:
         BoflError: when the baseline's shapes do not fit.
     """
@@ -252,7 +216,12 @@ def broadcast_baseline(baseline: Inputs | None, samples: Inputs) -> Inputs:
 
 
 def sample_keys(key: jax.Array, count: int) -> jax.Array:
-    """key[N]: a key for each sample, independent of the number of samples."""
+    """key[N]: a key for each sample, independent of the number of samples.
+
+    Args:
+        key: to be split.
+        count: N.
+    """
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(count))
 
 
@@ -298,21 +267,3 @@ def _integrate(
     gain = predict(*sample)[label] - predict(*start)[label]
     error = jnp.abs(found.x.sum() + found.features.sum() - gain)
     return IntegratedGradients(found.x, found.features, ratio(error, jnp.abs(gain)))
-
-
-def _occlude(
-    predict: PredictFunction, pieces: jax.Array, sample: Inputs, start: Inputs, label: jax.Array
-) -> Attribution:
-    """Explain one sample; pieces is bool[O, T]."""
-    whole = predict(*sample)[label]
-
-    def without_piece(piece: jax.Array) -> jax.Array:
-        return whole - predict(jnp.where(piece[:, None], start.x, sample.x), sample.features)[label]
-
-    def without_feature(chosen: jax.Array) -> jax.Array:
-        return whole - predict(sample.x, jnp.where(chosen, start.features, sample.features))[label]
-
-    falls = jax.lax.map(without_piece, pieces)
-    mean = jnp.where(pieces, falls[:, None], 0.0).sum(0) / pieces.sum(0)
-    each = jnp.eye(sample.features.shape[0], dtype=bool)
-    return Attribution(mean[:, None], jax.vmap(without_feature)(each))

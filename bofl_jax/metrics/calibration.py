@@ -226,7 +226,12 @@ def bounded_log(probability: jax.Array) -> jax.Array:
 
 
 def at_label(values: jax.Array, label: jax.Array) -> jax.Array:
-    """float32[N]: the entry of values[N, K] at each row's label, zero for a label that is not a class."""
+    """float32[N]: the entry of values[N, K] at each row's label, zero for a label that is not a class.
+
+    Args:
+        values: float32[N, K].
+        label: int32[N].
+    """
     return jnp.sum(jnp.where(label[:, None] == jnp.arange(values.shape[1]), values, 0.0), axis=1)
 
 

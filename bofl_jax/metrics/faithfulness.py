@@ -78,7 +78,13 @@ def ranking(attribution: jax.Array) -> jax.Array:
 
 
 def random_ranking(key: jax.Array, samples: int, window: int) -> jax.Array:
-    """int32[N, T]: a random order of the time samples for each sample, uniformly distributed."""
+    """int32[N, T]: a random order of the time samples for each sample, uniformly distributed.
+
+    Args:
+        key: of the orders.
+        samples: N.
+        window: T.
+    """
     return jax.vmap(lambda one: jax.random.permutation(one, window))(sample_keys(key, samples))
 
 

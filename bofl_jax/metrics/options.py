@@ -1,4 +1,4 @@
-"""Options of evaluation: when the shared model is tested and what else is measured."""
+"""Options of evaluation: when the shared model is tested, and what else is evaluated."""
 
 from typing import Any, Literal
 
@@ -13,25 +13,25 @@ GroupAttribute = Literal["none", "sex", "age"]
 
 
 class EvaluateOptions(Options):
-    """When the shared model is tested during training; the last round always is. And what else is measured of a run."""
+    """When the shared model is tested during training (always after the last round), and what else is evaluated."""
 
     uncompiled_fields = ("every", "explain", "contribution_every", "groups")
     every: int = Field(10, ge=0, description="test every n-th round; 0: only the last")
     explain: int = Field(0, ge=0, le=1000, description="test samples that are explained by integrated gradients")
     contribution: ContributionMethod = Field(
-        "none", description="how what each client was worth to a round is estimated"
+        "none", description="how client contributions to a round are estimated"
     )
-    contribution_every: int = Field(1, ge=1, description="value every n-th round; it takes many models of the clients")
+    contribution_every: int = Field(1, ge=1, description="estimate contributions in every n-th round; an estimate evaluates many models")
     groups: GroupAttribute = Field("none", description="groups of people whose recalls are compared")
 
     @model_validator(mode="after")
-    def _values_some_round(self) -> "EvaluateOptions":
+    def _check_contribution_every(self) -> "EvaluateOptions":
         if self.contribution == "none" and self.contribution_every != 1:
             raise ValueError("contribution_every belongs to contribution = 'leave-one-out' or 'gtg': leave it out")
         return self
 
     def check_sections(self, config: Any) -> None:
-        """Refuse client contributions where the clients' updates are not averaged into one classifier."""
+        """Reject client contributions where the clients' updates are not averaged into one classifier."""
         if self.contribution == "none":
             return
         federation, server = config.federation, config.optimizer.server

@@ -1,4 +1,4 @@
-"""``evaluate.contribution``: against a plain loop, exact Shapley values and refusals; it changes no training bit."""
+"""``evaluate.contribution``: against a plain loop and exact Shapley values; rejected configurations; equal training."""
 
 import jax
 import jax.numpy as jnp
@@ -88,7 +88,7 @@ def test_the_coalition_of_all_is_the_model_of_the_round(arrays):
     assert float(value(first.after)) == pytest.approx(first.value(np.arange(6)), abs=1e-6)
 
 
-def test_an_update_that_did_not_count_is_no_player_whatever_it_holds(arrays):
+def test_a_rejected_update_takes_no_part_in_the_game(arrays):
     first = Round(arrays, LOO)
     bad = jax.tree.map(lambda leaf: leaf.at[2].set(jnp.nan), first.info.updates)
     verdict = np.where(np.arange(6) == 2, RejectionReason.NOT_FINITE, RejectionReason.NONE)
@@ -122,7 +122,7 @@ def test_the_samples_are_those_that_were_trained_on_unless_there_are_better(arra
     assert sorted(rows) == np.flatnonzero(np.isin(samples.subject, (0, 3)) & (samples.time < 48)).tolist()
 
 
-def test_rounds_and_clients_say_it(run):
+def test_rounds_and_clients_hold_the_contributions(run):
     lines = read_rounds(run.directory)
     assert [line["round"] for line in lines if "contribution" in line] == [2, 4]
     total = np.zeros(6)
@@ -137,10 +137,10 @@ def test_rounds_and_clients_say_it(run):
 
 def test_a_run_values_what_it_trained(arrays, tmp_path):
     """The run's first round is the one by hand; a cohort of four, of which two updates are altered on their way."""
-    given = LOO | {"federation.rounds": 1, "federation.cohort": 4}
-    given |= {"adversary.channel": "sign-flip", "adversary.altered": 0.5}
-    (line,) = read_rounds(run_tiny(tmp_path / "run", arrays, given).directory)
-    clients, worth = Round(arrays, given).contributions()
+    overrides = LOO | {"federation.rounds": 1, "federation.cohort": 4}
+    overrides |= {"adversary.channel": "sign-flip", "adversary.altered": 0.5}
+    (line,) = read_rounds(run_tiny(tmp_path / "run", arrays, overrides).directory)
+    clients, worth = Round(arrays, overrides).contributions()
     assert (line["contributors"], len(clients)) == (clients.tolist(), 2)
     np.testing.assert_allclose(line["contribution"], worth, atol=1e-7)
 
@@ -164,22 +164,22 @@ def test_a_resumed_run_adds_up_all_rounds(run, arrays, tmp_path):
         if record["round"] == 3:
             raise KeyboardInterrupt
 
-    given = LOO | {"evaluate.contribution_every": 2}
+    overrides = LOO | {"evaluate.contribution_every": 2}
     with pytest.raises(KeyboardInterrupt):
-        run_tiny(tmp_path / "run", arrays, given, on_round=stop)
-    resumed = run_tiny(tmp_path / "run", arrays, given, resume=True)
+        run_tiny(tmp_path / "run", arrays, overrides, on_round=stop)
+    resumed = run_tiny(tmp_path / "run", arrays, overrides, resume=True)
     assert exact_results(resumed.directory) == exact_results(run.directory)
     assert len(read_rounds(resumed.directory)) == ROUNDS
 
 
 def test_members_side_by_side_value_and_explain_what_they_do_alone(arrays, tmp_path):
-    given = LOO | {"federation.rounds": 2, "evaluate.explain": 6}
+    overrides = LOO | {"federation.rounds": 2, "evaluate.explain": 6}
     swept = sweep(
-        lambda p: bofl.load_config(tiny_config(arrays), given | p), [Axis("seed", (0, 1))], tmp_path / "sweep"
+        lambda p: bofl.load_config(tiny_config(arrays), overrides | p), [Axis("seed", (0, 1))], tmp_path / "sweep"
     )
     assert not swept.failed
     for seed in (0, 1):
-        alone = read_rounds(run_tiny(tmp_path / str(seed), arrays, given | {"seed": seed}).directory)
+        alone = read_rounds(run_tiny(tmp_path / str(seed), arrays, overrides | {"seed": seed}).directory)
         member = tmp_path / "sweep" / f"seed={seed}"
         for mine, other in zip(read_rounds(member), alone, strict=True):
             np.testing.assert_allclose(mine["contribution"], other["contribution"], atol=1e-5)
@@ -189,7 +189,7 @@ def test_members_side_by_side_value_and_explain_what_they_do_alone(arrays, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         ({"federation.algorithm": "scaffold"}, "the server of federation.algorithm = 'scaffold' does more than that"),
         ({"optimizer.server": "adam"}, "the server of 'adam' does more than that"),
@@ -200,19 +200,19 @@ def test_members_side_by_side_value_and_explain_what_they_do_alone(arrays, tmp_p
         ({"evaluate.explain": -1}, "greater than or equal to 0"),
     ],
 )
-def test_what_cannot_be_valued_is_refused(overrides, said):
+def test_configurations_without_averaged_updates_are_rejected(overrides, message):
     with pytest.raises(BoflError) as error:
         bofl.load_config(tiny_config("own.npz"), LOO | overrides)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_methods_without_a_shared_classifier_are_refused(arrays, tmp_path):
+def test_methods_without_a_shared_classifier_are_rejected(arrays, tmp_path):
     with pytest.raises(BoflError, match=r"'perfedavg' ends in no model .*evaluate\.contribution .*: set it to 'none'$"):
         run_tiny(tmp_path / "run", arrays, LOO | {"federation.algorithm": "perfedavg"})
 
 
-def test_several_processes_are_refused(arrays, tmp_path, monkeypatch):
+def test_several_processes_are_rejected(arrays, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(BoflError, match=r"in one process: leave --distributed out$"):
         open_run(bofl.load_config(tiny_config(arrays), LOO), RunDirectory(tmp_path / "run"))

@@ -61,15 +61,15 @@ def test_probabilities_are_those_of_the_test(run, samples):
     np.testing.assert_array_equal(found["predicted"], found["probability"].argmax(axis=1))
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_a_linear_network_is_explained_by_its_weights_times_the_inputs(own, run, arrays, samples, tmp_path):
+@pytest.mark.parametrize("personal", [True, False])
+def test_a_linear_network_is_explained_by_its_weights_times_the_inputs(personal, run, arrays, samples, tmp_path):
     """Each client's own weights where it has some; a gradient that does not change has no error of the rule."""
-    if not own:
+    if not personal:
         run = run_tiny(tmp_path / "run", arrays, LINEAR | {"personalise.method": "none", "evaluate.explain": COUNT})
     found = read(run)
     for row, place in enumerate(places(found, samples)):
-        kernel = np.asarray((run.personal_params if own else run.params)["Dense_0"]["kernel"])
-        kernel = (kernel[samples.subject[place]] if own else kernel)[:, found["predicted"][row]]
+        kernel = np.asarray((run.personal_params if personal else run.params)["Dense_0"]["kernel"])
+        kernel = (kernel[samples.subject[place]] if personal else kernel)[:, found["predicted"][row]]
         np.testing.assert_allclose(found["attribution"][row, :, 0], kernel[:-2] * samples.x[place, :, 0], atol=2e-6)
         np.testing.assert_allclose(found["features_attribution"][row], kernel[-2:] * samples.features[place], atol=2e-6)
     assert np.nanmax(found["completeness_error"]) < 1e-3
@@ -84,12 +84,12 @@ def test_samples_are_spread_over_classes_and_clients(run):
 
 
 def test_the_summary_says_how_true_it_is(run):
-    told = run.summary["explanation"]
+    written = run.summary["explanation"]
     assert list(run.summary)[-1] == "explanation"
-    assert told["samples"] == COUNT
-    assert told["deletion"] < told["deletion_random"]
-    assert told["insertion"] > told["insertion_random"]
-    assert (told["qrs_share"], told["qrs_share_even"]) == (None, None)  # nobody says where the R peak is
+    assert written["samples"] == COUNT
+    assert written["deletion"] < written["deletion_random"]
+    assert written["insertion"] > written["insertion_random"]
+    assert (written["qrs_share"], written["qrs_share_even"]) == (None, None)  # the R peak is unknown
 
 
 def test_explaining_changes_nothing_else(run, arrays, tmp_path):
@@ -120,7 +120,7 @@ def test_more_than_there_are_explains_all(arrays, tmp_path):
     assert len({x.tobytes() for x in found["x"]}) == 120
 
 
-def test_beats_tell_how_much_lies_in_the_qrs_complex():
+def test_explained_beats_have_a_share_in_the_qrs_complex():
     """Simulated beats at 180 Hz: R is sample 64 of 128, and 60 ms are 10.8 samples on each side."""
     setting = build_problem(configure("fedavg"), PLANS["shard"], make_samples(each=4, window=128))
     attribution = np.random.default_rng(0).standard_normal((5, 128, 1)).astype(np.float32)

@@ -157,7 +157,7 @@ def test_two_records_of_one_man_are_one_person():
     assert (found["M"]["people"], found["F"]["people"]) == (1, 1)
 
 
-def test_without_groups_nothing_is_said_of_them(run, records, tmp_path):
+def test_without_groups_the_results_hold_nothing_on_them(run, records, tmp_path):
     """The same run but for the key: the same numbers to the bit, and no more arrays or keys than before."""
     plain = bofl.run(configure(records, PEOPLE), out=tmp_path / "run")
     assert set(predictions(run)) - set(predictions(plain)) == {"group", "group_names"}
@@ -173,7 +173,7 @@ def test_without_groups_nothing_is_said_of_them(run, records, tmp_path):
     audit(plain.directory)
 
 
-def test_an_audit_finds_what_was_changed_afterwards(run, aged, tmp_path):
+def test_an_audit_finds_later_changes(run, aged, tmp_path):
     audit(run.directory)
     audit(aged.directory)
     copy = shutil.copytree(run.directory, tmp_path / "run")
@@ -188,7 +188,7 @@ def flatter(groups):
     groups["equal_opportunity_gap"]["V"] += 0.01
 
 
-LIES = {
+FALSE_STATEMENTS = {
     r"global\.groups\.equal_opportunity_gap\.V of fairness does not follow": flatter,
     r"global\.groups\.by_group\.F\.per_class\.N\.people of": lambda g: g["by_group"]["F"]["per_class"]["N"].update(
         people=9
@@ -198,23 +198,23 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("named", LIES)
-def test_an_audit_finds_a_run_that_publishes_what_is_not_so(records, tmp_path, monkeypatch, named):
-    """The digest on the chain is that of the lie, so that only the predictions speak against it."""
+@pytest.mark.parametrize("named", FALSE_STATEMENTS)
+def test_an_audit_finds_a_run_that_publishes_false_groups(records, tmp_path, monkeypatch, named):
+    """The digest on the chain is that of the false summary, so that only the predictions contradict it."""
 
-    def lying(*given, true=summary.group_summary):
-        found = true(*given)
-        LIES[named](found)
+    def falsified(*arguments, true=summary.group_summary):
+        found = true(*arguments)
+        FALSE_STATEMENTS[named](found)
         return found
 
-    monkeypatch.setattr(summary, "group_summary", lying)
+    monkeypatch.setattr(summary, "group_summary", falsified)
     config = configure(records, ["100", "106"], evaluate__groups="sex", personalise__method="none")
-    told = bofl.run(config, out=tmp_path / "run")
+    published = bofl.run(config, out=tmp_path / "run")
     with pytest.raises(VerificationError, match=named):
-        audit(told.directory)
+        audit(published.directory)
 
 
-def test_an_audit_finds_groups_that_the_summary_is_silent_of(records, tmp_path, monkeypatch):
+def test_an_audit_finds_groups_that_are_missing_in_the_summary(records, tmp_path, monkeypatch):
     monkeypatch.setattr(
         summary.RunPredictions,
         "fairness",
@@ -223,13 +223,13 @@ def test_an_audit_finds_groups_that_the_summary_is_silent_of(records, tmp_path, 
         },
     )
     config = configure(records, ["100", "106"], evaluate__groups="sex", personalise__method="none")
-    told = bofl.run(config, out=tmp_path / "run")
+    published = bofl.run(config, out=tmp_path / "run")
     with pytest.raises(VerificationError, match="a key of fairness does not follow"):
-        audit(told.directory)
+        audit(published.directory)
 
 
 @pytest.mark.parametrize(
-    ("said", "found", "first"),
+    ("stated", "expected", "first"),
     [
         ({"g": {"N": 0.5}}, {"g": {"N": 0.5 + 1e-7}}, ""),
         ({"g": {"N": 0.5}}, {"g": {"N": 0.51}}, "g.N"),
@@ -241,11 +241,11 @@ def test_an_audit_finds_groups_that_the_summary_is_silent_of(records, tmp_path, 
         ({}, {}, ""),
     ],
 )
-def test_the_first_difference_is_named(said, found, first):
-    assert first_group_difference(said, found) == first
+def test_the_first_difference_is_named(stated, expected, first):
+    assert first_group_difference(stated, expected) == first
 
 
-def test_what_the_file_lacks_is_no_result():
+def test_missing_arrays_are_no_result():
     assert groups_from_predictions({}, "none") == {}
     with pytest.raises(KeyError, match="group_names"):
         groups_from_predictions({}, "sex")
@@ -253,21 +253,21 @@ def test_what_the_file_lacks_is_no_result():
 
 @pytest.mark.parametrize("attribute", ["sex", "age"])
 @pytest.mark.parametrize("source", [{"source": "npz", "root": "own.npz"}, {"source": "simulator"}])
-def test_a_source_that_does_not_know_its_people_is_refused(source, attribute):
+def test_a_source_that_does_not_know_its_people_is_rejected(source, attribute):
     name = source["source"]
     with pytest.raises(BoflError) as error:
         bofl.load_config(tiny_config("") | {"data": source}, {"evaluate.groups": attribute})
-    mend = "set evaluate.groups = 'none', or data.source = 'mitbih'"
-    assert str(error.value) == f"data.source = '{name}' gives no age and sex of its subjects: {mend}"
+    how_to_fix = "set evaluate.groups = 'none', or data.source = 'mitbih'"
+    assert str(error.value) == f"data.source = '{name}' gives no age and sex of its subjects: {how_to_fix}"
 
 
-def test_another_attribute_is_refused_by_its_key(tmp_path):
+def test_another_attribute_is_rejected_by_its_key(tmp_path):
     arrays = write_arrays(tmp_path / "own.npz")
     with pytest.raises(BoflError, match=r"^evaluate\.groups = 'height' is not possible: .*'none', 'sex' or 'age'$"):
         bofl.load_config(tiny_config(arrays), {"evaluate.groups": "height"})
 
 
-def test_nobodys_age_is_known_before_anything_is_written(records, tmp_path):
+def test_unknown_ages_are_rejected_before_anything_is_written(records, tmp_path):
     with pytest.raises(BoflError, match="the age of no subject is known"):
         bofl.run(configure(records, ["103"], evaluate__groups="age"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -145,13 +145,13 @@ def test_a_method_without_a_shared_model_has_none(arrays, tmp_path):
     assert found["personalised"]["mcc"] is not None
 
 
-def test_safety_is_no_part_of_what_was_there_before(run):
+def test_safety_is_no_part_of_the_published_results(run):
     """New keys come last; the digest of the results, and with it the head, knows nothing of them."""
     assert list(run.summary)[-2:] == ["config_sha256", "safety"]
     assert "safety" not in exact_results(run.directory)
 
 
-def test_an_audit_finds_what_does_not_follow_from_the_predictions(run, tmp_path):
+def test_an_audit_finds_numbers_that_do_not_follow_from_the_predictions(run, tmp_path):
     audit(run.directory)
     changes = {
         "mcc": lambda safety: safety["personalised"].update(mcc=0.99),
@@ -170,7 +170,7 @@ def test_an_audit_finds_what_does_not_follow_from_the_predictions(run, tmp_path)
             audit(copy)
 
 
-def test_a_summary_that_should_speak_of_safety_has_to(run, tmp_path):
+def test_an_audit_rejects_a_summary_without_safety(run, tmp_path):
     copy = shutil.copytree(run.directory, tmp_path / "run")
     summary = json.loads((copy / "summary.json").read_text())
     del summary["safety"]

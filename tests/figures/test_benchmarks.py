@@ -111,7 +111,7 @@ def test_one_device_needs_no_name(folder):
     assert "search" not in table.caption
 
 
-def test_a_peer_that_failed_is_said_with_its_reason_in_one_line(tables):
+def test_a_peer_that_failed_is_listed_with_its_reason_in_one_line(tables):
     table = tables["large"]
     assert cells(table, "flower") == printed("failed", "", "", "", "")
     assert "Failed: flower (no environment flower: make it & try again)." in table.caption
@@ -169,7 +169,7 @@ def test_numbers_keep_their_digits(tables):
     assert (row["start-up (s)"], row["rounds"], row["device"]) == (6.25, 5, "cpu")
 
 
-def test_the_folder_makes_these_tables_and_says_what_else_there_could_be(folder, tmp_path):
+def test_the_folder_makes_these_tables_and_names_the_other_ones(folder, tmp_path):
     said = []
     written = draw(folder, tmp_path / "out", said.append)
     assert {path.name for path in written} == {"captions.md"} | {
@@ -213,7 +213,7 @@ def spoil(path, key, value):
         lambda protocols: protocols.clear(),
     ],
 )
-def test_damaged_numbers_are_refused_in_one_line(folder, edit):
+def test_damaged_numbers_are_rejected_in_one_line(folder, edit):
     with pytest.raises(BoflError, match=r"peers\.json is damaged .*peers/run\.py --json") as caught:
         change(folder, edit)
     assert "\n" not in str(caught.value)
@@ -221,7 +221,7 @@ def test_damaged_numbers_are_refused_in_one_line(folder, edit):
 
 @pytest.mark.parametrize("name", ["peers.json", "gpu/ours_small.json", "gpu/engine.json"])
 @pytest.mark.parametrize("content", [b"{]\n", b"", b"\xff\xfe"])
-def test_damaged_files_are_refused_and_nothing_is_written(folder, name, content):
+def test_damaged_files_are_rejected_and_nothing_is_written(folder, name, content):
     (folder / name).write_bytes(content)
     with pytest.raises(BoflError, match=f"{name} is damaged"):
         draw(folder)
@@ -236,7 +236,7 @@ def test_a_search_without_a_speed_is_a_failure(folder):
 
 
 @pytest.mark.parametrize("build", [build_benchmarks, build_study])
-def test_a_page_of_what_has_none_is_refused_with_what_shows_it(build, tmp_path):
+def test_a_page_of_benchmarks_is_rejected_with_the_command_that_shows_them(build, tmp_path):
     folder = build(tmp_path / "b")
     with pytest.raises(BoflError, match=f"have no page: bofl figures {folder} shows them"):
         report(folder)
@@ -334,7 +334,7 @@ def test_bars_are_the_gas_of_each_function_with_about_a_thousand_clients(chain):
 
 
 @pytest.mark.parametrize(("measured", "shown"), [((10, 100), 100), ((100, 10_000), 100), ((999, 1_500), 999)])
-def test_bars_are_of_clients_that_most_modes_were_measured_with(measured, shown, tmp_path):
+def test_bars_are_of_the_number_of_clients_that_most_modes_were_measured_with(measured, shown, tmp_path):
     # 100 is as far from 1,000 as 10,000 by ratio; per-client alone has 1,000
     rows = [cost(mode, number, 0, 1.0, 1.0) for number in measured for mode in ("merkle", "per-client")]
     chain = build_ledger(tmp_path / "c", [*rows, cost("per-client", 1_000, 10, 1.0, 1.0)])
@@ -456,7 +456,7 @@ def unsum(written):
         lambda written: written.pop("reference"),
     ],
 )
-def test_damaged_costs_are_refused_in_one_line(chain, edit):
+def test_damaged_costs_are_rejected_in_one_line(chain, edit):
     written = json.loads((chain / "ledger.json").read_text())
     edit(written)
     (chain / "ledger.json").write_text(json.dumps(written))
@@ -466,7 +466,7 @@ def test_damaged_costs_are_refused_in_one_line(chain, edit):
 
 
 @pytest.mark.parametrize("content", ["{]", "{}", '{"pairs": []}', "[]"])
-def test_a_damaged_overlap_is_refused_and_nothing_is_written(chain, content):
+def test_a_damaged_overlap_is_rejected_and_nothing_is_written(chain, content):
     (chain / "ledger_overlap.json").write_text(content)
     with pytest.raises(BoflError, match=r"ledger_overlap\.json is damaged .*benchmarks/ledger_overlap\.py --json"):
         draw(chain)

@@ -59,7 +59,7 @@ def test_everything_of_a_run_is_written_in_all_its_forms(drawn):
     assert set(drawn) == {"captions.md"}.union(*map(files, OF_A_RUN))
 
 
-def test_figures_go_into_the_run_where_nothing_else_is_said(copy):
+def test_figures_are_written_into_the_run_by_default(copy):
     written = draw(copy)
     assert set(written) == set((copy / "figures").iterdir())
 
@@ -99,7 +99,7 @@ def test_pyplot_is_never_imported():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_captions_stand_together_and_alone_and_say_how_many(drawn):
+def test_captions_are_in_one_file_and_alone_and_have_sample_sizes(drawn):
     together = drawn["captions.md"].decode()
     for name in OF_A_RUN - {"explanations", "ledger", "synthesis"}:
         caption = drawn[f"{name}.txt"].decode().strip()
@@ -117,7 +117,7 @@ def test_every_number_of_a_csv_can_be_read_back(drawn):
             assert not any("nan" in row.values() or None in row for row in rows), name
 
 
-def test_what_has_no_data_is_left_out_in_one_line_that_says_what_makes_it(make_run, tmp_path):
+def test_an_entry_without_data_is_left_out_in_one_line_that_names_how_to_make_them(make_run, tmp_path):
     said = []
     written = draw(make_run(tmp_path / "off", clients=5, rounds=3, mode="off"), warn=said.append)
     assert "ledger left out: ledger off; run with ledger.mode = 'merkle'" in said
@@ -129,7 +129,7 @@ def test_what_has_no_data_is_left_out_in_one_line_that_says_what_makes_it(make_r
     assert left_out | set(names.split(", ")) == set(FIGURES) - {path.stem for path in written}
 
 
-def test_a_run_with_nothing_to_show_skips_everything_and_says_why(copy):
+def test_a_run_without_results_has_no_figures_and_a_reason_for_each(copy):
     (copy / "rounds.jsonl").write_text('{"round": 1, "loss": null}\n')
     (copy / "clients.csv").write_text("client,global_accuracy,personalised_accuracy\na,,\n")
     (copy / "summary.json").write_text('{"test": {"global": null, "personalised": null}, "ledger": {"mode": "merkle"}}')
@@ -143,7 +143,7 @@ def test_a_run_with_nothing_to_show_skips_everything_and_says_why(copy):
     assert len(said) == 1 + sum("run" in entry.builders for entry in FIGURES.values())
 
 
-def test_directories_are_told_apart(tmp_path, finished_run):
+def test_kinds_of_directories_are_recognised(tmp_path, finished_run):
     sweep = build_sweep(tmp_path / "sweep", GRID)
     study = build_study(tmp_path / "study", beats=False, rounds=False)
     benchmarks = build_benchmarks(tmp_path / "benchmarks")
@@ -180,14 +180,14 @@ def test_names_of_files_are_safe(tmp_path):
     assert all(re.fullmatch(r"[\w-]+\.\w+", path.name) for path in written)
 
 
-def test_an_unwritable_folder_is_refused(copy, tmp_path):
+def test_an_unwritable_folder_is_rejected(copy, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BoflError, match="give a writable folder"):
         draw(copy, tmp_path / "file" / "figures")
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_entry_has_a_title_a_mend_and_a_maker(name):
+def test_every_entry_has_a_title_an_instruction_and_a_builder(name):
     entry = FIGURES[name]
     assert entry.title
     assert re.fullmatch(r"[^\n]+[^.\n]", entry.how_to_make)

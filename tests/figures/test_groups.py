@@ -35,7 +35,7 @@ def test_the_table_has_what_was_written(copy):
     assert f"nothing is known of their sex: {found['samples_in_no_group']:,} samples" in table.caption
 
 
-def test_what_nobody_has_is_an_empty_cell(copy):
+def test_a_class_without_samples_in_a_group_is_an_empty_cell(copy):
     add_groups(copy)
     path = copy / "summary.json"
     summary = json.loads(path.read_text())

@@ -127,7 +127,7 @@ def test_all_series_differ_in_colour_marker_and_line_style():
         assert len({getattr(series, part) for series in styles}) == style.MAX_SERIES
 
 
-def test_the_check_sees_what_it_is_for():
+def test_the_layout_check_finds_overlapping_texts():
     figure, (axis,) = style.stacked_panels(1, 2)
     axis.plot([0, 1], label="line")
     axis.set_title("a title that is far too long for a column of the page, whatever the layout does about it")

@@ -2,7 +2,6 @@
 
 import json
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
@@ -154,7 +153,7 @@ def exchangeable(clients, samples, seed):
     return Predictions(label, client, tuple("NSVF"), probability, None, client, np.zeros(len(label)))
 
 
-def test_conformal_sets_hold_the_truth_as_often_as_promised_when_clients_are_alike():
+def test_conformal_sets_reach_their_level_when_clients_are_exchangeable():
     coverage, _ = client_coverage(exchangeable(40, 100, 0), exchangeable(40, 100, 0).global_probability)
     # 4 000 samples: sd sqrt(.09 / 4000) = .0047 for the test and as much for the threshold; three of them
     assert abs(coverage.mean() - LEVEL) < 3 * 0.0067
@@ -192,7 +191,7 @@ def test_explanations_without_any_attribution_are_grey(copy):
     assert not drawing.figure.axes[0].collections[0].get_array().any()
 
 
-def test_requests_are_counted_by_what_became_of_them(copy):
+def test_requests_are_counted_by_outcome(copy):
     write_requests(copy)
     drawing = make("synthesis", read_run(copy))
     found = {(row["class"], row["outcome"]): row["samples"] for row in drawing.rows if row["samples"]}

@@ -58,7 +58,7 @@ def test_label_scarcity_has_a_line_an_arm_and_whiskers_as_written(study, written
         assert ends == [row["interval"] for row in rows]
 
 
-def test_differences_from_the_arm_of_most_stand_below(study, written):
+def test_differences_from_the_most_frequent_reference_are_below(study, written):
     """A line of each arm that has any, at the minutes where it has; the other arm is the line at zero."""
     below = make("label_scarcity", study).figure.axes[1]
     rows = [row for row in written if "minutes" in row["x"] and row.get("difference")]
@@ -115,7 +115,7 @@ def test_a_protocol_of_one_dose_has_no_figure_of_doses(study):
     assert "several" in make("dose", replace(study, rows=tuple(once))).reason
 
 
-def test_arms_of_one_generator_are_told_apart_by_their_titles(tmp_path):
+def test_arms_of_one_generator_are_labelled_by_their_titles(tmp_path):
     folder = build_study(tmp_path / "s", beats=False, rounds=False)
     content = json.loads((folder / "results.json").read_text())
     twice = [row | {"title": f"{row['generator']}, uniform"} for row in content["rows"] if row.get("generator")]
@@ -213,7 +213,7 @@ def test_beats_are_a_row_a_class_and_a_column_a_set(study):
     assert sum(row["beat"] == "mean" for row in drawing.rows) == 9
 
 
-def test_what_a_study_lacks_is_skipped(tmp_path):
+def test_a_study_without_the_data_has_no_such_figure(tmp_path):
     study = read_study(change(tmp_path, lambda row: not (row["x"] or row.get("factors")) and False))
     for name in ("alpha", "label_scarcity", "dose", "ablation", "methods", "rounds", "fidelity"):
         assert isinstance(make(name, study), Unavailable), name
@@ -238,7 +238,7 @@ def test_rows_without_the_scores_of_a_figure_are_skipped(tmp_path):
         ("fidelity.npz", b"PK\x03\x04"),
     ],
 )
-def test_a_damaged_study_is_refused_in_one_line(tmp_path, name, content):
+def test_a_damaged_study_is_rejected_in_one_line(tmp_path, name, content):
     folder = build_study(tmp_path / "s")
     (folder / name).write_bytes(content)
     with pytest.raises(BoflError, match=f"{name} is damaged.*the experiment's own script") as caught:
@@ -247,7 +247,7 @@ def test_a_damaged_study_is_refused_in_one_line(tmp_path, name, content):
     assert not (folder / "figures").exists()
 
 
-def test_beats_that_do_not_belong_together_are_refused(tmp_path):
+def test_beats_that_do_not_belong_together_are_rejected(tmp_path):
     folder = build_study(tmp_path / "s")
     with np.load(folder / "fidelity.npz") as file:
         arrays = dict(file)

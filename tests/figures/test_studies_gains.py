@@ -84,7 +84,7 @@ def test_gains_show_the_dose_that_most_arms_have_and_the_csv_all(study):
     assert {row["metric"] for row in drawing.rows} == {"auprc_S", "auprc_V", "auprc_F"}
 
 
-def test_an_undefined_gain_is_said_in_its_place(tmp_path):
+def test_an_undefined_gain_is_marked_in_its_place(tmp_path):
     def lose(content):
         for row in content["rows"]:
             if row.get("gains") and row["title"] == "class weights":
@@ -96,7 +96,7 @@ def test_an_undefined_gain_is_said_in_its_place(tmp_path):
 
 
 @pytest.mark.parametrize("figure", ["gains", "dose"])
-def test_a_generator_none_of_whose_batches_was_used_is_said(tmp_path, figure):
+def test_a_generator_without_used_batches_is_named(tmp_path, figure):
     def refuse(content):
         for row in content["rows"]:
             row["outcome"] = {"used": 0.0 if row.get("generator") == "smote" else 3.5}
@@ -105,7 +105,7 @@ def test_a_generator_none_of_whose_batches_was_used_is_said(tmp_path, figure):
     assert " No batch was used of smote: the scores are those without. " in caption
 
 
-def test_where_it_is_not_written_what_was_used_nothing_is_said(study):
+def test_an_unknown_number_of_used_samples_is_not_mentioned(study):
     assert "No batch was used" not in make("gains", study).caption
 
 
@@ -150,7 +150,7 @@ def test_goals_are_lines_and_membership_has_whiskers(study, written):
     np.testing.assert_allclose(ends[:, :, 0], expected[:, None] + 1.96 * 0.05 * np.array([-1, 1]), rtol=1e-12)
 
 
-def test_what_was_not_judged_is_said_and_empty_in_the_csv(study):
+def test_a_missing_score_is_named_and_empty_in_the_csv(study):
     drawing = make("generators", study)
     assert "Not judged, hence left out (discriminative, diversity, distance: smote S/V/F; " in drawing.caption
     others = ", ".join(f"{name} {'S/V/F' if name == 'smote' else 'F'}" for name in GENERATORS)
@@ -207,7 +207,7 @@ def test_a_study_without_them_has_neither(tmp_path):
         lambda content: content["rows"][-1]["gains"]["metrics"]["auprc_S"].update(interval=[1, 2, 3]),
     ],
 )
-def test_damage_is_refused_in_one_line(tmp_path, damage):
+def test_damage_is_rejected_in_one_line(tmp_path, damage):
     with pytest.raises(BoflError, match=r"results\.json is damaged.*the experiment's own script") as caught:
         read_study(change(tmp_path, damage))
     assert "\n" not in str(caught.value)

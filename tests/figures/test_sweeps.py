@@ -57,7 +57,7 @@ def test_numbers_of_other_keys_are_lines_of_their_own(tmp_path):
     assert other.figure.axes[-1].get_xlabel() == "optimizer.lr"
 
 
-def test_more_lines_than_can_be_told_apart_are_said_and_stay_in_the_csv(tmp_path):
+def test_lines_beyond_the_number_of_styles_are_mentioned_and_in_the_csv(tmp_path):
     folder = build_sweep(tmp_path / "s", ALPHA | {"federation.algorithm": [f"method{n}" for n in range(10)]})
     drawing = make("alpha", folder)
     assert len(drawing.figure.legends[0].get_texts()) == 8
@@ -144,13 +144,13 @@ def test_members_whose_directories_are_elsewhere_have_no_rounds(tmp_path):
     assert len(make("points", folder).body) == 2
 
 
-def test_a_sweep_of_which_nothing_is_complete_is_refused(tmp_path):
+def test_a_sweep_of_which_nothing_is_complete_is_rejected(tmp_path):
     with pytest.raises(BoflError, match=r"no member of .* is complete.*--resume"):
         draw(build_sweep(tmp_path / "s", ALPHA, failed=3))
 
 
 @pytest.mark.parametrize("content", [b"", b"member,status\n", b"{}", b"\xff\xfe\x00"])
-def test_a_damaged_table_is_refused(tmp_path, content):
+def test_a_damaged_table_is_rejected(tmp_path, content):
     folder = build_sweep(tmp_path / "s", ALPHA)
     (folder / "sweep.csv").write_bytes(content)
     with pytest.raises(BoflError, match=r"sweep\.csv.*|no member"):

@@ -109,7 +109,7 @@ def parts(runs):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_no_box_lies_over_another_and_all_are_on_the_page(parts, name):
+def test_no_boxes_overlap_and_all_are_on_the_page(parts, name):
     found = parts[name]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(found.boxes, 2))
     page = found.figure.bbox
@@ -119,7 +119,7 @@ def test_no_box_lies_over_another_and_all_are_on_the_page(parts, name):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_every_text_is_whole_legible_and_in_its_place(parts, name):
+def test_every_text_is_complete_legible_and_in_its_place(parts, name):
     found = parts[name]
     assert all(text.get_fontsize() >= 6.5 for text in found.texts)
     for frame, texts in zip(found.boxes, found.within, strict=True):
@@ -159,7 +159,7 @@ def crosses(one, other):
     return any(a.overlaps(b) for a, b in itertools.product(*pieces))
 
 
-def test_boxes_say_what_the_run_was(parts, runs):
+def test_boxes_hold_the_settings_of_the_run(parts, runs):
     said = parts["with a ledger"].said
     train = int(sum(np.sum(counts) for counts in runs["with a ledger"].clients.counts["train"].values()))
     assert said["Clients"] == (
@@ -181,7 +181,7 @@ def test_boxes_say_what_the_run_was(parts, runs):
     )
 
 
-def test_the_synthetic_path_says_what_became_of_the_requests(parts):
+def test_the_synthetic_path_holds_the_outcomes_of_requests(parts):
     said = parts["with synthesis"].said
     assert said["Contract's decision"] == (
         "6 requests 1 refused limit 10,000 a class limit 500 a request automatic approval"
@@ -194,7 +194,7 @@ def test_the_synthetic_path_says_what_became_of_the_requests(parts):
     assert new == requests | batches | {"logged"}
 
 
-def test_everything_that_was_set_is_said(parts):
+def test_every_setting_is_shown(parts):
     said = parts["everything"].said
     assert "partition dirichlet alpha 0.05 25 % of people held out" in said["Clients"]
     assert said["Clients"].endswith("cohort of 200 a round")
@@ -221,7 +221,7 @@ ROUND = {"Clients", "Local training", "Aggregation", EVALUATION}
         ("local", ROUND - {"Aggregation"}),
     ],
 )  # fmt: skip
-def test_what_the_run_did_without_has_no_box(parts, name, titles):
+def test_a_component_that_the_run_lacks_has_no_box(parts, name, titles):
     assert set(parts[name].said) == titles
 
 
@@ -243,12 +243,12 @@ def test_the_numbers_behind_it_keep_their_digits(runs):
     assert len(rows) == len(system(runs["with synthesis"]).rows), "every name once"
 
 
-def test_costs_that_are_not_known_are_not_said(make_run, tmp_path):
+def test_unknown_costs_are_not_shown(make_run, tmp_path):
     run = read_run(write_config(make_run(tmp_path / "run", clients=5, rounds=3)))
     assert Parts(system(run)).said[CHAIN] == "ledger mode merkle sealed by 3 authorities"
 
 
-def test_a_configuration_of_another_version_says_what_it_has(make_run, tmp_path):
+def test_a_configuration_of_another_version_shows_what_it_has(make_run, tmp_path):
     folder = make_run(tmp_path / "run", clients=5, rounds=3)
     (folder / "config.toml").write_text(tomli_w.dumps(BARE))
     said = Parts(system(read_run(folder))).said
@@ -264,7 +264,7 @@ def test_a_run_without_its_configuration_has_no_system(finished_run):
     ("name", "content"),
     [("config.toml", "["), ("config.toml", "ledger = 3\n"), ("ledger/contract.json", "{}")],
 )
-def test_a_damaged_file_is_refused_in_one_line(finished_run, tmp_path, name, content):
+def test_a_damaged_file_is_rejected_in_one_line(finished_run, tmp_path, name, content):
     folder = shutil.copytree(finished_run, tmp_path / "run")
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text(content)

@@ -186,10 +186,10 @@ def test_padding_never_influences_a_result(case, junk):
 
 def test_vmap_over_clients_is_a_loop():
     probability, label, mask = predictions(6)
-    own = mask & (np.random.default_rng(0).integers(0, 4, len(label)) == np.arange(4)[:, None])
-    stacked = jax.device_get(jax.jit(jax.vmap(measure, in_axes=(None, None, 0)))(probability, label, own))
+    of_group = mask & (np.random.default_rng(0).integers(0, 4, len(label)) == np.arange(4)[:, None])
+    stacked = jax.device_get(jax.jit(jax.vmap(measure, in_axes=(None, None, 0)))(probability, label, of_group))
     for index in range(4):
-        one = measure(probability, label, own[index])
+        one = measure(probability, label, of_group[index])
         # Sums are reduced in another order: 1e-6; the temperature follows the sign of a float32 mean, as above.
         jax.tree.map(lambda a, b, i=index: np.testing.assert_allclose(a[i], b, rtol=1e-5, atol=1e-6), stacked, one)
 
@@ -213,10 +213,10 @@ def test_a_diverged_model_is_not_calibrated():
     assert all(np.isnan(values).all() for values in undefined)
 
 
-def test_shapes_that_do_not_belong_together_are_refused():
-    for refuses in MEASURES.values():
+def test_shapes_that_do_not_belong_together_are_rejected():
+    for function in MEASURES.values():
         with pytest.raises(BoflError, match=r"label has shape \(4,\): give \(3,\)"):
-            refuses(jnp.ones((3, 2)), jnp.zeros(4, int), jnp.ones(3, bool))
+            function(jnp.ones((3, 2)), jnp.zeros(4, int), jnp.ones(3, bool))
 
 
 def test_gaps_of_the_reliability_diagram_add_up_to_the_ece():

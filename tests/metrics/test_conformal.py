@@ -56,14 +56,16 @@ def test_equals_brute_force(name, alpha):
     scores = SCORES[name](jnp.asarray(probability))
     expected = scores_by_hand(name, probability)
     np.testing.assert_array_equal(scores, expected)
-    own = expected[np.arange(300), label]
+    true_scores = expected[np.arange(300), label]
 
     limit = conformal_threshold(scores, label, mask, alpha)
-    assert limit == quantile_by_hand(own[mask], alpha)
+    assert limit == quantile_by_hand(true_scores[mask], alpha)
     of_class = class_thresholds(scores, label, mask, alpha)
-    np.testing.assert_array_equal(of_class, [quantile_by_hand(own[mask & (label == k)], alpha) for k in range(CLASSES)])
+    np.testing.assert_array_equal(
+        of_class, [quantile_by_hand(true_scores[mask & (label == k)], alpha) for k in range(CLASSES)]
+    )
     of_client = client_thresholds(scores, label, mask, client, 6, alpha)
-    by_hand = [quantile_by_hand(own[mask & (client == c)], alpha) for c in range(6)]
+    by_hand = [quantile_by_hand(true_scores[mask & (client == c)], alpha) for c in range(6)]
     np.testing.assert_array_equal(of_client, by_hand)
     assert np.isinf(of_client[3])
 
@@ -150,7 +152,7 @@ def test_padding_never_influences_a_result(junk):
     jax.tree.map(np.testing.assert_array_equal, measure(probability, label, mask), measure(*spoiled))
 
 
-def test_nothing_known_means_sets_of_everything():
+def test_without_calibration_samples_sets_hold_all_classes():
     """Without calibration samples, and for a diverged model, no class may be ruled out."""
     scores = lac_scores(jnp.array([[0.9, 0.1], [jnp.nan, jnp.nan]]))
     limit = conformal_threshold(scores, jnp.zeros(2, int), jnp.zeros(2, bool))
@@ -162,7 +164,7 @@ def test_nothing_known_means_sets_of_everything():
     assert np.isnan(aps_scores(scores)[1]).all()
 
 
-def test_requests_that_make_no_sense_are_refused():
+def test_bad_arguments_are_rejected():
     scores, label, mask = jnp.ones((3, 2)), jnp.zeros(3, int), jnp.ones(3, bool)
     with pytest.raises(BoflError, match="alpha is 1"):
         conformal_threshold(scores, label, mask, alpha=1)

@@ -84,7 +84,7 @@ def test_leave_one_out_is_a_loop():
 
 
 def test_estimates_of_a_sum_are_exact_from_one_cycle_on():
-    """In a sum every client gains the same whoever came before."""
+    """In a sum every client gains the same in any order."""
     worth = np.array([3.0, 1.0, 0.0, -2.0])
     few = Sampling(min_permutations=1, max_permutations=4)
     for estimate in (tmc_shapley, gtg_shapley):
@@ -266,6 +266,6 @@ def test_the_same_key_gives_the_same_estimate(games):
         (lambda game: sum_rounds([tmc_shapley(game, 2, KEY)], [np.arange(3)], 3), "cohort of 3"),
     ],
 )
-def test_bad_arguments_are_refused(call, words):
+def test_bad_arguments_are_rejected(call, words):
     with pytest.raises(BoflError, match=words):
         call(lambda mask: mask.sum())

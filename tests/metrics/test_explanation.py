@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bofl_jax.core.errors import BoflError
-from bofl_jax.metrics.attribution import Inputs, gradient, integrated_gradients, occlusion, saliency, smooth_grad
+from bofl_jax.metrics.attribution import Inputs, gradient, integrated_gradients, saliency, smooth_grad
 from bofl_jax.metrics.explanation import attribution_share, p_window, qrs_window, window_around
+from bofl_jax.metrics.occlusion import occlusion
 
 N, T, L, F, K = 6, 20, 2, 3, 4
 RNG = np.random.default_rng(0)
@@ -201,6 +202,6 @@ def test_one_program_serves_all_parameters():
         (lambda: attribution_share(X, jnp.ones(T + 1, bool)), r"attribution\[N, T, L\]"),
     ],
 )
-def test_bad_arguments_are_refused(call, words):
+def test_bad_arguments_are_rejected(call, words):
     with pytest.raises(BoflError, match=words):
         call()

@@ -172,6 +172,6 @@ def test_ties_are_ranked_in_order_of_time():
         (lambda: randomisation_check(predict, {"a": 1.0}, {"a": 1.0}, X, NONE, ONES, layers=()), "leave layers out"),
     ],
 )
-def test_bad_arguments_are_refused(call, words):
+def test_bad_arguments_are_rejected(call, words):
     with pytest.raises(BoflError, match=words):
         call()

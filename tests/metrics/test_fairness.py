@@ -86,7 +86,7 @@ def test_bounds(values):
     assert -1e-6 <= measured["gini"] <= 1 - 1 / 25
 
 
-def test_shapes_that_do_not_belong_together_are_refused():
+def test_shapes_that_do_not_belong_together_are_rejected():
     with pytest.raises(BoflError, match=r"values\[C\] and mask\[C\]"):
         fairness(jnp.ones(3), jnp.ones(4, bool))
 

@@ -133,7 +133,7 @@ def test_unregistered_keys_of_a_summary_are_named_in_one_line():
         (lambda: METRICS["macro_f1_nsv"].compute(*predictions(0)), "is a mean of f1: compute that metric"),
     ],
 )
-def test_what_cannot_be_a_metric_is_rejected_with_a_way_out(make, message):
+def test_invalid_metrics_are_rejected_with_the_way_to_fix_them(make, message):
     with pytest.raises(BoflError, match=message):
         make()
     assert "x" not in METRICS

@@ -165,10 +165,10 @@ def test_padding_never_influences_a_result(junk):
 def test_vmap_over_clients_is_a_loop():
     probability, label, mask = predictions(6)
     client = np.random.default_rng(0).integers(0, 5, SAMPLES)
-    own = mask & (client == np.arange(5)[:, None])
-    stacked = jax.jit(jax.vmap(recall_at_specificity, in_axes=(None, None, 0)))(probability, label, own)
+    of_group = mask & (client == np.arange(5)[:, None])
+    stacked = jax.jit(jax.vmap(recall_at_specificity, in_axes=(None, None, 0)))(probability, label, of_group)
     for index in range(5):
-        np.testing.assert_array_equal(stacked[index], RECALL(probability, label, own[index]))
+        np.testing.assert_array_equal(stacked[index], RECALL(probability, label, of_group[index]))
 
 
 def test_undefined_operating_points():
@@ -191,6 +191,6 @@ def test_undefined_operating_points():
         (lambda: jk_index(jnp.ones((3, 3), int), "NSVF"), "4 class names"),
     ],
 )
-def test_requests_that_make_no_sense_are_refused(call, message):
+def test_bad_arguments_are_rejected(call, message):
     with pytest.raises(BoflError, match=message):
         call()

@@ -78,10 +78,10 @@ def test_padding_never_influences_a_result(junk):
 
 def test_vmap_over_clients_is_a_loop():
     probability, label, mask = predictions(3)
-    own = mask & (np.random.default_rng(0).integers(0, 4, SAMPLES) == np.arange(4)[:, None])
-    stacked = jax.vmap(measure, in_axes=(None, None, 0))(probability, label, own)
+    of_group = mask & (np.random.default_rng(0).integers(0, 4, SAMPLES) == np.arange(4)[:, None])
+    stacked = jax.vmap(measure, in_axes=(None, None, 0))(probability, label, of_group)
     for index in range(4):
-        one = measure(probability, label, own[index])
+        one = measure(probability, label, of_group[index])
         jax.tree.map(lambda a, b, i=index: np.testing.assert_allclose(a[i], b, rtol=1e-6), stacked, one)
 
 
@@ -96,7 +96,7 @@ def test_undefined():
     assert np.isnan([aurc(*nothing), coverage_at_risk(*nothing)]).all()
 
 
-def test_requests_that_make_no_sense_are_refused():
+def test_bad_arguments_are_rejected():
     with pytest.raises(BoflError, match="between 0 and 1"):
         coverage_at_risk(jnp.ones((3, 2)), jnp.zeros(3, int), jnp.ones(3, bool), risk=-0.1)
     with pytest.raises(BoflError, match="mask has shape"):

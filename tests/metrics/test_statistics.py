@@ -266,7 +266,7 @@ def test_equal_to_the_bit_is_equivalent():
         (lambda: tost([1.0, 2.0], [1.0, 2.0], 0), "above 0"),
     ],
 )
-def test_requests_that_make_no_sense_are_refused(call, message):
+def test_bad_arguments_are_rejected(call, message):
     with pytest.raises(BoflError, match=message):
         call()
 

@@ -110,8 +110,8 @@ def _functions(rows: Sequence[LedgerCost], styles: Styles, axis: Axes) -> None:
     gas = {row.mode: _by_step(row) for row in shown}
     names = list(dict.fromkeys(name for steps in sorted(gas.values(), key=len, reverse=True) for name in steps))
     width = 0.84 / len(gas)
-    for place, (mode, steps) in enumerate(gas.items()):
-        x = [names.index(name) + (place + 0.5) * width - 0.42 for name in steps]
+    for index, (mode, steps) in enumerate(gas.items()):
+        x = [names.index(name) + (index + 0.5) * width - 0.42 for name in steps]
         series = styles[mode]
         axis.bar(x, list(steps.values()), width, color=series.color, hatch=series.hatch, ec="white", linewidth=0.3)
     axis.set_yscale("log")
@@ -194,7 +194,7 @@ def _update_note(rows: Sequence[LedgerCost]) -> str:
 
 
 def _network_note(networks: Sequence[ChainNetwork]) -> str:
-    own = "; ".join(
+    parameters = "; ".join(
         f"{one.name}: a block every {one.interval_s:g} s of at most {one.gas_limit:,} gas, "
         f"final {(one.blocks_to_finality - 1) * one.interval_s:g} s after the last block"
         for one in networks
@@ -202,7 +202,7 @@ def _network_note(networks: Sequence[ChainNetwork]) -> str:
     return (
         "Time into blocks is modelled, not measured: an idle network without propagation or competition for blocks; "
         "opening, updates, commit and finalising wait for one another; each fills as many blocks as its gas needs, the "
-        f"first half an interval away; {own}"
+        f"first half an interval away; {parameters}"
     )
 
 

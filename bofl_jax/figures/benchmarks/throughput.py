@@ -35,9 +35,9 @@ def _on_a_device(benchmarks: Benchmarks) -> list[PeerSpeed]:
 
 def _ordered(speeds: list[PeerSpeed], devices: list[str], protocol: str) -> list[PeerSpeed]:
     """The speeds of a protocol by device in their order; a failed one is the last."""
-    own = [speed for speed in speeds if speed.protocol == protocol]
+    found = [speed for speed in speeds if speed.protocol == protocol]
     return sorted(
-        own, key=lambda s: (devices.index(s.device), s.peer != THIS_PACKAGE, 0.0 if s.error else -s.samples_per_s)
+        found, key=lambda s: (devices.index(s.device), s.peer != THIS_PACKAGE, 0.0 if s.error else -s.samples_per_s)
     )
 
 
@@ -123,6 +123,6 @@ def _versions(speeds: list[PeerSpeed]) -> str:
     """Every package once, by system."""
     found = {speed.peer: [f"{package} {version}" for package, version in speed.versions.items()] for speed in speeds}
     common = set.intersection(*map(set, found.values()))
-    own = {peer: [text for text in texts if text not in common] for peer, texts in found.items()}
-    by_peer = "; ".join(f"{peer} {', '.join(texts)}" for peer, texts in own.items() if texts)
+    remaining = {peer: [text for text in texts if text not in common] for peer, texts in found.items()}
+    by_peer = "; ".join(f"{peer} {', '.join(texts)}" for peer, texts in remaining.items() if texts)
     return "; ".join(filter(None, (by_peer, f"all {', '.join(sorted(common))}" if common else "")))

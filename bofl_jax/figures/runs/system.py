@@ -16,7 +16,7 @@ CLIENTS, TRAINING, DIGESTS, CHAIN = "Clients", "Local training", "Update digests
 AGGREGATION, PERSONALISATION, EVALUATION = "Aggregation", "Personalisation", "Evaluation"
 DECISION, GENERATOR, GATES, POOL = "Contract's decision", "Generator", "Quality gates", "Pool of the client"
 
-Places = Mapping[str, Bbox]
+Positions = Mapping[str, Bbox]
 
 
 def system(run: RunResults) -> Drawing | Unavailable:
@@ -24,10 +24,10 @@ def system(run: RunResults) -> Drawing | Unavailable:
     if "federation" not in run.config:
         return Unavailable("no config.toml says how it was made")
     boxes = list(_boxes(run))
-    places = diagram.layout_boxes(boxes)
-    figure = diagram.draw_diagram(boxes, places, _arrows(run, places))
+    positions = diagram.layout_boxes(boxes)
+    figure = diagram.draw_diagram(boxes, positions, _arrows(run, positions))
     rows = [{"component": f"{box.title}: {fact.name}", "value": fact.value} for box in boxes for fact in box.facts]
-    return Drawing(figure, _caption(run, places), rows)
+    return Drawing(figure, _caption(run, positions), rows)
 
 
 def _boxes(run: RunResults) -> Iterator[Box]:
@@ -81,48 +81,48 @@ def _is_federated(run: RunResults) -> bool:
     return run.config["federation"].get("algorithm") not in ("local", "centralised")
 
 
-def _arrows(run: RunResults, places: Places) -> Iterator[Arrow]:
-    yield horizontal_arrow(places[CLIENTS], places[TRAINING], "samples")
-    if DECISION in places:
-        yield from _synthesis_arrows(places)
+def _arrows(run: RunResults, positions: Positions) -> Iterator[Arrow]:
+    yield horizontal_arrow(positions[CLIENTS], positions[TRAINING], "samples")
+    if DECISION in positions:
+        yield from _synthesis_arrows(positions)
     if not _is_federated(run):
-        yield horizontal_arrow(places[TRAINING], places[EVALUATION], "models")
-    elif DIGESTS in places:
-        yield from _ledger_arrows(run.summary.ledger_mode, places)
+        yield horizontal_arrow(positions[TRAINING], positions[EVALUATION], "models")
+    elif DIGESTS in positions:
+        yield from _ledger_arrows(run.summary.ledger_mode, positions)
     else:
-        yield from _plain_arrows(places)
+        yield from _plain_arrows(positions)
 
 
-def _synthesis_arrows(places: Places) -> Iterator[Arrow]:
-    start, end = point_in(places[CLIENTS], 0.92, 1), point_in(places[DECISION], 0.12, 0)
+def _synthesis_arrows(positions: Positions) -> Iterator[Arrow]:
+    start, end = point_in(positions[CLIENTS], 0.92, 1), point_in(positions[DECISION], 0.12, 0)
     middle = start[1] + 0.36 * ROW_GAP
     path = (start, (start[0], middle), (end[0], middle), end)
     yield Arrow(path, "requests for synthetic samples", ((start[0] + end[0]) / 2, middle + 0.03))
-    yield horizontal_arrow(places[DECISION], places[GENERATOR], "approved\nrequests")
-    yield horizontal_arrow(places[GENERATOR], places[GATES], "synthetic\nsamples")
-    yield horizontal_arrow(places[GATES], places[POOL], "passed\nbatches")
-    yield vertical_arrow(places[POOL], places[CLIENTS], "synthetic\nsamples", 0.15)
-    yield vertical_arrow(places[DECISION], places[CHAIN], "logged")
+    yield horizontal_arrow(positions[DECISION], positions[GENERATOR], "approved\nrequests")
+    yield horizontal_arrow(positions[GENERATOR], positions[GATES], "synthetic\nsamples")
+    yield horizontal_arrow(positions[GATES], positions[POOL], "passed\nbatches")
+    yield vertical_arrow(positions[POOL], positions[CLIENTS], "synthetic\nsamples", 0.15)
+    yield vertical_arrow(positions[DECISION], positions[CHAIN], "logged")
 
 
-def _ledger_arrows(mode: str, places: Places) -> Iterator[Arrow]:
-    chain, server = places[CHAIN], places[AGGREGATION]
-    yield horizontal_arrow(places[TRAINING], places[DIGESTS], "updates")
-    yield horizontal_arrow(places[DIGESTS], chain, "root" if mode == "merkle" else "digests,\nroot")
-    yield vertical_arrow(places[DIGESTS], server, "updates")
+def _ledger_arrows(mode: str, positions: Positions) -> Iterator[Arrow]:
+    chain, server = positions[CHAIN], positions[AGGREGATION]
+    yield horizontal_arrow(positions[TRAINING], positions[DIGESTS], "updates")
+    yield horizontal_arrow(positions[DIGESTS], chain, "root" if mode == "merkle" else "digests,\nroot")
+    yield vertical_arrow(positions[DIGESTS], server, "updates")
     start, end = point_in(chain, 0.35, 0), point_in(server, 1, 0.8)
     yield Arrow((start, (start[0], end[1]), end), "verdicts", ((start[0] + end[0]) / 2, end[1] + 0.03))
     start, end = point_in(server, 1, 0.55), point_in(chain, 0.75, 0)
     under = ((start[0] + end[0]) / 2, start[1] - 0.03)
     yield Arrow((start, (end[0], start[1]), end), "digest of the\nglobal model", under, ("center", "top"))
-    yield _next_round(point_in(server, 0.2, 1), point_in(places[TRAINING], 0.6, 0), 0.5 * ROW_GAP)
-    yield from _last_arrows(places, horizontal_arrow)
+    yield _next_round(point_in(server, 0.2, 1), point_in(positions[TRAINING], 0.6, 0), 0.5 * ROW_GAP)
+    yield from _last_arrows(positions, horizontal_arrow)
 
 
-def _plain_arrows(places: Places) -> Iterator[Arrow]:
-    yield horizontal_arrow(places[TRAINING], places[AGGREGATION], "updates,\nno ledger")
-    yield _next_round(point_in(places[AGGREGATION], 0.2, 0), point_in(places[TRAINING], 0.6, 0), -0.5 * ROW_GAP)
-    yield from _last_arrows(places, vertical_arrow)
+def _plain_arrows(positions: Positions) -> Iterator[Arrow]:
+    yield horizontal_arrow(positions[TRAINING], positions[AGGREGATION], "updates,\nno ledger")
+    yield _next_round(point_in(positions[AGGREGATION], 0.2, 0), point_in(positions[TRAINING], 0.6, 0), -0.5 * ROW_GAP)
+    yield from _last_arrows(positions, vertical_arrow)
 
 
 def _next_round(start: tuple[float, float], end: tuple[float, float], turn: float) -> Arrow:
@@ -132,21 +132,21 @@ def _next_round(start: tuple[float, float], end: tuple[float, float], turn: floa
     return Arrow(path, "global model", ((start[0] + end[0]) / 2, middle + 0.03))
 
 
-def _last_arrows(places: Places, first: Any) -> Iterator[Arrow]:
-    if PERSONALISATION in places:
-        yield first(places[AGGREGATION], places[PERSONALISATION], "global\nmodel")
-        yield horizontal_arrow(places[PERSONALISATION], places[EVALUATION], "personal\nmodels")
+def _last_arrows(positions: Positions, first: Any) -> Iterator[Arrow]:
+    if PERSONALISATION in positions:
+        yield first(positions[AGGREGATION], positions[PERSONALISATION], "global\nmodel")
+        yield horizontal_arrow(positions[PERSONALISATION], positions[EVALUATION], "personal\nmodels")
     else:
-        yield first(places[AGGREGATION], places[EVALUATION], "global\nmodel")
+        yield first(positions[AGGREGATION], positions[EVALUATION], "global\nmodel")
 
 
-def _caption(run: RunResults, places: Places) -> str:
+def _caption(run: RunResults, positions: Positions) -> str:
     text = "The system as this run had it, with its own settings and results: components, and what goes between them"
-    text += "; thick frames: the contract on the chain. " if CHAIN in places else ". "
-    if AGGREGATION in places:
+    text += "; thick frames: the contract on the chain. " if CHAIN in positions else ". "
+    if AGGREGATION in positions:
         text += f"The loop of training and aggregation is repeated {_rounds(run)}. "
-        text += "" if CHAIN in places else "There is no ledger: every update is aggregated as it comes. "
-    if POOL in places:
+        text += "" if CHAIN in positions else "There is no ledger: every update is aggregated as it comes. "
+    if POOL in positions:
         text += "Synthetic samples are made once, before the first round. "
     return text + f"What the run did without is left out. {sample_sizes(run)}"
 

@@ -25,22 +25,22 @@ _DASHES = (":", (0, (5, 3)), (0, (1, 3)))
 
 def dose(study: Study) -> dict[str, Artifact] | Unavailable:
     """Draw a figure for each protocol that has several doses."""
-    everyone = rows_with_x(study, "dose")
+    all_rows = rows_with_x(study, "dose")
     doses = {
-        protocol: {float(row.x["dose"]) for row in everyone if row.generator and row.protocol == protocol}
+        protocol: {float(row.x["dose"]) for row in all_rows if row.generator and row.protocol == protocol}
         for protocol in study.protocols
     }
     several = [protocol for protocol, found in doses.items() if len(found) > 1]
     if not several:
         return Unavailable("no protocol has several synthetic doses")
-    rows_of = {name: [row for row in everyone if row.protocol == name] for name in several}
-    made = {name: _protocol_drawing(study, rows, sorted(doses[name])) for name, rows in rows_of.items()}
-    return {name: one for name, one in made.items() if one} or Unavailable("no row with x.dose has a macro_f1")
+    rows_of = {name: [row for row in all_rows if row.protocol == name] for name in several}
+    drawings = {name: _protocol_drawing(study, rows, sorted(doses[name])) for name, rows in rows_of.items()}
+    return {name: one for name, one in drawings.items() if one} or Unavailable("no row with x.dose has a macro_f1")
 
 
-def _protocol_drawing(study: Study, everyone: list[StudyRow], doses: list[float]) -> Drawing | None:
+def _protocol_drawing(study: Study, all_rows: list[StudyRow], doses: list[float]) -> Drawing | None:
     """Draw a column for each model and a line for each generator; arms without a generator are level lines."""
-    rows = [row for row in everyone if row.generator]
+    rows = [row for row in all_rows if row.generator]
     metrics = available_metrics(rows, ("macro_f1", "recall_S", "precision_S"))
     panels = study_panels(
         rows, metrics, _series_name(rows), lambda row: row.model, lambda row: doses.index(float(row.x["dose"]))
@@ -49,16 +49,16 @@ def _protocol_drawing(study: Study, everyone: list[StudyRow], doses: list[float]
         return None
     figure = curves.draw_panels(panels, "synthetic samples (% of a client's own)", shape=(1.4, 0.9))
     even_ticks(figure.axes, [f"{100 * value:g}" for value in doses])
-    _draw_reference_levels(figure, [row for row in everyone if not row.generator], list(panels))
+    _draw_reference_levels(figure, [row for row in all_rows if not row.generator], list(panels))
     curves.fit_score_axis(figure.axes)
     caption = (
         f"Scores on the test under protocol {rows[0].protocol} against the synthetic samples that a client may add, in "
         "% of its own; doses stand at even distances. Grey level lines have no generator. Whiskers: "
         f"{interval_name(study)}; lines are set beside each other for the eye.{unused_generators_note(rows)} "
-        f"{study_sizes(study, everyone)}"
+        f"{study_sizes(study, all_rows)}"
         f"{curves.omission_note(panels)}"
     )
-    return Drawing(figure, caption, metric_rows(everyone, metrics, "dose", "dose (share of own samples)"))
+    return Drawing(figure, caption, metric_rows(all_rows, metrics, "dose", "dose (share of own samples)"))
 
 
 def _series_name(rows: list[StudyRow]) -> RowLabel:
@@ -72,8 +72,8 @@ def _draw_reference_levels(figure: Figure, rows: list[StudyRow], panels: list[tu
     titles = list(dict.fromkeys(row.title for row in rows))[: len(_DASHES)]
     columns = list(dict.fromkeys(column for _, column in panels))
     titled = list(dict.fromkeys(title for title, _ in panels))
-    for place, axis in enumerate(figure.axes):
-        metric, model = titled[place // len(columns)], columns[place % len(columns)]
+    for index, axis in enumerate(figure.axes):
+        metric, model = titled[index // len(columns)], columns[index % len(columns)]
         for title, dash in zip(titles, _DASHES, strict=False):
             found = [
                 row.metrics[name].mean for row in rows for name in row.metrics if _is(row, name, title, metric, model)

@@ -27,7 +27,9 @@ def gains(study: Study) -> dict[str, Artifact] | Unavailable:
     if not rows:
         return Unavailable("no row has gains in AUPRC")
     by_protocol = {name: [row for row in rows if row.protocol == name] for name in study.protocols}
-    return {name: _drawing(study, name, rows_of_usual_dose(own), own) for name, own in by_protocol.items() if own}
+    return {
+        name: _drawing(study, name, rows_of_usual_dose(found), found) for name, found in by_protocol.items() if found
+    }
 
 
 def rows_of_usual_dose(rows: Sequence[StudyRow]) -> list[StudyRow]:
@@ -57,14 +59,14 @@ def _draw(rows: Sequence[StudyRow], label: str) -> Figure:
     height = 0.19 * len(arms) * max(len(models), 1.5) + 0.75
     figure, (axes,) = style.panel_grid(1, len(metrics), style.PAGE_WIDTH, height, sharey=True)
     for axis, metric in zip(axes, metrics, strict=True):
-        for place, model in enumerate(models[: style.MAX_SERIES]):
+        for index, model in enumerate(models[: style.MAX_SERIES]):
             width = _GROUP_WIDTH / len(models)
-            own = {row.title: row for row in rows if row.model == model}
+            by_arm = {row.title: row for row in rows if row.model == model}
             _bars(
                 axis,
-                [own.get(arm) for arm in arms],
+                [by_arm.get(arm) for arm in arms],
                 metric,
-                ((place + 0.5) * width - _GROUP_WIDTH / 2, width),
+                ((index + 0.5) * width - _GROUP_WIDTH / 2, width),
                 styles[model],
             )
         axis.axvline(0, color="black", linewidth=0.6)
@@ -80,20 +82,20 @@ def _draw(rows: Sequence[StudyRow], label: str) -> Figure:
 
 
 def _bars(
-    axis: Axes, rows: Sequence[StudyRow | None], metric: str, place: tuple[float, float], series: style.SeriesStyle
+    axis: Axes, rows: Sequence[StudyRow | None], metric: str, position: tuple[float, float], series: style.SeriesStyle
 ) -> None:
-    """Draw one model's bars at ``place`` = (offset, width) within each arm's group."""
-    offset, width = place
+    """Draw one model's bars at ``position`` = (offset, width) within each arm's group."""
+    offset, width = position
     found = [row.gains.get(metric) if row else None for row in rows]
     mean, low, high = (
         np.array([getattr(one, part) if one else math.nan for one in found]) for part in ("mean", "low", "high")
     )
-    y, known, sure = np.arange(len(rows)) + offset, np.isfinite(mean), np.isfinite(mean + low + high)
+    y, known, bounded = np.arange(len(rows)) + offset, np.isfinite(mean), np.isfinite(mean + low + high)
     axis.barh(
         y[known], mean[known], 0.92 * width, color=series.color, hatch=series.hatch, ec="white", label=series.label
     )
     axis.plot(mean[known], y[known], "o", color="black", markersize=1.8, mew=0)
-    axis.hlines(y[sure], low[sure], high[sure], color="black", linewidth=0.8)
+    axis.hlines(y[bounded], low[bounded], high[bounded], color="black", linewidth=0.8)
     for at in y[~known]:
         axis.text(0, at, " n/a", ha="left", va="center", color=style.GREY, fontsize=6)
 

@@ -76,8 +76,8 @@ def _missing_scores_note(rows: Sequence[GateScores], names: Sequence[str]) -> st
         gaps = _missing_scores(rows, name)
         if gaps:
             found.setdefault(gaps, []).append(name)
-    said = "; ".join(f"{', '.join(own)}: {gaps}" for gaps, own in found.items())
-    return f"Not judged, hence left out ({said}). " if said else ""
+    missing = "; ".join(f"{', '.join(scores)}: {gaps}" for gaps, scores in found.items())
+    return f"Not judged, hence left out ({missing}). " if missing else ""
 
 
 def _missing_scores(rows: Sequence[GateScores], name: str) -> str:
@@ -92,10 +92,12 @@ def _draw(rows: Sequence[GateScores], names: Sequence[str], styles: Mapping[str,
     order = list(dict.fromkeys(one.generator for one in rows))
     figure, (axes,) = style.panel_grid(1, len(names), style.PAGE_WIDTH, 0.32 * len(order) + 0.85, sharey=True)
     for axis, name in zip(axes, names, strict=True):
-        for place, series in enumerate(styles.values()):
-            aside = _GROUP_WIDTH * ((place + 0.5) / len(styles) - 0.5)
-            own = [one for one in rows if one.label == series.label]
-            _draw_scores(axis, own, name, np.array([order.index(one.generator) for one in own]) + aside, series)
+        for index, series in enumerate(styles.values()):
+            offset = _GROUP_WIDTH * ((index + 0.5) / len(styles) - 0.5)
+            of_class = [one for one in rows if one.label == series.label]
+            _draw_scores(
+                axis, of_class, name, np.array([order.index(one.generator) for one in of_class]) + offset, series
+            )
         if name in GOALS:
             axis.axvline(GOALS[name], color="black", linewidth=0.8, linestyle="--", zorder=1)
         axis.grid(visible=True, axis="x")
@@ -116,9 +118,9 @@ def _draw_scores(axis: Axes, rows: Sequence[GateScores], name: str, y: np.ndarra
     known = np.isfinite(value)
     axis.plot(value[known], y[known], series.marker, color=series.color, markersize=4, mew=0, label=series.label)
     if name == "membership":
-        sure = known & np.isfinite(error)
+        bounded = known & np.isfinite(error)
         low, high = value - _NORMAL_QUANTILE * error, value + _NORMAL_QUANTILE * error
-        axis.hlines(y[sure], low[sure], high[sure], color=series.color, linewidth=0.8)
+        axis.hlines(y[bounded], low[bounded], high[bounded], color=series.color, linewidth=0.8)
 
 
 def _include_zero(axis: Axes) -> None:

@@ -65,12 +65,22 @@ def interval_name(study: Study) -> str:
 
 
 def rows_with_x(study: Study, x: str) -> list[StudyRow]:
-    """The rows that have a value on an axis."""
+    """The rows that have a value on an axis.
+
+    Args:
+        study: the study.
+        x: name of the axis.
+    """
     return [row for row in study.rows if x in row.x]
 
 
 def available_metrics(rows: Sequence[StudyRow], wanted: Sequence[str]) -> list[str]:
-    """Those of the wanted metrics that any row has."""
+    """Those of the wanted metrics that any row has.
+
+    Args:
+        rows: of the study.
+        wanted: keys of metrics.
+    """
     return [metric for metric in wanted if any(metric in row.metrics for row in rows)]
 
 
@@ -152,14 +162,24 @@ def _curve(label: str, rows: Sequence[StudyRow], metric: str, position: RowPosit
 
 
 def even_ticks(axes: Sequence[Axes], labels: Sequence[str]) -> None:
-    """Set ticks at 0, 1, 2 ..., one for each label."""
+    """Set ticks at 0, 1, 2 ..., one for each label.
+
+    Args:
+        axes: to change.
+        labels: of the ticks.
+    """
     for axis in axes:
         axis.set_xticks(range(len(labels)), labels)
         axis.set_xlim(-0.4, len(labels) - 0.6)
 
 
 def study_sizes(study: Study, rows: Sequence[StudyRow]) -> str:
-    """Numbers of seeds and people, the source of the numbers and the study's note, for a caption."""
+    """Numbers of seeds and people, the source of the numbers and the study's note, for a caption.
+
+    Args:
+        study: the study.
+        rows: that the figure shows.
+    """
     seeds = format_count_range([row.seeds for row in rows], "seed")
     people = format_count_range([row.people for row in rows], "person", "people")
     source = f"{format_count(len(rows), 'row')} of {study.name}, made by `{study.made_by}`."

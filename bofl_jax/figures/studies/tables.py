@@ -27,8 +27,8 @@ FACTORS = ("ledger", "personalisation", "synthesis")
 
 def methods(study: Study) -> dict[str, Artifact] | Unavailable:
     """Tabulate each protocol, with a row for each arm and model."""
-    made: dict[str, Artifact] = {protocol: _methods_table(study, protocol) for protocol in study.protocols}
-    return made or Unavailable("the study has no rows")
+    tables: dict[str, Artifact] = {protocol: _methods_table(study, protocol) for protocol in study.protocols}
+    return tables or Unavailable("the study has no rows")
 
 
 def _methods_table(study: Study, protocol: str) -> Table:
@@ -80,8 +80,8 @@ def _differences(rows: Sequence[StudyRow]) -> tuple[tuple[str, ...], list[tuple[
             f" from {_arm_title(rows, min(others))}" if len(others) == 1 else "",
         ]
     )
-    own = [("metric", metrics), ("from", others)]
-    header = (f"difference{shared}", *(name for name, values in own if len(values) > 1), "Holm p")
+    varying = [("metric", metrics), ("from", others)]
+    header = (f"difference{shared}", *(name for name, values in varying if len(values) > 1), "Holm p")
     return header, [_difference(rows, one, len(metrics) > 1, len(others) > 1) for one in found]
 
 

@@ -32,18 +32,18 @@ def scores_against(name: str, sweep: SweepResults) -> BuilderResult:
     if not axis.costs:
         return scores
     parts = {"scores": scores, "costs": _drawing(sweep, key, axis, _cost_panels(sweep, key, axis.costs))}
-    return {part: made for part, made in parts.items() if isinstance(made, Drawing)} or scores
+    return {part: drawing for part, drawing in parts.items() if isinstance(drawing, Drawing)} or scores
 
 
 def scores_against_other_keys(sweep: SweepResults) -> BuilderResult:
     """Draw a figure for every numeric key of the grid that has no figure of its own."""
-    made: dict[str, Artifact] = {}
+    drawings: dict[str, Artifact] = {}
     for key in sweep.varied:
         if has_no_figure(key) and is_numeric(sweep.values(key)):
             axis = SweepAxis(has_no_figure, key)
             drawing = _drawing(sweep, key, axis, _score_panels(sweep, key, axis.scores))
-            made |= {key: drawing} if isinstance(drawing, Drawing) else {}
-    return made or Unavailable("the grid has no other number")
+            drawings |= {key: drawing} if isinstance(drawing, Drawing) else {}
+    return drawings or Unavailable("the grid has no other number")
 
 
 def _drawing(sweep: SweepResults, key: str, axis: SweepAxis, panels: Panels) -> Drawing | Unavailable:
@@ -63,7 +63,7 @@ def _drawing(sweep: SweepResults, key: str, axis: SweepAxis, panels: Panels) -> 
 
 def _positions(values: list[float], axis: SweepAxis) -> dict[float, float]:
     """Value -> its position on the axis."""
-    return {value: float(place) if axis.scale == "even" else value for place, value in enumerate(values)}
+    return {value: float(index) if axis.scale == "even" else value for index, value in enumerate(values)}
 
 
 def _positioned(panels: Panels, positions: Mapping[float, float]) -> Panels:

@@ -16,7 +16,12 @@ WORST = "worst 10 % of clients"
 
 
 def group_members(members: Sequence[SweepMember], keys: Sequence[str]) -> dict[tuple[Any, ...], list[SweepMember]]:
-    """Members grouped by their values of some keys, in the order of the grid."""
+    """Members grouped by their values of some keys, in the order of the grid.
+
+    Args:
+        members: of the sweep.
+        keys: of the grid.
+    """
     found: dict[tuple[Any, ...], list[SweepMember]] = {}
     for member in members:
         found.setdefault(tuple(member.point[key] for key in keys), []).append(member)
@@ -24,7 +29,12 @@ def group_members(members: Sequence[SweepMember], keys: Sequence[str]) -> dict[t
 
 
 def seed_mean(members: Sequence[SweepMember], name: str) -> SeedMean:
-    """Mean over seeds of a number of the members' summaries."""
+    """Mean over seeds of a number of the members' summaries.
+
+    Args:
+        members: with the same point.
+        name: dotted name of the number.
+    """
     return mean_over_seeds([member.numbers.get(name, np.nan) for member in members])
 
 
@@ -55,7 +65,12 @@ def point_label(keys: Sequence[str], values: Sequence[Any]) -> str:
 
 
 def sweep_sizes(sweep: SweepResults, keys: Sequence[str] = ()) -> str:
-    """The numbers of seeds and runs, for a caption, and how many are missing."""
+    """The numbers of seeds and runs, for a caption, and how many are missing.
+
+    Args:
+        sweep: the results.
+        keys: of the grid that make a point; all but the seed if they are left out.
+    """
     counts = [len(members) for members in group_members(sweep.members, keys or sweep.varied).values()]
     text = f"{format_count_range(counts, 'seed')} a point, {format_count(len(sweep.members), 'run')}"
     if min(counts) == 1:
