@@ -212,11 +212,11 @@ def figures(
     import_files(import_ or [])
     if list_:
         for name, entry in FIGURES.items():
-            _say(f"{name:<17} {entry.title} ({', '.join(entry.makers)}); {entry.needs}")
+            _say(f"{name:<17} {entry.title} ({', '.join(entry.builders)}); {entry.how_to_make}")
         return
     if directory is None:
         raise BoflError("figures of what? Name a directory; --list says which figures there are")
-    for path in draw(directory, out_dir, say=err.print):
+    for path in draw(directory, out_dir, warn=err.print):
         out.print(str(path), highlight=False, soft_wrap=True)
 
 

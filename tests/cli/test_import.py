@@ -32,7 +32,11 @@ batch_size = 8
 generator = "repeat"
 dose = 0.3
 [synthesis.gates]
-tstr_ratio = 0.0
+discriminative = 0.5
+utility = 0.0
+diversity = 0.0
+distance = 0.0
+membership = 1.0
 [personalise]
 method = "finetune"
 steps = 2

@@ -203,8 +203,8 @@ def test_no_test_sample_is_in_reach_of_personalisation(variant, samples):
 @pytest.mark.parametrize(
     ("variant", "personalise", "said"),
     [
-        ("centralised", "own", "has no models of the clients' own: set personalise.method = 'finetune'"),
-        ("fedavg", "own", "has no models of the clients' own: set personalise.method = 'finetune'"),
+        ("centralised", "own", "has no personal models of its own: set personalise.method = 'finetune'"),
+        ("fedavg", "own", "has no personal models of its own: set personalise.method = 'finetune'"),
         ("fedrep", "none", "no model that is a classifier by itself: set personalise.method = 'own' or 'finetune'"),
     ],
 )
