@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_curve
 
 import bofl_jax as bofl
 from experiments.common import contrasts
-from experiments.synthesis import results, table
+from experiments.synthesis import measure, results, table
 
 CLASSES = ("N", "S", "V", "F")
 CLIENTS = ("100", "101", "201", "202")  # the last two are one man
@@ -61,7 +61,7 @@ def rows(work, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contrasts, "clustered_bootstrap", partial(contrasts.clustered_bootstrap, resamples=100))
-        patch.setattr(table, "paired_permutation", partial(table.paired_permutation, permutations=99))
+        patch.setattr(measure, "paired_permutation", partial(measure.paired_permutation, permutations=99))
         table.main(["--work", str(work[0]), "--out", str(out)])
         first = {path.name: path.read_bytes() for path in out.iterdir()}
         table.main(["--out", str(out)])
