@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "peers"
-MODULES = ("work", "memory", "environments", "run", "ours", "torch_networks", "torch_peer")
+MODULES = ("work", "memory", "environments", "tables", "run", "ours", "torch_networks", "torch_peer")
 
 
 @pytest.fixture(scope="module")
@@ -124,26 +124,26 @@ def test_tuning_keeps_failed_settings_at_the_end(peers, capsys):
 
 
 def test_the_table_shows_that_ours_meets_its_aim(peers):
-    text = peers("run").table("64x10x32", {"fedjax": row(1000.0), "ours": row(4000.0), "flower": row(500.0)})
+    text = peers("tables").table("64x10x32", {"fedjax": row(1000.0), "ours": row(4000.0), "flower": row(500.0)})
     assert [line.split("|")[1].strip() for line in text.splitlines()[4:7]] == ["ours", "fedjax", "flower"]
     assert "| fedjax | 1000 | 4.00 x |" in text
     assert text.endswith("Ours is 4.00 x as fast as the best peer, fedjax. The aim, 3.5 x on two cores, is met.")
 
 
 def test_the_table_shows_that_a_peer_wins(peers):
-    text = peers("run").table("cifar10", {"ours": row(200.0), "torch-loop": row(250.0)})
+    text = peers("tables").table("cifar10", {"ours": row(200.0), "torch-loop": row(250.0)})
     assert text.endswith("**torch-loop wins**: ours has 0.80 x the speed of the best peer, torch-loop.")
 
 
 def test_the_aims_are_not_for_a_gpu(peers):
     rows = {name: row(speed, device_mib=50.0) for name, speed in (("ours", 200.0), ("torch-loop", 100.0))}
-    text = peers("run").table("1000x1x16", rows)
+    text = peers("tables").table("1000x1x16", rows)
     assert "| 100 + 50 on the GPU |" in text
     assert text.endswith("Ours is 2.00 x as fast as the best peer, torch-loop.")
 
 
 def test_failed_peers_are_in_the_table(peers):
-    text = peers("run").table("cifar10", {"ours": row(1.0), "flsim": {"error": "no environment flsim"}})
+    text = peers("tables").table("cifar10", {"ours": row(1.0), "flsim": {"error": "no environment flsim"}})
     assert "| flsim | failed: no environment flsim |" in text
     assert text.endswith("Nothing to compare.")
 
