@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from bofl_jax.config import Config, load_config, presets, register
     from bofl_jax.core.errors import BoflError, VerificationError
     from bofl_jax.core.types import Samples
-    from bofl_jax.runs import Run, audit, run
+    from bofl_jax.runs import Run, run
+    from bofl_jax.runs.audit import audit
 
 __all__ = [
     "Algorithm",
@@ -41,7 +42,7 @@ _MODULES = {
     "Run": "bofl_jax.runs",
     "Samples": "bofl_jax.core.types",
     "VerificationError": "bofl_jax.core.errors",
-    "audit": "bofl_jax.runs",
+    "audit": "bofl_jax.runs.audit",
     "load_config": "bofl_jax.config",
     "presets": "bofl_jax.config",
     "register": "bofl_jax.config",

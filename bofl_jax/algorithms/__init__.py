@@ -15,20 +15,10 @@ from bofl_jax.algorithms.fedbn import FedBnOptions  # isort: skip
 from bofl_jax.algorithms.bfln import BflnOptions, bfln  # isort: skip
 from bofl_jax.algorithms.local import LocalOptions, local_only  # isort: skip
 from bofl_jax.algorithms.centralised import CentralisedOptions  # isort: skip
-from bofl_jax.algorithms.base import (
-    Batch,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    OptimizerLoop,
-    TrainInfo,
-    from_gradient,
-    model_delta,
-    split_support_query,
-    stateless,
-)
+from bofl_jax.algorithms.base import Batch, LocalAlgorithm, LocalData, Loss, TrainInfo, split_support_query, stateless
 from bofl_jax.algorithms.client_data import ClientTask, local_data
 from bofl_jax.algorithms.loss import class_weights, cross_entropy
+from bofl_jax.algorithms.optimizer_loop import OptimizerLoop, from_gradient, model_delta
 from bofl_jax.algorithms.optimizers import OptimizerOptions, build_optimizer, build_server_optimizer, learning_rates
 from bofl_jax.algorithms.options import FederatedOptions, TrainingOptions, UnsharedOptions
 from bofl_jax.algorithms.partial import personal_layers, train_together

@@ -7,18 +7,8 @@ import jax.numpy as jnp
 import optax
 from pydantic import Field
 
-from bofl_jax.algorithms.base import (
-    Batch,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    OptimizerLoop,
-    OptimizerState,
-    Params,
-    Shared,
-    Trained,
-    model_delta,
-)
+from bofl_jax.algorithms.base import Batch, LocalAlgorithm, LocalData, Loss, Params, Shared, Trained
+from bofl_jax.algorithms.optimizer_loop import OptimizerLoop, OptimizerState, model_delta
 from bofl_jax.algorithms.options import FederatedOptions
 from bofl_jax.algorithms.registry import ALGORITHMS, Algorithm
 

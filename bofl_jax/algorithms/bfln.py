@@ -11,18 +11,8 @@ import optax
 from pydantic import Field
 
 from bofl_jax import aggregate
-from bofl_jax.algorithms.base import (
-    Batch,
-    ClientState,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    OptimizerLoop,
-    Params,
-    Trained,
-    model_delta,
-    stateless,
-)
+from bofl_jax.algorithms.base import Batch, ClientState, LocalAlgorithm, LocalData, Loss, Params, Trained, stateless
+from bofl_jax.algorithms.optimizer_loop import OptimizerLoop, model_delta
 from bofl_jax.algorithms.options import FederatedOptions
 from bofl_jax.algorithms.registry import ALGORITHMS, Algorithm, BuildContext
 from bofl_jax.core.errors import BoflError

@@ -6,17 +6,9 @@ import jax
 import optax
 from pydantic import Field
 
-from bofl_jax.algorithms.base import (
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    OptimizerLoop,
-    Params,
-    Shared,
-    Trained,
-    model_delta,
-)
+from bofl_jax.algorithms.base import LocalAlgorithm, LocalData, Loss, Params, Shared, Trained
 from bofl_jax.algorithms.fedprox import proximal_gradient
+from bofl_jax.algorithms.optimizer_loop import OptimizerLoop, model_delta
 from bofl_jax.algorithms.options import FederatedOptions
 from bofl_jax.algorithms.registry import ALGORITHMS, Algorithm
 

@@ -5,7 +5,8 @@ from typing import Literal
 import jax
 import optax
 
-from bofl_jax.algorithms.base import LocalAlgorithm, Loss, from_gradient
+from bofl_jax.algorithms.base import LocalAlgorithm, Loss
+from bofl_jax.algorithms.optimizer_loop import from_gradient
 from bofl_jax.algorithms.options import FederatedOptions
 from bofl_jax.algorithms.registry import ALGORITHMS, Algorithm
 

@@ -8,16 +8,8 @@ import optax
 
 from bofl_jax import aggregate
 from bofl_jax.aggregate import ReducedUpdate, ServerOptimizer
-from bofl_jax.algorithms.base import (
-    ClientState,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    OptimizerLoop,
-    Shared,
-    Trained,
-    stateless,
-)
+from bofl_jax.algorithms.base import ClientState, LocalAlgorithm, LocalData, Loss, Shared, Trained, stateless
+from bofl_jax.algorithms.optimizer_loop import OptimizerLoop
 from bofl_jax.algorithms.options import FederatedOptions
 from bofl_jax.algorithms.registry import ALGORITHMS, Algorithm
 

@@ -7,7 +7,8 @@ import jax
 import optax
 from pydantic import Field
 
-from bofl_jax.algorithms.base import Batch, LocalAlgorithm, LocalData, Loss, OptimizerLoop, Trained, model_delta
+from bofl_jax.algorithms.base import Batch, LocalAlgorithm, LocalData, Loss, Trained
+from bofl_jax.algorithms.optimizer_loop import OptimizerLoop, model_delta
 from bofl_jax.algorithms.options import FederatedOptions
 from bofl_jax.algorithms.partial import Layers, personal_layers
 from bofl_jax.algorithms.registry import ALGORITHMS, Algorithm

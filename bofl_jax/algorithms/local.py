@@ -5,16 +5,8 @@ from typing import Any, Literal
 import jax
 import optax
 
-from bofl_jax.algorithms.base import (
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    OptimizerLoop,
-    OptimizerState,
-    Params,
-    Shared,
-    Trained,
-)
+from bofl_jax.algorithms.base import LocalAlgorithm, LocalData, Loss, Params, Shared, Trained
+from bofl_jax.algorithms.optimizer_loop import OptimizerLoop, OptimizerState
 from bofl_jax.algorithms.options import UnsharedOptions
 from bofl_jax.algorithms.registry import ALGORITHMS, Algorithm
 

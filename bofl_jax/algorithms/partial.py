@@ -5,16 +5,8 @@ from collections.abc import Collection
 import jax
 import optax
 
-from bofl_jax.algorithms.base import (
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    OptimizerLoop,
-    Params,
-    TrainClient,
-    Trained,
-    model_delta,
-)
+from bofl_jax.algorithms.base import LocalAlgorithm, LocalData, Loss, Params, TrainClient, Trained
+from bofl_jax.algorithms.optimizer_loop import OptimizerLoop, model_delta
 from bofl_jax.core.errors import BoflError
 
 Layers = dict[str, Params]

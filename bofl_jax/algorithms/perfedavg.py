@@ -15,7 +15,8 @@ import jax
 import optax
 from pydantic import Field
 
-from bofl_jax.algorithms.base import Batch, LocalAlgorithm, Loss, Params, from_gradient, split_support_query
+from bofl_jax.algorithms.base import Batch, LocalAlgorithm, Loss, Params, split_support_query
+from bofl_jax.algorithms.optimizer_loop import from_gradient
 from bofl_jax.algorithms.options import FederatedOptions
 from bofl_jax.algorithms.registry import ALGORITHMS, Algorithm
 

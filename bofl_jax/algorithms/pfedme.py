@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from pydantic import Field
 
-from bofl_jax.algorithms.base import Batch, LocalAlgorithm, LocalData, Loss, Params, Shared, Trained, model_delta
+from bofl_jax.algorithms.base import Batch, LocalAlgorithm, LocalData, Loss, Params, Shared, Trained
+from bofl_jax.algorithms.optimizer_loop import model_delta
 from bofl_jax.algorithms.options import FederatedOptions
 from bofl_jax.algorithms.registry import ALGORITHMS, Algorithm
 

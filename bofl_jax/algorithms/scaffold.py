@@ -8,17 +8,8 @@ import optax
 
 from bofl_jax import aggregate
 from bofl_jax.aggregate import ReducedUpdate, ServerOptimizer
-from bofl_jax.algorithms.base import (
-    Batch,
-    LocalAlgorithm,
-    LocalData,
-    Loss,
-    OptimizerLoop,
-    Params,
-    Shared,
-    Trained,
-    model_delta,
-)
+from bofl_jax.algorithms.base import Batch, LocalAlgorithm, LocalData, Loss, Params, Shared, Trained
+from bofl_jax.algorithms.optimizer_loop import OptimizerLoop, model_delta
 from bofl_jax.algorithms.options import FederatedOptions
 from bofl_jax.algorithms.registry import ALGORITHMS, Algorithm
 

@@ -19,7 +19,7 @@ from bofl_jax.engine.problem import (
     build_problem,
 )
 from bofl_jax.engine.programs import RunPrograms, SingleRunPrograms
-from bofl_jax.engine.round import RoundInfo, TrainState, initial_state
+from bofl_jax.engine.state import RoundInfo, TrainState, initial_state
 from bofl_jax.engine.train import TrainedRound, train
 
 __all__ = [

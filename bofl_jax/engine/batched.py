@@ -23,11 +23,13 @@ from bofl_jax.core.options import Options
 from bofl_jax.core.padding import pad_to
 from bofl_jax.core.types import Samples
 from bofl_jax.engine.cohort import Cohort, pad
+from bofl_jax.engine.compile import compile_for, digest_location
 from bofl_jax.engine.memory import first_cohort, runs_at_once
 from bofl_jax.engine.personalise import adaptation_cohort, personal_options, personalise_step
 from bofl_jax.engine.predict import global_model, predict_step, unpad_tiles
 from bofl_jax.engine.problem import TILE, FederatedProblem, ProgramInputs, program_inputs
-from bofl_jax.engine.round import RoundInfo, RoundInputs, TrainState, compile_for, digest_location, round_step
+from bofl_jax.engine.round import round_step
+from bofl_jax.engine.state import RoundInfo, RoundInputs, TrainState
 from bofl_jax.parallel.clients import BY_CLIENT, map_runs
 from bofl_jax.partition import ClientIndices, Tiles, tile
 

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax.engine.cohort import Cohort, draw_cohort
+from bofl_jax.engine.compile import digest_location
 from bofl_jax.engine.personalise import adaptation_cohort, personal_options, personalise_step
 from bofl_jax.engine.problem import FederatedProblem, program_inputs, with_resolved_engine
-from bofl_jax.engine.round import RoundInputs, client_phase, digest_location, initial_state, round_step
+from bofl_jax.engine.round import client_phase, round_step
+from bofl_jax.engine.state import RoundInputs, initial_state
 from bofl_jax.parallel.clients import ExecutionPlan
 
 Tree = Any

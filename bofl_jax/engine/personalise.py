@@ -10,8 +10,10 @@ import numpy as np
 from bofl_jax.algorithms import Batch, FineTuneOptions, NoPersonaliseOptions, OwnOptions, local_data
 from bofl_jax.core.keys import Purpose
 from bofl_jax.engine.cohort import Cohort, honest_cohort
+from bofl_jax.engine.compile import compile_for
 from bofl_jax.engine.problem import FederatedProblem, ProgramInputs, program_inputs
-from bofl_jax.engine.round import TrainState, compile_for, load_client_state, mask_padding, stack_client_tasks
+from bofl_jax.engine.round import load_client_state, mask_padding, stack_client_tasks
+from bofl_jax.engine.state import TrainState
 from bofl_jax.parallel.clients import map_clients
 
 Tree = Any

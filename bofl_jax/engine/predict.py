@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bofl_jax.algorithms import Batch, take
+from bofl_jax.engine.compile import compile_for
 from bofl_jax.engine.problem import TILE, FederatedProblem
-from bofl_jax.engine.round import TrainState, compile_for
+from bofl_jax.engine.state import TrainState
 from bofl_jax.parallel.clients import map_clients
 from bofl_jax.partition import Tiles, tile
 

@@ -7,10 +7,11 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from bofl_jax.engine.cohort import Cohort
+from bofl_jax.engine.compile import CompiledRound, compile_round, digest_location
 from bofl_jax.engine.personalise import compile_personalise, personal_options
 from bofl_jax.engine.predict import Predict, compile_predict, global_model
 from bofl_jax.engine.problem import FederatedProblem
-from bofl_jax.engine.round import CompiledRound, RoundInfo, TrainState, compile_round, digest_location
+from bofl_jax.engine.state import RoundInfo, TrainState
 from bofl_jax.parallel.clients import local_copy
 
 Tree = Any

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from bofl_jax.engine.cohort import Cohort, draw_cohort
 from bofl_jax.engine.problem import FederatedProblem
 from bofl_jax.engine.programs import RunPrograms, SingleRunPrograms
-from bofl_jax.engine.round import RoundInfo, TrainState, initial_state
+from bofl_jax.engine.state import RoundInfo, TrainState, initial_state
 
 
 class TrainedRound(NamedTuple):

@@ -16,7 +16,7 @@ from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.engine.cohort import Cohort
 from bofl_jax.engine.inference import to_first_device
 from bofl_jax.engine.problem import FederatedProblem
-from bofl_jax.engine.round import RoundInfo
+from bofl_jax.engine.state import RoundInfo
 from bofl_jax.evaluation.reliability import unseen_samples
 from bofl_jax.evaluation.stratified import host_generator, stratified_sample
 from bofl_jax.ledger import RejectionReason

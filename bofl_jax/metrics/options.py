@@ -18,10 +18,10 @@ class EvaluateOptions(Options):
     uncompiled_fields = ("every", "explain", "contribution_every", "groups")
     every: int = Field(10, ge=0, description="test every n-th round; 0: only the last")
     explain: int = Field(0, ge=0, le=1000, description="test samples that are explained by integrated gradients")
-    contribution: ContributionMethod = Field(
-        "none", description="how client contributions to a round are estimated"
+    contribution: ContributionMethod = Field("none", description="how client contributions to a round are estimated")
+    contribution_every: int = Field(
+        1, ge=1, description="estimate contributions in every n-th round; an estimate evaluates many models"
     )
-    contribution_every: int = Field(1, ge=1, description="estimate contributions in every n-th round; an estimate evaluates many models")
     groups: GroupAttribute = Field("none", description="groups of people whose recalls are compared")
 
     @model_validator(mode="after")

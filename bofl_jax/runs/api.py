@@ -11,7 +11,7 @@ from bofl_jax.balancing.generator_cache import GeneratorCache
 from bofl_jax.config import Config
 from bofl_jax.engine.problem import FederatedProblem
 from bofl_jax.engine.programs import RunPrograms, SingleRunPrograms
-from bofl_jax.engine.round import TrainState
+from bofl_jax.engine.state import TrainState
 from bofl_jax.parallel import devices
 from bofl_jax.parallel.processes import is_coordinator
 from bofl_jax.runs import multihost

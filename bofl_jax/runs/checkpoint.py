@@ -9,7 +9,7 @@ import numpy as np
 from bofl_jax.core.digest import digest
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.serialization import canonical_bytes
-from bofl_jax.engine.round import TrainState
+from bofl_jax.engine.state import TrainState
 
 
 class Checkpoint(NamedTuple):

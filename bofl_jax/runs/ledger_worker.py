@@ -11,7 +11,7 @@ from bofl_jax.core.digest import digest
 from bofl_jax.core.digest_jax import words_to_bytes
 from bofl_jax.core.serialization import canonical_bytes, stacked_canonical_bytes
 from bofl_jax.engine.cohort import Cohort
-from bofl_jax.engine.round import RoundInfo
+from bofl_jax.engine.state import RoundInfo
 from bofl_jax.ledger import Ledger, RejectionReason, RoundCost, Submissions, VerdictDiffersError, digest_rows
 from bofl_jax.ledger.base import NO_COST
 from bofl_jax.results.rounds import LedgerRecord

@@ -16,7 +16,7 @@ from bofl_jax.core.errors import BoflError
 from bofl_jax.engine.cohort import Cohort
 from bofl_jax.engine.personalise import personal_options
 from bofl_jax.engine.programs import RunPrograms
-from bofl_jax.engine.round import RoundInfo, TrainState
+from bofl_jax.engine.state import RoundInfo, TrainState
 from bofl_jax.engine.train import TrainedRound, train
 from bofl_jax.parallel.typed_jax import block_until_ready
 from bofl_jax.runs.session import Run, RunSession

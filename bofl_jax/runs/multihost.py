@@ -21,7 +21,7 @@ from bofl_jax.engine.cohort import Cohort
 from bofl_jax.engine.predict import global_model
 from bofl_jax.engine.problem import FederatedProblem
 from bofl_jax.engine.programs import RunPrograms, SingleRunPrograms
-from bofl_jax.engine.round import RoundInfo, TrainState, initial_state
+from bofl_jax.engine.state import RoundInfo, TrainState, initial_state
 from bofl_jax.parallel.clients import local_copy
 from bofl_jax.parallel.processes import (
     barrier,

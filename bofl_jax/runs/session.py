@@ -16,7 +16,8 @@ from bofl_jax.engine.cohort import Cohort, draw_cohort
 from bofl_jax.engine.inference import probabilities
 from bofl_jax.engine.predict import global_model
 from bofl_jax.engine.problem import FederatedProblem
-from bofl_jax.engine.round import RoundInfo, TrainState, initial_state, mean_loss
+from bofl_jax.engine.round import mean_loss
+from bofl_jax.engine.state import RoundInfo, TrainState, initial_state
 from bofl_jax.evaluation.client_contribution import ContributionEstimator, total_contributions
 from bofl_jax.evaluation.explanations import explain_predictions
 from bofl_jax.evaluation.reliability import unseen_samples

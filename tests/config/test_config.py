@@ -220,7 +220,7 @@ def test_a_section_that_the_configuration_lacks_can_be_overridden():
                 "personalise.method": "own",
                 "personalise.steps": 5,
             },
-            "federation.head_steps fixes the steps of a client's personal model, so personalise.steps would have no effect",
+            "federation.head_steps fixes the steps of a client's personal model, so personalise.steps would have no",
         ),
         (
             {"federation.algorithm": "bfln", "optimizer.server_lr": 0.5},

@@ -12,8 +12,9 @@ from bofl_jax.attacks import AdversaryOptions
 from bofl_jax.core.errors import BoflError
 from bofl_jax.core.keys import root_key
 from bofl_jax.engine.cohort import draw_cohort
+from bofl_jax.engine.compile import compile_round, digest_location
 from bofl_jax.engine.problem import build_problem
-from bofl_jax.engine.round import compile_round, digest_location, initial_state
+from bofl_jax.engine.state import initial_state
 from bofl_jax.ledger import RejectionReason
 from bofl_jax.ledger.contract.modes import MODES
 from bofl_jax.partition import ClientIndices

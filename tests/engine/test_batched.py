@@ -11,7 +11,7 @@ from bofl_jax.engine.cohort import draw_cohort
 from bofl_jax.engine.personalise import personal_options
 from bofl_jax.engine.problem import build_problem
 from bofl_jax.engine.programs import SingleRunPrograms
-from bofl_jax.engine.round import initial_state
+from bofl_jax.engine.state import initial_state
 from bofl_jax.partition import PatientOptions
 from tests.conftest import make_samples
 from tests.support.methods import MLP, PLANS, VARIANTS, configure, flat

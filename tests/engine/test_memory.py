@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import bofl_jax as bofl
+from bofl_jax.engine import compile as compilation
 from bofl_jax.engine import memory
-from bofl_jax.engine import round as rounds
 from bofl_jax.engine.batched import RunBatch
+from bofl_jax.engine.compile import digest_location
 from bofl_jax.engine.problem import build_problem
-from bofl_jax.engine.round import digest_location
 from bofl_jax.parallel.clients import ExecutionPlan
 from tests.support.methods import PLANS, configure
 from tests.support.tiny import exact_results, run_tiny, snapshot_after_each_round, tiny_config, write_arrays
@@ -99,7 +99,7 @@ def test_many_updates_are_digested_where_they_come_about(tmp_path, monkeypatch):
     setting = build_problem(bofl.load_config(tiny_config(arrays)), PLANS["shard"])
     assert digest_location(setting) == "host"
     run_tiny(tmp_path / "host", arrays)
-    monkeypatch.setattr(rounds, "HOST_BYTES", 1000)
+    monkeypatch.setattr(compilation, "HOST_BYTES", 1000)
     assert digest_location(setting) == "device"
     run_tiny(tmp_path / "device", arrays)
     assert exact_results(tmp_path / "device") == exact_results(tmp_path / "host")

@@ -11,9 +11,11 @@ from bofl_jax.core.digest_jax import words_to_bytes
 from bofl_jax.core.keys import Purpose, derive
 from bofl_jax.core.serialization import stacked_canonical_bytes
 from bofl_jax.engine.cohort import Cohort, draw_cohort
+from bofl_jax.engine.compile import compile_round
 from bofl_jax.engine.predict import compile_predict
 from bofl_jax.engine.problem import build_problem
-from bofl_jax.engine.round import compile_round, initial_state, mean_loss
+from bofl_jax.engine.round import mean_loss
+from bofl_jax.engine.state import initial_state
 from bofl_jax.ledger import RejectionReason, digest_rows
 from bofl_jax.partition import pack
 from tests.support.methods import CNN, PLANS, flat, personalise, train

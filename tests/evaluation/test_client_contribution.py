@@ -9,8 +9,9 @@ from sklearn.metrics import log_loss
 import bofl_jax as bofl
 from bofl_jax.core.errors import BoflError
 from bofl_jax.engine.cohort import draw_cohort
+from bofl_jax.engine.compile import compile_round, digest_location
 from bofl_jax.engine.problem import build_problem
-from bofl_jax.engine.round import compile_round, digest_location, initial_state
+from bofl_jax.engine.state import initial_state
 from bofl_jax.evaluation.client_contribution import ContributionEstimator, utility, valuation_samples
 from bofl_jax.ledger import RejectionReason
 from bofl_jax.metrics.contribution import round_value, shapley

@@ -11,7 +11,7 @@ import pytest
 
 import bofl_jax as bofl
 from bofl_jax.core.errors import BoflError
-from bofl_jax.engine.round import TrainState
+from bofl_jax.engine.state import TrainState
 from bofl_jax.runs import Interrupted, audit
 from bofl_jax.runs.checkpoint import CheckpointStore, restore
 from tests.support.tiny import (

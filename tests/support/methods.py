@@ -5,9 +5,10 @@ import numpy as np
 
 from bofl_jax.config import load_config
 from bofl_jax.engine.cohort import draw_cohort
+from bofl_jax.engine.compile import compile_round
 from bofl_jax.engine.personalise import compile_personalise
 from bofl_jax.engine.problem import build_problem
-from bofl_jax.engine.round import compile_round, initial_state
+from bofl_jax.engine.state import initial_state
 from bofl_jax.parallel.clients import ExecutionPlan
 
 PLANS = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bofl_jax.engine.round import TrainState
+from bofl_jax.engine.state import TrainState
 from bofl_jax.ledger.chain.base import TransactionRequest
 from bofl_jax.ledger.storage.layout import ledger_files
 from bofl_jax.ledger.storage.leaves import RoundLeaves, read_leaves
