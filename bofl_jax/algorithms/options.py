@@ -16,7 +16,7 @@ class TrainingOptions(Options):
     Attributes:
         shares_updates: whether clients send updates to a server.
         plain_steps: whether clients must take plain gradient steps, without momentum.
-        fixed_steps: keys that fix the steps of a client's personal model, whatever the round's are.
+        fixed_steps: keys that fix the steps of a client's personal model independently of the round's steps.
         own_server: whether the algorithm has a server optimiser of its own; else ``optimizer.server`` names it.
         own_server_fields: keys of ``[optimizer]`` that its own server reads.
     """

@@ -51,7 +51,7 @@ def _reason(problem: Any) -> str:
 
 
 def _not_a_key(key: str, location: tuple[int | str, ...]) -> str:
-    """What to say of a key that nobody reads: whose it is, or which known one is nearest."""
+    """The message for an unknown key: the alternative that it belongs to, or the nearest known key."""
     section, _, name = key.partition(".")
     kinds = section_kinds(section) if section in DISCRIMINATORS and len(location) > 2 else []
     owners = [kind_name(k, DISCRIMINATORS[section]) for k in kinds if name.partition(".")[0] in k.model_fields]
