@@ -2,7 +2,9 @@
 
 function headline(data) {
   const { ledger, timing } = data;
-  const tiles = data.headline.map((row) => tile(row.name, data.models.map((model) => [format_score(row[model]), model])));
+  const tiles = data.headline.map((row) =>
+    tile(row.name, data.models.map((model) => [format_score(row[model]), model]), { title: row.better }),
+  );
   if (ledger.mode !== "off") {
     const gas = [format_count(ledger.gas_per_round), "gas per round"];
     tiles.push(tile(`Ledger (${ledger.mode})`, [gas, [format_number(ledger.cpu_ms_per_round), "CPU ms per round"]]));

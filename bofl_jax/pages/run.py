@@ -84,12 +84,17 @@ def _summary(summary: Summary) -> dict[str, Any]:
 
 
 def _headline(summary: Summary) -> list[dict[str, Any]]:
-    """A row for each number: its name, and its value by model."""
+    """A row for each number: its name, whether a higher or lower value is better, and its value by model."""
     test = summary.test
     metrics = METRICS.select(place=Place.PAGE, per_class=False)
-    rows = [{"name": one.headline} | {model: test[model].get(one.key) for model in test} for one in metrics]
+    rows = [
+        {"name": one.headline, "better": "" if one.better == "neither" else f"{one.better} is better"}
+        | {model: test[model].get(one.key) for model in test}
+        for one in metrics
+    ]
     worst = {model: (summary.fairness.get(model) or {}).get("worst_10_percent") for model in test}
-    return [*rows[:2], {"name": "Accuracy of the worst 10 % of clients", **worst}, *rows[2:]]
+    of_clients = {"name": "Accuracy of the worst 10 % of clients", "better": "higher is better", **worst}
+    return [*rows[:2], of_clients, *rows[2:]]
 
 
 def _per_class(test: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -122,6 +122,7 @@ def test_what_does_not_fit_is_counted(run_directory, monkeypatch, tmp_path):
 def test_numbers_are_those_of_the_files(data, run_directory):
     summary = json.loads((run_directory / "summary.json").read_text())
     shown = {row["name"]: row for row in data["headline"]}
+    assert shown["Calibration error (ECE)"]["better"] == "lower is better"
     for model in ("global", "personalised"):
         assert shown["Accuracy"][model] == summary["test"][model]["accuracy"]
         assert shown["Macro-F1"][model] == summary["test"][model]["macro_f1"]
