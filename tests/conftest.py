@@ -24,6 +24,10 @@ import pytest
 from bofl_jax.core.types import Samples
 
 
+collect_ignore = ["support/own_kinds.py"]
+"""Importing this file, even to look for doctests, would register what it holds for all tests of the process."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Skip the doctests of the second EVM where it is not installed; it needs Python 3.12 or older."""
     if importlib.util.find_spec("ethereum") is None:
