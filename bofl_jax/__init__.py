@@ -9,8 +9,9 @@ The main job in three lines::
 Names are imported at their first use, so that a command that needs no JAX does not wait for it.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from bofl_jax.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from bofl_jax.algorithms import Algorithm, FederatedOptions
@@ -50,11 +51,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
-    return value
+__getattr__ = lazy_names(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -3,8 +3,9 @@
 Names are imported at their first use, because the schema imports JAX and the presets do not.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from bofl_jax.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from bofl_jax.config.extensions import import_files
@@ -35,11 +36,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
-    return value
+__getattr__ = lazy_names(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:
