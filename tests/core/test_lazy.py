@@ -8,7 +8,7 @@ import pytest
 import bofl_jax
 from bofl_jax import config
 
-SLOW = ("jax", "flax", "optax", "scipy", "pydantic")
+SLOW = ("jax", "flax", "optax", "scipy", "numpy")
 
 
 @pytest.mark.parametrize("package", [bofl_jax, config])
