@@ -66,21 +66,23 @@ def run(
 
     table, overrides = read_table(config), dict(parse_assignment(text) for text in set_ or [])
 
-    from bofl_jax import figures
     from bofl_jax.config import import_files, load_config
-    from bofl_jax.parallel.devices import enable_compilation_cache
-    from bofl_jax.runs import join_processes
-    from bofl_jax.runs import run as conduct
 
     import_files(import_ or [])
     loaded = load_config(table, overrides)
+
+    from bofl_jax import figures
+    from bofl_jax.parallel.devices import enable_compilation_cache
+    from bofl_jax.runs import join_processes
+    from bofl_jax.runs import run as run_config
+
     enable_compilation_cache()
     if distributed and not join_processes(distributed, loaded.engine):
-        result = conduct(loaded, out=out_dir, resume=resume)
+        result = run_config(loaded, out=out_dir, resume=resume)
         _say(f"Done; the first process wrote {result.directory}")
         return
     with RoundProgress(loaded.federation.rounds) as on_round:
-        result = conduct(
+        result = run_config(
             loaded,
             out=out_dir,
             resume=resume,
@@ -111,15 +113,18 @@ def sweep(
     table, fixed = read_table(config), dict(parse_assignment(text) for text in set_ or [])
 
     from bofl_jax.config import import_files, load_config
-    from bofl_jax.sweep import parse_axis
-    from bofl_jax.sweep import sweep as conduct
 
     import_files(import_ or [])
+    name = load_config(table, fixed).name
+
+    from bofl_jax.sweep import parse_axis
+    from bofl_jax.sweep import sweep as run_sweep
+
     axes = [parse_axis(text) for text in grid or []]
-    done = conduct(
+    done = run_sweep(
         lambda point: load_config(table, fixed | dict(point)),
         axes,
-        out=out_dir or Path("sweeps") / load_config(table, fixed).name,
+        out=out_dir or Path("sweeps") / name,
         resume=resume,
         shard=shard,
         on_member=lambda number, count, result: _say(f"[{number}/{count}] {describe_member(result)}"),
